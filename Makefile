@@ -1,0 +1,34 @@
+# Everything runs in .venv, made from requirements.lock on first use.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+CONFIG ?= demo
+PROFILE ?= default
+INSTALLED := .venv/.installed
+
+.PHONY: figures test lab bench gpu clean
+
+figures: $(INSTALLED)
+	.venv/bin/snakemake --profile workflow/profiles/$(PROFILE) --config run=$(CONFIG)
+
+test: $(INSTALLED)
+	.venv/bin/ruff check .
+	.venv/bin/python -m pytest -q
+
+lab: $(INSTALLED)
+	.venv/bin/jupyter lab notebooks
+
+bench: $(INSTALLED)
+	.venv/bin/python -m tests.bench.run
+
+gpu: $(INSTALLED)
+	.venv/bin/python -m pytest -q -m gpu
+	.venv/bin/python -m tests.bench.run --device cuda
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "Python 3.11 is needed; give its path: make PYTHON=..."; exit 1; }
+	$(PYTHON) -m venv .venv
+	.venv/bin/pip install --quiet --disable-pip-version-check -r requirements.lock
+	.venv/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+clean:
+	rm -rf results logs .snakemake

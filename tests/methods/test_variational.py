@@ -1,0 +1,85 @@
+import pytest
+import torch
+
+from recon import ReconError, fourier, methods
+from recon.methods.variational import AnnealedSettings, VariationalSettings, annealed, planes, random_slabs, timesteps, variational
+from recon.sense import Problem, conjugate_gradient
+from tests.gaussian import GaussianPrior
+
+
+def ridge(problem, weight):
+    """(AᴴA + weight) x = Aᴴy."""
+    return conjugate_gradient(lambda v: problem.operator.normal(v) + weight * v, problem.rhs, problem.rhs, 200, 1e-7)
+
+
+@pytest.mark.parametrize(("size", "slices", "slab"), [(80, 50, 5), (80, 12, 3), (7, 5, 5), (10, 20, 5), (1, 50, 5)])
+def test_random_slabs(size, slices, slab, generator):
+    """Disjoint runs of neighbours inside the volume; every position is reached in the long run, about equally often."""
+    counts = torch.zeros(size)
+    for _ in range(400):
+        index = random_slabs(size, slices, slab, generator)
+        assert len(index) == len(set(index.tolist())) > 0 and 0 <= index.min() and index.max() < size
+        counts[index] += 1
+    assert counts.min() > 0.7 * counts.mean()
+
+
+def test_uniform_and_annealed_timesteps(generator):
+    settings = VariationalSettings(iterations=10)
+    t = timesteps(settings, 0, 2000, generator)
+    assert t.min() >= 1 and t.max() <= 400 and float(t.mean()) == pytest.approx(200, rel=0.05)
+    falling = [float(timesteps(VariationalSettings(schedule="annealed", iterations=10), i, 1, generator)[0]) for i in range(10)]
+    assert falling[0] == pytest.approx(400) and falling[-1] == pytest.approx(1) and falling == sorted(falling, reverse=True)
+
+
+def test_planes():
+    assert planes((8, 9, 10)) == [0, 1, 2] and planes((8, 9, 1)) == [2]
+
+
+def test_annealed_converges_to_the_map_of_a_gaussian_prior(problem):
+    """At weight 1 and small σ the fixed point is (AᴴA + noise²/spread²) x = Aᴴy: the maximum a posteriori estimate."""
+    spread = 0.05
+    settings = AnnealedSettings(weight=1.0, steps=60, t_max=8, t_min=1, churn=0, cg_iterations=20, noise_floor=problem.noise)
+    x = annealed(problem, GaussianPrior(spread=spread), settings)
+    sigma = GaussianPrior().sigma(1)
+    expected = ridge(problem, problem.noise**2 / (spread**2 + sigma**2))
+    assert (x - expected).norm() < 0.01 * expected.norm()
+
+
+def test_adam_converges_to_the_minimiser_of_a_gaussian_prior(problem):
+    """At one fixed t the minimiser is (AᴴA + λ α σ² / (spread² + σ²)) x = Aᴴy, whichever slices are drawn."""
+    prior, spread, weight = GaussianPrior(spread=0.3), 0.3, 0.2
+    sigma = prior.sigma(100)
+    settings = VariationalSettings(weight=weight, iterations=400, learning_rate=0.03, t_min=100, t_max=100, slices=14, slab=3)
+    x = variational(problem, prior, settings)
+    expected = ridge(problem, weight * (1 + sigma**2) ** -0.5 * sigma**2 / (spread**2 + sigma**2))
+    assert (x - expected).norm() < 0.03 * expected.norm()
+
+
+@pytest.mark.parametrize("name", ["variational", "annealed"])
+def test_two_dimensional_scan(name, scene, generator):
+    """A single slice (z = 1) is regularised in its one plane."""
+    image, maps = scene[0][..., 14:15], scene[1][..., 14:15]
+    mask = torch.rand(image.shape[1:], generator=generator) < 0.6
+    problem = Problem.build(torch.stack([fourier.fft(s * image) for s in maps]), mask, maps)
+    values = {"iterations": 5} if name == "variational" else {"steps": 5}
+    assert methods.reconstruct(problem, name, GaussianPrior(), **values).shape == image.shape
+
+
+@pytest.mark.parametrize("name", ["variational", "annealed"])
+def test_same_seed_same_bits_and_callback_sees_every_iteration(name, problem):
+    count = {"iterations": 3} if name == "variational" else {"steps": 3}
+    seen = []
+    first = methods.reconstruct(problem, name, GaussianPrior(), callback=lambda i, v: seen.append((i, v.shape)), **count)
+    assert torch.equal(first, methods.reconstruct(problem, name, GaussianPrior(), **count))
+    assert [i for i, _ in seen] == [0, 1, 2]
+    other = methods.reconstruct(problem, name, GaussianPrior(), seed=1, **count)
+    assert not torch.equal(first, other)
+
+
+def test_refusals(problem):
+    with pytest.raises(ReconError, match="no method is called 'tv'; choose one of zero_filled"):
+        methods.reconstruct(problem, "tv")
+    with pytest.raises(ReconError, match="has no setting 'lambda'; it has weight"):
+        methods.reconstruct(problem, "l1_wavelet", **{"lambda": 1})
+    with pytest.raises(ReconError, match="needs a prior"):
+        methods.reconstruct(problem, "variational")

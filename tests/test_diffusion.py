@@ -1,0 +1,96 @@
+import pytest
+import torch
+
+from recon import ReconError
+from recon.diffusion import DDPM, as_slices, as_volume, ddim, load_weights, save_weights
+from recon.unet import UNet, UNetConfig
+from tests.conftest import complex_normal
+from tests.gaussian import GaussianPrior
+
+SMALL = UNetConfig(channels=16, multipliers=(1, 2), attention=(1,))
+
+
+class Oracle(torch.nn.Module):
+    """Predicts the noise in x_t exactly when the data are Gaussian of unit variance: ε̂ = sqrt(1 − ᾱ) x_t."""
+
+    def forward(self, x, t):
+        alpha_bar = DDPM(torch.nn.Identity()).alpha_bar[t.round().long().cpu()].float()
+        return (1 - alpha_bar).sqrt().view(-1, 1, 1, 1) * x
+
+
+def test_schedule_is_the_papers():
+    """β linear from 1e-4 to 0.02 in 1000 steps; ᾱ_1 = 1 − 1e-4, ᾱ_1000 ≈ 4.0e-5."""
+    alpha_bar = DDPM(torch.nn.Identity()).alpha_bar
+    assert len(alpha_bar) == 1001 and alpha_bar[0] == 1
+    assert float(alpha_bar[1]) == pytest.approx(1 - 1e-4)
+    assert float(alpha_bar[1000]) == pytest.approx(4.0e-5, rel=0.02)
+
+
+def test_timestep_inverts_sigma():
+    prior = DDPM(torch.nn.Identity())
+    times = torch.tensor([0.0, 0.5, 1.0, 33.3, 400.0, 999.0, 1000.0])
+    sigmas = torch.tensor([prior.sigma(float(t)) for t in times])
+    assert torch.allclose(prior.timestep(sigmas), times, atol=2e-3, rtol=1e-4)
+    assert prior.timestep(torch.tensor([1e6])) == 1000
+
+
+def test_denoise_of_the_exact_predictor_is_the_posterior_mean(generator):
+    """For unit Gaussian data E[x0 | x0 + σn] = x / (1 + σ²), at whole timesteps; slices may have their own σ."""
+    prior = DDPM(Oracle(), batch=2, bf16=False)
+    x = torch.randn(3, 2, 4, 5, generator=generator)
+    sigma = torch.tensor([prior.sigma(t) for t in (5, 100, 700)])
+    assert torch.allclose(prior.denoise(x, sigma), x / (1 + sigma.view(-1, 1, 1, 1) ** 2), atol=1e-4)
+    assert torch.allclose(prior.denoise(x, float(sigma[1])), x / (1 + sigma[1] ** 2), atol=1e-4)
+
+
+def test_loss_of_the_exact_predictor(generator):
+    """For unit Gaussian data the error of ε̂ has variance ᾱ, so the loss is the mean of ᾱ over the timesteps drawn."""
+    prior = DDPM(Oracle(), bf16=False)
+    x0 = torch.randn(20000, 2, 4, 4, generator=generator)
+    assert float(prior.loss(x0, generator)) == pytest.approx(float(prior.alpha_bar[1:].mean()), rel=0.03)
+    quantiles = ((torch.arange(20000) + 0.5) / 20000) ** 2
+    assert float(prior.loss(x0, generator, focus=2.0)) == pytest.approx(
+        float(prior.alpha_bar[(1000 * quantiles).ceil().long()].mean()), rel=0.03
+    )
+
+
+@pytest.mark.parametrize(("steps", "eta"), [(1000, 1.0), (400, 0.0), (200, 0.85)])
+def test_sampler_draws_from_a_gaussian_prior(steps, eta, generator):
+    prior = GaussianPrior(mean=0.7, spread=0.5)
+    samples = ddim(prior, (64, 2, 8, 8), generator, steps, eta)
+    assert float(samples.mean()) == pytest.approx(0.7, abs=0.03)
+    assert float(samples.std()) == pytest.approx(0.5, rel=0.06)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_slices_and_volume_are_inverse(axis, generator):
+    volume = complex_normal(3, 4, 5, generator=generator)
+    slices = as_slices(volume, axis)
+    assert slices.shape[0] == volume.shape[axis] and torch.equal(as_volume(slices, axis), volume)
+    assert torch.equal(torch.complex(slices[1, 0], slices[1, 1]), volume.select(axis, 1))
+
+
+def test_weights_round_trip(tmp_path, generator):
+    net = UNet(SMALL)
+    for parameter in net.parameters():
+        torch.nn.init.normal_(parameter, std=0.1, generator=generator)
+    save_weights(tmp_path / "p.safetensors", net, {"seed": 3})
+    prior, about = load_weights(tmp_path / "p.safetensors")
+    x = torch.randn(1, 2, 8, 8, generator=generator)
+    assert about == {"seed": 3} and prior.network.config == SMALL
+    assert torch.allclose(prior.network(x, torch.ones(1)), net(x, torch.ones(1)), atol=5e-3)
+    assert not list(tmp_path.glob("*.part"))
+
+
+@pytest.mark.parametrize("content", [b"", b"not a safetensors file", b"\xff" * 64])
+def test_damaged_weights_are_refused_in_one_line(tmp_path, content):
+    path = tmp_path / "bad.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(ReconError, match="bad.safetensors") as error:
+        load_weights(path)
+    assert "\n" not in str(error.value)
+
+
+def test_missing_weights_are_refused(tmp_path):
+    with pytest.raises(ReconError, match="no prior can be read"):
+        load_weights(tmp_path / "absent.safetensors")

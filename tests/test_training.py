@@ -1,0 +1,100 @@
+import json
+
+import pytest
+import torch
+
+from recon import ReconError
+from recon.training import SliceSource, TrainingConfig, denoising_error, learning_rate, train, update_ema
+from recon.unet import UNet, UNetConfig
+from tests.conftest import complex_normal
+from tests.gaussian import GaussianPrior
+
+NETWORK = UNetConfig(channels=16, multipliers=(1, 2), attention=(1,), patch=2)
+
+
+def smooth_volumes(generator, count=2):
+    return [torch.fft.ifftn(complex_normal(2, 2, 2, generator=generator), s=(12, 16, 10)) for _ in range(count)]
+
+
+def test_slices_come_from_all_three_planes_at_unit_scale(generator):
+    volumes = [100 * complex_normal(8, 12, 10, generator=generator)]
+    source = SliceSource(volumes)
+    batches = [source.batch(4, generator) for _ in range(60)]
+    assert {tuple(b.shape[2:]) for b in batches} == {(12, 10), (8, 10), (8, 12)}
+    assert float(torch.cat([b.flatten() for b in batches]).std()) == pytest.approx(1, rel=0.02)
+
+
+def test_empty_slices_are_left_out(generator):
+    volume = complex_normal(8, 12, 10, generator=generator)
+    volume[:3] = 0
+    source = SliceSource([volume])
+    assert {index for _, index in source.entries[(0, 12, 10)]} == set(range(3, 8))
+
+
+def test_global_phase_is_random(generator):
+    source = SliceSource([torch.ones(4, 4, 4, dtype=torch.complex64)])
+    phases = torch.view_as_complex(source.batch(500, generator).movedim(1, -1).contiguous())[:, 0, 0].angle()
+    assert phases.min() < -2.9 and phases.max() > 2.9 and abs(float(phases.mean())) < 0.3
+
+
+def test_ema_follows_its_warm_up():
+    average, network = UNet(NETWORK), UNet(NETWORK)
+    for net, value in ((average, 0.0), (network, 1.0)):
+        for parameter in net.parameters():
+            torch.nn.init.constant_(parameter, value)
+    update_ema(average, network, step=0, rate=0.999)
+    assert float(next(average.parameters())[0, 0].detach().flatten()[0]) == pytest.approx(0.9)  # keeps min(0.999, 1/10)
+
+
+def test_learning_rate_schedule():
+    config = TrainingConfig(steps=1000, learning_rate=1.0, warmup=100)
+    assert learning_rate(0, config) == pytest.approx(0.01, rel=1e-3)
+    assert learning_rate(500, config) == pytest.approx(0.5)
+    assert learning_rate(999, config) < 1e-4
+    assert learning_rate(999, TrainingConfig(steps=1000, learning_rate=1.0, decay="constant")) == 1.0
+
+
+def test_denoising_error_of_a_known_prior(generator):
+    """For unit Gaussian data and the matching prior the error is σ² / (1 + σ²)."""
+    errors = denoising_error(GaussianPrior(), [complex_normal(16, 20, 24, generator=generator)], slices=60)
+    for sigma, error in errors.items():
+        assert error == pytest.approx(float(sigma) ** 2 / (1 + float(sigma) ** 2), rel=0.05)
+
+
+def test_training_learns_and_a_killed_run_resumes_bit_for_bit(tmp_path, generator):
+    volumes = smooth_volumes(generator)
+    config = TrainingConfig(steps=40, batch=4, check_every=20, learning_rate=2e-3, warmup=5, network=NETWORK)
+    whole, log = train(volumes, volumes, config, tmp_path / "whole.ckpt")
+    assert log[-1]["mse"]["1"] < 0.95 * log[0]["mse"]["1"] < 0.95  # untrained: σ² = 1
+
+    class Killed(Exception):
+        pass
+
+    def killing_track(items, *args, **kwargs):
+        for number, item in enumerate(items):
+            if number == 25:
+                raise Killed
+            yield item
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("recon.training.track", killing_track)
+        with pytest.raises(Killed):
+            train(volumes, volumes, config, tmp_path / "killed.ckpt")
+    resumed, log = train(volumes, volumes, config, tmp_path / "killed.ckpt")
+    for a, b in zip(whole.network.parameters(), resumed.network.parameters(), strict=True):
+        assert torch.equal(a, b)
+    assert [entry["step"] for entry in log] == [20, 40]
+    assert json.loads((tmp_path / "killed.jsonl").read_text().splitlines()[1])["step"] == 40
+
+
+def test_a_checkpoint_of_another_network_is_refused(tmp_path, generator):
+    volumes = smooth_volumes(generator, 1)
+    small = TrainingConfig(steps=1, batch=1, network=NETWORK)
+    train(volumes, volumes, small, tmp_path / "run.ckpt")
+    with pytest.raises(ReconError, match="delete it"):
+        train(volumes, volumes, TrainingConfig(steps=2, batch=1, network=UNetConfig(channels=32, multipliers=(1,))), tmp_path / "run.ckpt")
+
+
+def test_no_volumes_is_refused():
+    with pytest.raises(ReconError, match="no training volumes"):
+        SliceSource([])

@@ -1,0 +1,18 @@
+# One prepared volume per subject: k-space, maps, reference, noise level (training volumes: the reference only).
+
+
+def prepared(dataset, *splits):
+    return [f"{RESULTS}/data/{dataset}/{s}.h5" for split in splits for s in getattr(CONFIG.datasets[dataset], split)]
+
+
+rule prepare:
+    input:
+        sources("phantoms", "coils", "fourier", "data", "io", "resample"),
+    output:
+        f"{RESULTS}/data/{{dataset}}/{{subject}}.h5",
+    params:
+        section=lambda w: CONFIG.datasets[w.dataset].model_dump_json(exclude={"label", "train", "validation", "test"}),
+    log:
+        f"logs/{NAME}/prepare/{{dataset}}_{{subject}}.log",
+    shell:
+        "{STEP} prepare {wildcards.dataset} {wildcards.subject} > {log} 2>&1"

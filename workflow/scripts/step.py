@@ -1,0 +1,95 @@
+"""One step of the workflow, as Snakemake's rules call it: ``python -m workflow.scripts.step --config demo prepare knee 3``."""
+
+import argparse
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from recon import ReconError, training, tuning
+from recon.config import ROOT, load
+from recon.diffusion import save_weights
+from recon.experiments import Study, write_text
+from recon.unet import UNetConfig
+from workflow.scripts import gallery, notebooks
+
+
+def prior(study: Study, name: str) -> None:
+    """Trains a prior, or copies the shipped one; its log lies beside the weights."""
+    section = study.config.priors[name]
+    target = study.prior_path(name)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if section.shipped:
+        shutil.copy(ROOT / section.shipped, target)
+        return
+    dataset = study.config.datasets[section.dataset]
+    volumes, held_out = ([study.volume(section.dataset, s).reference for s in split] for split in (dataset.train, dataset.validation))
+    options = section.model_dump(exclude={"dataset", "shipped", "network"})
+    config = training.TrainingConfig(**options, network=UNetConfig(**section.network.model_dump()))
+    checkpoint = study.results / "checkpoints" / f"{name}.ckpt"
+    model, log = training.train(volumes, held_out, config, checkpoint, study.config.device)
+    about = training.provenance(config, log, data=dataset.model_dump(mode="json"), prior=name)
+    save_weights(target, model.network, about)
+    shutil.copy(checkpoint.with_suffix(".jsonl"), target.with_suffix(".jsonl"))
+
+
+def tune(study: Study, dataset: str, method: str) -> None:
+    """Runs the tuning of one method, or takes its record from the shipped file."""
+    if study.config.tuning.shipped:
+        record = json.loads((ROOT / study.config.tuning.shipped).read_text())[f"{dataset}_{method}"]
+    else:
+        record = tuning.tune(study, dataset, method)
+    write_text(study.tuning_path(dataset, method), json.dumps(record, indent=1))
+
+
+def cases(study: Study, dataset: str, subject: str) -> None:
+    """Runs every case of one test subject and writes its table."""
+    table: pd.DataFrame = study.comparison(dataset, subject)
+    write_text(study.results / "tables" / f"{dataset}_{subject}.csv", table.to_csv(index=False))
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    out = argparse.ArgumentParser(description=__doc__)
+    out.add_argument("--config", required=True)
+    steps = out.add_subparsers(dest="step", required=True)
+    takes = {
+        "prepare": ["dataset", "subject"],
+        "prior": ["name"],
+        "tune": ["dataset", "method"],
+        "cases": ["dataset", "subject"],
+        "notebook": ["name", "executed"],
+        "gallery": [],
+    }
+    for name, positions in takes.items():
+        step = steps.add_parser(name)
+        for position in positions:
+            step.add_argument(position)
+    return out
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the step; a user's error is one line and exit status 2."""
+    values = vars(parser().parse_args(arguments))
+    step, config = values.pop("step"), values.pop("config")
+    try:
+        study = Study(load(config))
+        actions = {
+            "prepare": study.prepare,
+            "prior": lambda name: prior(study, name),
+            "tune": lambda dataset, method: tune(study, dataset, method),
+            "cases": lambda dataset, subject: cases(study, dataset, subject),
+            "notebook": lambda name, executed: notebooks.execute(study, config, name, Path(executed)),
+            "gallery": lambda: gallery.write(study),
+        }
+        actions[step](**values)
+    except ReconError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
