@@ -77,7 +77,7 @@ class Study:
 
     def tuning_path(self, dataset: str, method: str) -> Path:
         """Where the record of a method's tuning lies."""
-        return self.results / "tuning" / f"{dataset}_{method}.json"
+        return self.results / "tuning" / dataset / f"{method}.json"
 
     def prepare(self, dataset: str, subject: str | int) -> Path:
         """Prepares one volume; of a training volume only the reference is kept."""

@@ -142,7 +142,7 @@ def sidecar(study: Study) -> dict:
     """All that is needed to make a figure again, and to tell whether it has changed."""
     config = study.config
     volumes = {f"{d}/{s}": study.volume(d, s).hash for d, section in config.datasets.items() for s in section.test}
-    tuning = sorted((study.results / "tuning").glob("*.json"))
+    tuning = sorted((study.results / "tuning").glob("*/*.json"))
     return {
         "git": _git("rev-parse", "HEAD"),
         "dirty": bool(_git("status", "--porcelain", "--untracked-files=no", "--", "recon", "workflow", "notebooks")),
@@ -154,7 +154,7 @@ def sidecar(study: Study) -> dict:
         "code": code_hash(),
         "volumes": volumes,
         "priors": {p: file_hash(study.prior_path(p)) for p in config.priors},
-        "tuning": {f.stem: json.loads(f.read_text())["best"] for f in tuning},
+        "tuning": {f"{f.parent.name}/{f.stem}": json.loads(f.read_text())["best"] for f in tuning},
         "wall_time_s": round(time.perf_counter() - STARTED, 1),
     }
 

@@ -5,14 +5,14 @@ rule cases:
     input:
         f"{RESULTS}/data/{{dataset}}/{{subject}}.h5",
         lambda w: f"{RESULTS}/priors/{CONFIG.prior_of(w.dataset)}.safetensors",
-        lambda w: expand(f"{RESULTS}/tuning/{w.dataset}_{{method}}.json", method=CONFIG.methods),
+        lambda w: expand(f"{RESULTS}/tuning/{w.dataset}/{{method}}.json", method=CONFIG.methods),
         sources("methods", "sense", "wavelets", "masks", "metrics", "experiments"),
     output:
-        f"{RESULTS}/tables/{{dataset}}_{{subject}}.csv",
+        f"{RESULTS}/tables/{{dataset}}/{{subject}}.csv",
     params:
         methods=CONFIG.model_dump_json(include={"methods", "accelerations", "mask", "maps"}),
     log:
-        f"logs/{NAME}/cases/{{dataset}}_{{subject}}.log",
+        f"logs/{NAME}/cases/{{dataset}}/{{subject}}.log",
     threads: CONFIG.threads
     resources:
         gpu=int(CONFIG.device != "cpu"),

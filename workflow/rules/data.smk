@@ -13,6 +13,6 @@ rule prepare:
     params:
         section=lambda w: CONFIG.datasets[w.dataset].model_dump_json(exclude={"label", "train", "validation", "test"}),
     log:
-        f"logs/{NAME}/prepare/{{dataset}}_{{subject}}.log",
+        f"logs/{NAME}/prepare/{{dataset}}/{{subject}}.log",
     shell:
         "{STEP} prepare {wildcards.dataset} {wildcards.subject} > {log} 2>&1"

@@ -4,7 +4,7 @@
 rule notebook:
     input:
         "notebooks/{notebook}.ipynb",
-        [f"{RESULTS}/tables/{d}_{s}.csv" for d, section in CONFIG.datasets.items() for s in section.test],
+        [f"{RESULTS}/tables/{d}/{s}.csv" for d, section in CONFIG.datasets.items() for s in section.test],
         sources("plots", "claims"),
     output:
         f"{RESULTS}/notebooks/{{notebook}}.ipynb",

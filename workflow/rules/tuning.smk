@@ -9,12 +9,12 @@ rule tune:
         + [f"{RESULTS}/priors/{p}.safetensors" for p, section in CONFIG.priors.items() if section.dataset == w.dataset]
         + sources("methods", "sense", "wavelets", "masks", "tuning"),
     output:
-        f"{RESULTS}/tuning/{{dataset}}_{{method}}.json",
+        f"{RESULTS}/tuning/{{dataset}}/{{method}}.json",
     params:
         section=lambda w: CONFIG.tuning.model_dump_json(),
         mask=CONFIG.mask.model_dump_json(),
     log:
-        f"logs/{NAME}/tuning/{{dataset}}_{{method}}.log",
+        f"logs/{NAME}/tuning/{{dataset}}/{{method}}.log",
     threads: CONFIG.threads
     resources:
         gpu=int(CONFIG.device != "cpu"),

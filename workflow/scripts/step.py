@@ -38,7 +38,7 @@ def prior(study: Study, name: str) -> None:
 def tune(study: Study, dataset: str, method: str) -> None:
     """Runs the tuning of one method, or takes its record from the shipped file."""
     if study.config.tuning.shipped:
-        record = json.loads((ROOT / study.config.tuning.shipped).read_text())[f"{dataset}_{method}"]
+        record = json.loads((ROOT / study.config.tuning.shipped).read_text())[dataset][method]
     else:
         record = tuning.tune(study, dataset, method)
     write_text(study.tuning_path(dataset, method), json.dumps(record, indent=1))
@@ -47,7 +47,7 @@ def tune(study: Study, dataset: str, method: str) -> None:
 def cases(study: Study, dataset: str, subject: str) -> None:
     """Runs every case of one test subject and writes its table."""
     table: pd.DataFrame = study.comparison(dataset, subject)
-    write_text(study.results / "tables" / f"{dataset}_{subject}.csv", table.to_csv(index=False))
+    write_text(study.results / "tables" / dataset / f"{subject}.csv", table.to_csv(index=False))
 
 
 def parser() -> argparse.ArgumentParser:

@@ -1,0 +1,111 @@
+"""The command line: ``python -m recon reconstruct IN OUT.nii.gz --method annealed --prior weights.safetensors``."""
+
+import argparse
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+import yaml
+
+from recon import ReconError, __version__, coils, masks, methods
+from recon.data.prepare import noise_of
+from recon.data.scan import Scan
+from recon.diffusion import load_weights
+from recon.experiments import file_hash
+from recon.io import read_scan, write_volume
+from recon.sense import Problem
+
+
+def parser() -> argparse.ArgumentParser:
+    """The commands and their options."""
+    out = argparse.ArgumentParser(prog="recon", description="3D MRI reconstruction with 2D diffusion priors")
+    out.add_argument("--version", action="version", version=__version__)
+    commands = out.add_subparsers(dest="command", required=True)
+    one = commands.add_parser("reconstruct", help="reconstruct one scan", description=reconstruct.__doc__)
+    one.add_argument("input", type=Path, help="k-space: ISMRMRD .h5, fastMRI-style .h5, BART .cfl, .npy or .npz; 2D or 3D, x the readout")
+    one.add_argument("output", type=Path, help="magnitude volume, .nii.gz; a .json beside it says how it was made")
+    one.add_argument("--method", default="l1_wavelet", help=f"one of {', '.join(methods.METHODS)} (default %(default)s)")
+    one.add_argument("--prior", type=Path, help="weights of a diffusion prior, .safetensors")
+    one.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the method; repeatable")
+    one.add_argument("--acceleration", type=float, help="undersample the scan by this factor first (retrospectively)")
+    one.add_argument("--mask", default="poisson_disc", help="kind of retrospective mask (default %(default)s)")
+    one.add_argument("--calibration", type=int, nargs=2, default=(24, 24), metavar=("Y", "Z"), help="its full centre (default 24 24)")
+    one.add_argument("--coils", type=int, help="compress to this many virtual coils first")
+    one.add_argument("--seed", type=int, default=0, help="seed of the retrospective mask and of the method, where it draws")
+    one.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    return out
+
+
+def reconstruct(options: argparse.Namespace) -> None:
+    """Reconstructs one scan; its sensitivity maps come from the fully sampled centre of k-space."""
+    if not options.output.name.endswith((".nii", ".nii.gz")):
+        raise ReconError(f"{options.output}: the volume is written as NIfTI; end the name in .nii.gz")
+    settings = parse_settings(options)
+    methods.settings(options.method, **settings)  # refuses unknown names before anything is read
+    if options.prior is None and methods.lookup(options.method).needs_prior:
+        raise ReconError(f"method {options.method} needs --prior; shipped weights lie in data/priors")
+    prior = load_weights(options.prior)[0].to(options.device) if options.prior else None
+    scan = read_scan(options.input)
+    problem = pose(scan, options).to(options.device)
+    begun = time.perf_counter()
+    volume = problem.unscale(methods.reconstruct(problem, options.method, prior, **settings)).cpu()
+    meta = {
+        "recon": __version__,
+        "input": str(options.input),
+        "input_sha256": file_hash(options.input) if options.input.is_file() else None,
+        "origin": scan.origin,
+        "method": options.method,
+        "settings": asdict(methods.settings(options.method, **settings)),
+        "prior": file_hash(options.prior) if options.prior else None,
+        "acceleration": masks.acceleration(problem.operator.mask),
+        "scan": scan.meta,
+        "seconds": round(time.perf_counter() - begun, 2),
+    }
+    write_volume(options.output, volume, scan.voxel, meta=meta)
+    print(f"{options.output}: {' × '.join(map(str, volume.shape))} voxels, R = {meta['acceleration']:.1f}, {meta['seconds']:.1f} s")
+
+
+def pose(scan: Scan, options: argparse.Namespace) -> Problem:
+    """Whitening, coil compression, retrospective undersampling and maps: from the scan to the problem."""
+    kspace, noise = scan.kspace, noise_of(scan)
+    if scan.noise is not None and scan.noise.shape[1] > 10 * scan.coils:
+        kspace, noise = coils.whiten(kspace, coils.noise_covariance(scan.noise)), 2**-0.5
+    if options.coils is not None:
+        kspace = coils.compress(kspace, options.coils)[0]
+    mask = scan.mask
+    if options.acceleration is not None:
+        calibration = tuple(min(c, n) for c, n in zip(options.calibration, mask.shape, strict=True))
+        mask = mask & masks.make(options.mask, tuple(mask.shape), options.acceleration, calibration, options.seed)
+    kspace = kspace * mask
+    return Problem.build(kspace, mask, coils.espirit(kspace), noise, scan.voxel)
+
+
+def parse_settings(options: argparse.Namespace) -> dict:
+    """``--set key=value`` pairs, values read as YAML; the method's seed follows ``--seed``."""
+    known = vars(methods.lookup(options.method).settings())
+    settings = {"seed": options.seed} if "seed" in known else {}
+    for pair in options.set:
+        key, found, value = pair.partition("=")
+        if not found:
+            raise ReconError(f"--set {pair}: expected KEY=VALUE, as in --set weight=0.02")
+        settings[key] = yaml.safe_load(value)
+        if key in known and not isinstance(settings[key], type(known[key]) | int):
+            raise ReconError(f"--set {pair}: {key} is a {type(known[key]).__name__}; write numbers as 0.001 or 1.0e-3")
+    return settings
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs a command; a user's error is one line and exit status 2."""
+    options = parser().parse_args(arguments)
+    try:
+        {"reconstruct": reconstruct}[options.command](options)
+    except ReconError as error:
+        print(f"recon: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

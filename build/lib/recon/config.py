@@ -1,0 +1,167 @@
+"""The one configuration file of a workflow run, and its schema: unknown keys and impossible values are refused."""
+
+import os
+import re
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from recon.errors import ReconError
+
+ROOT = Path(__file__).resolve().parent.parent  # the repository
+CONFIGS = ROOT / "workflow" / "config"
+
+
+class Strict(BaseModel):
+    """A section that knows all of its keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Dataset(Strict):
+    """Scans of one kind, with disjoint subjects for training, validation and test."""
+
+    kind: Literal["phantom", "folder", "kspace"]
+    label: str
+    shape: tuple[int, int, int] | None = None  # voxels (x, y, z); k-space files have their own
+    coils: int = Field(8, ge=1)
+    noise: float = Field(0.02, ge=0)  # standard deviation per real component, relative to that of the image
+    anatomy: Literal["brain", "knee", "roots"] | None = None  # phantom
+    path: str | None = None  # folder and kspace; may name an environment variable as ${NAME}
+    pattern: str = "*"  # folder and kspace: file names
+    voxel: tuple[float, float, float] | None = None  # mm; folder: volumes are resampled to it
+    train: list[int | str]
+    validation: list[int | str]
+    test: list[int | str]
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        splits = [set(map(str, s)) for s in (self.train, self.validation, self.test)]
+        if sum(map(len, splits)) != len(set.union(*splits)):
+            raise ValueError("a subject stands in more than one of train, validation and test")
+        needed = {"phantom": ("anatomy", "shape"), "folder": ("path", "voxel", "shape"), "kspace": ("path",)}[self.kind]
+        for key in needed:
+            if getattr(self, key) is None:
+                raise ValueError(f"a dataset of kind {self.kind} needs {key}")
+        return self
+
+
+class Mask(Strict):
+    """Which phase encodes are kept."""
+
+    kind: str = "poisson_disc"
+    calibration: tuple[int, int] = (12, 12)  # fully sampled centre (y, z), included in R
+    seed: int = 0
+
+
+class Network(Strict):
+    """`recon.unet.UNetConfig`."""
+
+    channels: int = 48
+    multipliers: tuple[int, ...] = (1, 2, 2)
+    blocks: int = 1
+    attention: tuple[int, ...] = (2,)
+    head_channels: int = 64
+    patch: int = 2
+
+
+class Prior(Strict):
+    """A diffusion prior: which data, and how it is trained; ``shipped`` takes finished weights instead."""
+
+    dataset: str
+    shipped: str | None = None  # weights in data/priors, relative to the repository
+    steps: int = 6000
+    batch: int = 8
+    learning_rate: float = 5.0e-4
+    decay: Literal["cosine", "constant"] = "cosine"
+    focus: float = 2.0
+    seed: int = 0
+    check_every: int = 500
+    network: Network = Network()
+
+
+class Tuning(Strict):
+    """Every method's parameters are chosen by the same number of trials on the validation volumes, at each acceleration named."""
+
+    shipped: str | None = None  # a finished tuning file, relative to the repository; null runs the tuning
+    accelerations: list[float] = [8.0]
+    trials: int = Field(8, ge=1)
+    subjects: int = Field(1, ge=1)  # how many validation volumes
+
+
+class Config(Strict):
+    """A whole workflow run."""
+
+    name: str
+    title: str
+    device: str = "cpu"
+    threads: int = Field(2, ge=1)  # of torch; part of the configuration because sums depend on it in the last bit
+    seed: int = 0
+    datasets: dict[str, Dataset]
+    priors: dict[str, Prior]
+    mask: Mask = Mask()
+    maps: Literal["calibration", "full"] = "calibration"  # sensitivities from the undersampled data's centre, or from all data
+    accelerations: list[float] = [4.0, 8.0, 12.0, 16.0]
+    methods: dict[str, dict] = {}  # methods to compare, with settings that are not tuned
+    tuning: Tuning = Tuning()
+    notebooks: list[str] = []
+    publish_pictures: bool = True  # false where pictures must stay out of the repository
+
+    @model_validator(mode="after")
+    def _references(self):
+        for name, prior in self.priors.items():
+            if prior.dataset not in self.datasets:
+                raise ValueError(f"prior {name} names the dataset {prior.dataset!r}, which is not under datasets")
+        if any(r < 1 for r in self.accelerations + self.tuning.accelerations):
+            raise ValueError("accelerations must be at least 1")
+        return self
+
+    def check_inputs(self) -> None:
+        """Refuses, before any work, data folders and shipped files that are not there."""
+        for name, dataset in self.datasets.items():
+            if dataset.path is not None and not expand(dataset.path).is_dir():
+                raise ReconError(f"config {self.name}: dataset {name}: no folder {expand(dataset.path)}; correct datasets.{name}.path")
+        for shipped in [p.shipped for p in self.priors.values()] + [self.tuning.shipped]:
+            if shipped is not None and not (ROOT / shipped).is_file():
+                raise ReconError(f"config {self.name}: shipped file {shipped} is missing; restore it, or set 'shipped: null' to compute it")
+        for notebook in self.notebooks:
+            if not (ROOT / "notebooks" / f"{notebook}.ipynb").is_file():
+                raise ReconError(f"config {self.name}: there is no notebook notebooks/{notebook}.ipynb; correct 'notebooks'")
+
+    def prior_of(self, dataset: str) -> str:
+        """The name of the prior trained on ``dataset``."""
+        for name, prior in self.priors.items():
+            if prior.dataset == dataset:
+                return name
+        raise ReconError(f"config {self.name}: no prior is trained on dataset {dataset!r}; add one under priors")
+
+
+def load(name: str | Path) -> Config:
+    """Reads a configuration: ``demo``, ``smoke``, ``paper``, … or the path of a YAML file."""
+    path = Path(name) if str(name).endswith((".yaml", ".yml")) else CONFIGS / f"{name}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in CONFIGS.glob("*.yaml")))
+        raise ReconError(f"no configuration {name!s}: give one of {known}, or the path of a .yaml file")
+    try:
+        values = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ReconError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from error
+    if not isinstance(values, dict):
+        raise ReconError(f"{path}: expected keys and values, found {type(values).__name__}")
+    try:
+        return Config(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "file"
+        known = ": remove it or correct its spelling" if first["type"] == "extra_forbidden" else ""
+        raise ReconError(f"{path}: {key}: {first['msg'].lower()}{known}") from error
+
+
+def expand(path: str) -> Path:
+    """A path with ``${NAME}`` replaced by the environment; an unset variable is named in the error."""
+    for variable in re.findall(r"\$\{?(\w+)\}?", path):
+        if not os.environ.get(variable):
+            raise ReconError(f"environment variable {variable} is not set; set it to the folder that holds the data ({path})")
+    return Path(os.path.expandvars(path)).expanduser()

@@ -1,0 +1,153 @@
+"""Diffusion priors: the DDPM schedule, its loss, its denoiser, its sampler, and weights on disk.
+
+Methods see a prior through one call, ``denoise(x, sigma)``: the expected clean slice given ``x = x0 + sigma n``.
+A DDPM trained on ``x_t = sqrt(alpha_bar) x0 + sqrt(1 - alpha_bar) eps`` answers it at the timestep whose noise-to-signal
+ratio ``sigma_t = sqrt((1 - alpha_bar) / alpha_bar)`` equals ``sigma``.
+"""
+
+import contextlib
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Complex, Float
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from recon.errors import ReconError
+from recon.unet import UNet, UNetConfig
+
+
+@runtime_checkable
+class Prior(Protocol):
+    """What methods ask of a prior."""
+
+    def denoise(self, x: Float[Tensor, "n 2 h w"], sigma: float | Float[Tensor, "n"]) -> Float[Tensor, "n 2 h w"]:
+        """``E[x0 | x0 + sigma n = x]``, for slices at unit variance and noise of standard deviation ``sigma`` per channel."""
+
+    def sigma(self, t: float) -> float:
+        """Noise-to-signal ratio at DDPM timestep ``t`` in [0, steps]."""
+
+
+class DDPM(nn.Module):
+    """A noise-predicting network with the linear schedule of Ho et al. (2020): beta from 1e-4 to 0.02 in 1000 steps."""
+
+    steps = 1000
+
+    def __init__(self, network: nn.Module, batch: int = 16, bf16: bool = True):
+        super().__init__()
+        self.network = network
+        self.batch = batch  # slices per network call; bounds memory
+        self.bf16 = bf16
+        beta = torch.linspace(1e-4, 0.02, self.steps, dtype=torch.float64)
+        self.alpha_bar = torch.cat([torch.ones(1, dtype=torch.float64), torch.cumprod(1 - beta, 0)])  # index t = 0 is clean
+
+    @property
+    def sigmas(self) -> Float[Tensor, "t"]:
+        """Noise-to-signal ratio at every timestep from 0 to `steps`."""
+        return ((1 - self.alpha_bar) / self.alpha_bar).sqrt()
+
+    def sigma(self, t: float) -> float:
+        """Noise-to-signal ratio at timestep ``t``, interpolated between whole steps."""
+        low = min(int(t), self.steps - 1)
+        return float(torch.lerp(self.sigmas[low], self.sigmas[low + 1], t - low))
+
+    def timestep(self, sigma: Float[Tensor, "n"]) -> Float[Tensor, "n"]:
+        """The real-valued timesteps at which the noise-to-signal ratio is ``sigma``; inverse of `sigma`."""
+        ratio, sigma = self.sigmas, sigma.double().cpu()
+        high = torch.searchsorted(ratio, sigma).clamp(1, self.steps)
+        return (high - 1 + (sigma - ratio[high - 1]) / (ratio[high] - ratio[high - 1])).clamp(0, self.steps).float()
+
+    def epsilon(self, x_t: Float[Tensor, "n 2 h w"], t: Float[Tensor, "n"]) -> Float[Tensor, "n 2 h w"]:
+        """The network's estimate of the noise in ``x_t``."""
+        with torch.autocast(x_t.device.type, torch.bfloat16, enabled=self.bf16):
+            return self.network(x_t, t).float()
+
+    def loss(self, x0: Float[Tensor, "n 2 h w"], generator: torch.Generator, focus: float = 1.0) -> Float[Tensor, ""]:
+        """Mean of ``‖eps_hat - eps‖²`` (Ho et al., equation 14) with ``t = ceil(steps · u**focus)``, u uniform in (0, 1].
+
+        ``focus = 1`` is the paper's uniform t. Larger values spend a short training on the small t that reconstruction uses.
+        """
+        u = 1 - torch.rand(len(x0), generator=generator)
+        t = (self.steps * u**focus).ceil().clamp(1, self.steps).long()
+        alpha_bar = self.alpha_bar[t].float().view(-1, 1, 1, 1).to(x0.device)
+        eps = torch.randn(x0.shape, generator=generator).to(x0.device)
+        x_t = alpha_bar.sqrt() * x0 + (1 - alpha_bar).sqrt() * eps
+        return (self.epsilon(x_t, t.to(x0.device).float()) - eps).square().mean()
+
+    @torch.no_grad()
+    def denoise(self, x: Float[Tensor, "n 2 h w"], sigma: float | Float[Tensor, "n"]) -> Float[Tensor, "n 2 h w"]:
+        """``E[x0 | x0 + sigma n = x]`` from one network evaluation per slice (Tweedie); one ``sigma`` or one per slice."""
+        sigma = torch.as_tensor(sigma, dtype=torch.float32, device=x.device).expand(len(x))
+        t = self.timestep(sigma).to(x.device)
+        out = torch.empty_like(x)
+        for part in torch.arange(len(x)).split(self.batch):
+            level = sigma[part].view(-1, 1, 1, 1)
+            out[part] = x[part] - level * self.epsilon(x[part] * (1 + level**2).rsqrt(), t[part])
+        return out
+
+
+@torch.no_grad()
+def ddim(
+    prior: DDPM,
+    shape: tuple[int, int, int, int],
+    generator: torch.Generator,
+    steps: int = 50,
+    eta: float = 1.0,
+    refine: Callable[[Tensor, float], Tensor] = lambda x0_hat, sigma: x0_hat,
+) -> Float[Tensor, "n 2 h w"]:
+    """Draws slices by DDIM (Song et al. 2021, equation 12); ``eta = 1`` and ``steps = 1000`` is DDPM's ancestral sampler."""
+    device = next(prior.parameters()).device
+    times = torch.linspace(prior.steps, 0, steps + 1).round().long()
+    x = torch.randn(shape, generator=generator).to(device)
+    for t, s in zip(times[:-1], times[1:], strict=True):
+        a_t, a_s = float(prior.alpha_bar[t]), float(prior.alpha_bar[s])
+        x0_hat = refine(prior.denoise(x / a_t**0.5, prior.sigma(int(t))), prior.sigma(int(t)))
+        eps = (x - a_t**0.5 * x0_hat) / (1 - a_t) ** 0.5
+        spread = eta * ((1 - a_s) / (1 - a_t) * (1 - a_t / a_s)) ** 0.5
+        x = a_s**0.5 * x0_hat + max(1 - a_s - spread**2, 0.0) ** 0.5 * eps
+        if spread > 0:
+            x = x + spread * torch.randn(shape, generator=generator).to(device)
+    return x
+
+
+def as_slices(volume: Complex[Tensor, "x y z"], axis: int) -> Float[Tensor, "n 2 h w"]:
+    """All slices of a volume perpendicular to ``axis``, real and imaginary parts as channels."""
+    return torch.view_as_real(volume.movedim(axis, 0)).movedim(-1, 1)
+
+
+def as_volume(slices: Float[Tensor, "n 2 h w"], axis: int) -> Complex[Tensor, "x y z"]:
+    """Inverse of `as_slices`."""
+    return torch.view_as_complex(slices.movedim(1, -1).contiguous()).movedim(0, axis)
+
+
+def save_weights(path: str | Path, network: UNet, provenance: dict) -> None:
+    """Writes half-precision weights with architecture and provenance in the header, whole or not at all."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tensors = {name: tensor.half().contiguous() for name, tensor in network.state_dict().items()}
+    part = path.with_suffix(".part")
+    save_file(tensors, part, metadata={"architecture": json.dumps(asdict(network.config)), "provenance": json.dumps(provenance)})
+    os.replace(part, path)
+
+
+def load_weights(path: str | Path) -> tuple[DDPM, dict]:
+    """Reads a prior written by `save_weights`; returns it in evaluation mode, with its provenance."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            tensors = {name: file.get_tensor(name).float() for name in file.keys()}
+        network = UNet(UNetConfig.from_dict(json.loads(header["architecture"])))
+        network.load_state_dict(tensors)
+    except (OSError, SafetensorError) as error:
+        raise ReconError(f"{path}: no prior can be read here ({str(error).splitlines()[0]}); train it or give another path") from error
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise ReconError(f"{path}: weights and header do not describe one of our U-Nets; retrain the prior with this version") from error
+    with contextlib.suppress(ValueError):
+        return DDPM(network).eval().requires_grad_(False), json.loads(header.get("provenance", "{}"))
+    raise ReconError(f"{path}: the provenance in the header is not valid JSON; retrain the prior with this version")

@@ -1,0 +1,276 @@
+"""Cases: one volume, one mask, one method, one set of parameters. Each is computed once and kept.
+
+A case's key is the hash of everything its result depends on: the volume's contents, the mask, the settings, the prior's
+weights and the source of the code that runs. Its row is written last, so a killed run loses at most the case in hand.
+"""
+
+import hashlib
+import json
+import os
+import re
+import time
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from recon import masks, methods, metrics
+from recon.config import ROOT, Config
+from recon.data import open_scan
+from recon.data.prepare import Prepared, load, prepare, problem, save
+from recon.diffusion import DDPM, load_weights
+from recon.errors import ReconError
+from recon.sense import Problem
+
+CODE = ("fourier", "wavelets", "masks", "metrics", "sense", "coils", "unet", "diffusion", "fields", "methods")
+
+
+@dataclass(frozen=True)
+class Case:
+    """What identifies one reconstruction."""
+
+    dataset: str
+    subject: str
+    acceleration: float
+    method: str
+    settings: dict
+    prior: str | None = None  # name in the configuration
+
+
+class Counted:
+    """A prior that counts how many slices it has denoised: the cost that methods are compared by."""
+
+    def __init__(self, prior: DDPM):
+        self.prior, self.slices = prior, 0
+
+    def denoise(self, x: Tensor, sigma: float | Tensor) -> Tensor:
+        """Passes on to the prior."""
+        self.slices += len(x)
+        return self.prior.denoise(x, sigma)
+
+    def sigma(self, t: float) -> float:
+        """Passes on to the prior."""
+        return self.prior.sigma(t)
+
+
+class Study:
+    """A configuration and the folder its results live in: the one object that notebooks and rules talk to."""
+
+    def __init__(self, config: Config, root: Path = ROOT):
+        self.config, self.root = config, Path(root)
+        torch.set_num_threads(config.threads)
+        self.results = self.root / "results" / config.name
+        self.figures = self.root / "figures" / config.name
+
+    def data_path(self, dataset: str, subject: str | int) -> Path:
+        """Where a prepared volume lies."""
+        return self.results / "data" / dataset / f"{subject}.h5"
+
+    def prior_path(self, prior: str) -> Path:
+        """Where the weights of a prior lie."""
+        return self.results / "priors" / f"{prior}.safetensors"
+
+    def tuning_path(self, dataset: str, method: str) -> Path:
+        """Where the record of a method's tuning lies."""
+        return self.results / "tuning" / f"{dataset}_{method}.json"
+
+    def prepare(self, dataset: str, subject: str | int) -> Path:
+        """Prepares one volume; of a training volume only the reference is kept."""
+        path, section = self.data_path(dataset, subject), self.config.datasets[dataset]
+        training = str(subject) in map(str, section.train)
+        save(path, prepare(open_scan(section, subject)), section.model_dump(mode="json"), reference_only=training)
+        return path
+
+    def volume(self, dataset: str, subject: str | int) -> Prepared:
+        """A prepared volume, preparing it first where that has not been done."""
+        path = self.data_path(dataset, subject)
+        return _load(path if path.exists() else self.prepare(dataset, subject))
+
+    def prior(self, name: str) -> DDPM:
+        """A trained prior, on the configured device."""
+        return _load_prior(self.prior_path(name)).to(self.config.device)
+
+    def problem(self, dataset: str, subject: str | int, acceleration: float) -> Problem:
+        """The undersampled scan of one subject."""
+        section, volume = self.config.mask, self.volume(dataset, subject)
+        mask = masks.make(section.kind, tuple(volume.mask.shape), acceleration, section.calibration, section.seed)
+        return problem(volume, mask, self.config.maps).to(self.config.device)
+
+    def case(self, dataset: str, subject: str | int, acceleration: float, method: str, **changes) -> Case:
+        """A case with the tuned parameters of its method, the configuration's own settings and ``changes``, in rising precedence."""
+        chosen = self.tuned(dataset, method, acceleration) | self.config.methods.get(method, {}) | changes
+        settings = asdict(methods.settings(method, **chosen))
+        prior = self.config.prior_of(dataset) if methods.lookup(method).needs_prior else None
+        return Case(dataset, str(subject), float(acceleration), method, settings, prior)
+
+    def tuned(self, dataset: str, method: str, acceleration: float) -> dict:
+        """The parameters chosen on validation volumes at the nearest tuned acceleration; empty where nothing was tuned."""
+        path = self.tuning_path(dataset, method)
+        if not path.exists():
+            return {}
+        best = json.loads(path.read_text())["best"]
+        nearest = min(best, key=lambda r: abs(np.log(float(r) / acceleration)))
+        return best[nearest]
+
+    def key(self, case: Case) -> str:
+        """Hash of everything the result of a case depends on."""
+        parts = {
+            "case": asdict(case),
+            "volume": self.volume(case.dataset, case.subject).hash,
+            "mask": self.config.mask.model_dump(mode="json"),
+            "maps": self.config.maps,
+            "prior": file_hash(self.prior_path(case.prior)) if case.prior else None,
+            "code": code_hash(),
+        }
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:20]
+
+    def run(self, case: Case, keep_volume: bool = True) -> dict:
+        """The row of a case, from disk where it was computed before."""
+        stem = self.results / "cases" / self.key(case)
+        row_file, volume_file = stem.with_suffix(".json"), stem.with_suffix(".h5")
+        if row_file.exists() and (volume_file.exists() or not keep_volume):
+            return json.loads(row_file.read_text())
+        stem.parent.mkdir(parents=True, exist_ok=True)
+        row, magnitude = self._compute(case)
+        if keep_volume:
+            _write_volume(volume_file, magnitude)
+        write_text(row_file, json.dumps(row | {"key": stem.name}))
+        return row | {"key": stem.name}
+
+    def _compute(self, case: Case) -> tuple[dict, Tensor]:
+        task = self.problem(case.dataset, case.subject, case.acceleration)
+        prior = Counted(self.prior(case.prior)) if case.prior else None
+        with Stopwatch(self.config.device) as watch:
+            volume = methods.reconstruct(task, case.method, prior, **case.settings)
+        magnitude = task.unscale(volume).abs().cpu()
+        truth = self.volume(case.dataset, case.subject)
+        row = {
+            "dataset": case.dataset,
+            "volume": case.subject,
+            "origin": truth.origin,
+            "method": case.method,
+            "prior": case.prior or "",
+            "voxel_factor": 1.0,
+            "R": case.acceleration,
+            "R_realised": masks.acceleration(task.operator.mask),
+            **metrics.all_metrics(magnitude, truth.reference.abs(), truth.support),
+            "seconds": watch.seconds,
+            "peak_memory_mb": watch.megabytes,
+            "denoised_slices": prior.slices if prior else 0,
+        }
+        return row, magnitude
+
+    def trace(self, case: Case) -> pd.DataFrame:
+        """PSNR after every iteration of a case against the number of slices denoised so far."""
+        path = self.results / "traces" / f"{self.key(case)}.csv"
+        if not path.exists():
+            task = self.problem(case.dataset, case.subject, case.acceleration)
+            truth = self.volume(case.dataset, case.subject).reference.abs()
+            prior, rows = Counted(self.prior(case.prior)), []
+
+            def record(iteration: int, volume: Tensor) -> None:
+                psnr = metrics.psnr(task.unscale(volume).abs().cpu(), truth)
+                rows.append({"iteration": iteration, "denoised_slices": prior.slices, "psnr": psnr})
+
+            methods.reconstruct(task, case.method, prior, record, **case.settings)
+            write_text(path, pd.DataFrame(rows).to_csv(index=False))
+        return pd.read_csv(path)
+
+    def convergence(self, dataset: str, acceleration: float) -> pd.DataFrame:
+        """Traces of the variational objective's solvers and schedules on the first test subject."""
+        subject = self.config.datasets[dataset].test[0]
+        variants = {
+            "Adam, uniform t (paper)": ("variational", {}),
+            "Adam, annealed t": ("variational", {"schedule": "annealed", "t_max": 60.0, "t_min": 4.0}),
+            "exact data step, annealed t": ("annealed", {}),
+        }
+        traces = []
+        for label, (method, changes) in variants.items():
+            if method in self.config.methods:
+                found = self.trace(self.case(dataset, subject, acceleration, method, **changes))
+                traces.append(found.assign(dataset=dataset, R=acceleration, solver=label))
+        return pd.concat(traces, ignore_index=True) if traces else pd.DataFrame()
+
+    def reconstruction(self, row: dict) -> Tensor:
+        """The magnitude volume of a row, in the units of the reference."""
+        with h5py.File(self.results / "cases" / f"{row['key']}.h5") as file:
+            return torch.from_numpy(file["magnitude"][()].astype(np.float32)) * float(file.attrs["scale"])
+
+    def comparison(self, dataset: str, subject: str | int | None = None) -> pd.DataFrame:
+        """Rows of every configured method at every acceleration, for one test subject or all."""
+        subjects = self.config.datasets[dataset].test if subject is None else [subject]
+        cases = [self.case(dataset, s, r, m) for s in subjects for r in self.config.accelerations for m in self.config.methods]
+        return pd.DataFrame([self.run(case) for case in cases])
+
+
+class Stopwatch:
+    """Wall time and peak memory of a block: of the GPU where it runs there, else of the process."""
+
+    def __init__(self, device: str):
+        self.device = device
+
+    def __enter__(self):
+        if self.device.startswith("cuda"):
+            torch.cuda.reset_peak_memory_stats()
+            torch.cuda.synchronize()
+        elif Path("/proc/self/clear_refs").exists():
+            Path("/proc/self/clear_refs").write_text("5")  # resets the process's high-water mark
+        self.begun = time.perf_counter()
+        return self
+
+    def __exit__(self, *_):
+        if self.device.startswith("cuda"):
+            torch.cuda.synchronize()
+            self.megabytes = torch.cuda.max_memory_allocated() / 1e6
+        else:
+            status = Path("/proc/self/status")
+            found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text()) if status.exists() else None
+            self.megabytes = int(found[1]) / 1e3 if found else float("nan")
+        self.seconds = time.perf_counter() - self.begun
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part.write_text(text)
+    os.replace(part, path)
+
+
+def _write_volume(path: Path, magnitude: Tensor) -> None:
+    scale = float(magnitude.max())
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    with h5py.File(part, "w") as file:
+        file["magnitude"] = (magnitude / scale).numpy().astype(np.float16)
+        file.attrs["scale"] = scale
+    os.replace(part, path)
+
+
+@lru_cache(maxsize=2)
+def _load(path: Path) -> Prepared:
+    return load(path)
+
+
+@lru_cache(maxsize=2)
+def _load_prior(path: Path) -> DDPM:
+    return load_weights(path)[0]
+
+
+@lru_cache
+def code_hash() -> str:
+    """Hash of the source that reconstructs and scores."""
+    package = ROOT / "recon"
+    files = [f for name in CODE for f in (package / f"{name}.py", *sorted((package / name).glob("*.py"))) if f.exists()]
+    return hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()[:16]
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file, shortened; a missing file is named."""
+    if not path.exists():
+        raise ReconError(f"{path}: no such file; run the workflow (make figures) or train the prior first")
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]

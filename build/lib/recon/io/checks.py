@@ -1,0 +1,119 @@
+"""What every reader asks of a file before it believes it."""
+
+import itertools
+import lzma
+import math
+import struct
+import tokenize
+import xml.etree.ElementTree as ET
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import h5py
+import numpy as np
+import torch
+from jaxtyping import Bool, Complex
+from nibabel.filebasedimages import ImageFileError
+from nibabel.orientations import OrientationError
+from nibabel.spatialimages import HeaderDataError
+from torch import Tensor
+
+from recon.errors import ReconError
+
+LIMIT = 10**10  # elements; more than this is a damaged header, not a scan
+DEFLATE = 1032  # the most that one byte of a zlib stream can expand to
+UNKNOWN_VOXEL = (1.0, 1.0, 1.0)  # mm, where a file does not say
+
+# What h5py, numpy, nibabel and the standard library raise on damaged files. OSError covers gzip, RuntimeError and
+# ValueError most of h5py; anything else would be a mistake of ours and is not hidden.
+LIBRARY_ERRORS = (
+    OSError, KeyError, ValueError, RuntimeError, TypeError, IndexError, EOFError, MemoryError, OverflowError,
+    SyntaxError, ET.ParseError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, tokenize.TokenError,
+    HeaderDataError, ImageFileError, OrientationError,
+)  # fmt: skip
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turns the libraries' errors on a damaged file into one line that names the file."""
+    try:
+        yield
+    except LIBRARY_ERRORS as error:
+        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        raise ReconError(f"{path}: cannot be read ({reason}); the file is damaged or incomplete, fetch or export it again") from error
+
+
+def existing(path: Path) -> None:
+    """Refuses what is missing, a folder, or empty."""
+    if not path.is_file():
+        raise ReconError(f"{path}: no such file; check the path")
+    if path.stat().st_size == 0:
+        raise ReconError(f"{path}: the file is empty; fetch or export it again")
+
+
+def check_size(path: Path, elements: int, itemsize: int, stored: int) -> None:
+    """Refuses, before anything is allocated, an array that cannot come out of ``stored`` bytes."""
+    if elements == 0:
+        raise ReconError(f"{path}: the array holds no elements; fetch or export it again")
+    if elements > LIMIT or elements * itemsize > stored:
+        claim = f"{elements} elements of {itemsize} bytes"
+        raise ReconError(f"{path}: the header claims {claim}, more than the file can hold; fetch or export it again")
+
+
+def check_dataset(node: object, path: Path, name: str) -> h5py.Dataset:
+    """The HDF5 dataset, once its size and its chunks are known to lie within the file.
+
+    HDF5 itself trusts the chunk sizes of a damaged file, and reads past its buffers.
+    """
+    if not isinstance(node, h5py.Dataset) or node.shape is None:
+        raise ReconError(f"{path}: has no dataset '{name}'; export the file again")
+    size, itemsize = path.stat().st_size, node.id.get_type().get_size()
+    compressed = node.id.get_create_plist().get_nfilters() > 0
+    check_size(path, math.prod(node.shape), itemsize, min(node.id.get_storage_size(), size) * (DEFLATE if compressed else 1))
+    if node.chunks is not None:
+        full, chunks = math.prod(node.chunks) * itemsize, []
+        node.id.chunk_iter(chunks.append)
+        corners = itertools.product(*(range(0, n, step) for n, step in zip(node.shape, node.chunks, strict=True)))
+        inside = all(c.byte_offset + c.size <= size and (compressed or c.size == full) for c in chunks)
+        if full > DEFLATE * size or not inside or sorted(c.chunk_offset for c in chunks) != list(corners):
+            raise ReconError(f"{path}: the chunks of '{name}' are not all there; fetch or export the file again")
+    return node
+
+
+def check_lengths(table: h5py.Dataset, path: Path, name: str, offset: int) -> None:
+    """Refuses variable-length rows that claim more than the file: HDF5 allocates whatever the ``offset``-th byte of a row says."""
+    if table.ndim != 1 or table.id.get_create_plist().get_nfilters() > 0:
+        raise ReconError(f"{path}: '{name}' is stored filtered or not as a list; export the file again with a current converter")
+    starts, rows, itemsize = [table.id.get_offset()], len(table), table.id.get_type().get_size()
+    if table.chunks is not None:
+        starts, rows = [], table.chunks[0]
+        table.id.chunk_iter(lambda chunk: starts.append(chunk.byte_offset))
+    lengths = np.add.outer(np.array(starts), itemsize * np.arange(rows)).ravel()[:, None] + offset + np.arange(4)
+    raw = np.memmap(path, np.uint8, "r")
+    if raw[lengths].view("<u4").sum(dtype=np.uint64) > raw.size:
+        raise ReconError(f"{path}: the rows of '{name}' claim more than the file holds; fetch or export the file again")
+
+
+def check_finite(array: Tensor, path: Path, what: str) -> None:
+    """Refuses NaN and infinite values."""
+    parts = torch.view_as_real(array) if array.is_complex() else array
+    if not torch.isfinite(parts).all():
+        raise ReconError(f"{path}: {what} holds NaN or infinite values; repair the file or export it again")
+
+
+def measured(kspace: Complex[Tensor, "coil x y z"], path: Path) -> Bool[Tensor, "y z"]:
+    """The phase encodes at which any coil holds a non-zero sample.
+
+    Raises `ReconError` where most of their samples are zero all the same: then x is not the readout. (Single zeros do
+    occur in simulated data; zero ends of the readout are an asymmetric echo.)
+    """
+    samples = (kspace != 0).any(dim=0)
+    mask, reached = samples.any(dim=0), samples.flatten(1).any(dim=1)
+    if 2 * samples.sum() < mask.sum() * reached.sum():
+        raise ReconError(
+            f"{path}: the sampling varies along x, which must be the fully sampled readout; reorder the axes to (readout, y, z)"
+        )
+    return mask

@@ -1,0 +1,94 @@
+"""The XML header of ISMRMRD, which fastMRI files carry too: what a Cartesian reconstruction needs of it."""
+
+import math
+import xml.etree.ElementTree as ET
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from recon import fourier
+from recon.errors import ReconError
+
+
+@dataclass(frozen=True)
+class Header:
+    """The first ``<encoding>`` of the header (schema: ismrmrd.xsd); sizes in samples and mm, in axis order."""
+
+    trajectory: str
+    matrix: tuple[int, int, int]  # encoded, oversampling included
+    fov: tuple[float, float, float]
+    recon_matrix: tuple[int, int, int]
+    recon_fov: tuple[float, float, float]
+    center: tuple[int, int]  # the encoding steps 1 and 2 at ky = 0 and kz = 0
+    slices: int | None  # as announced by the encoding limits
+    acceleration: tuple[int, int]
+    calibration: str  # "embedded", "separate", …; "" where not said
+
+    @property
+    def voxel(self) -> tuple[float, float, float]:
+        """Size of an encoded voxel in mm."""
+        return tuple(f / n for f, n in zip(self.fov, self.matrix, strict=True))
+
+    @property
+    def readout(self) -> int:
+        """Samples along x once the oversampling, encoded field of view over the reconstructed one, is removed."""
+        return max(1, min(self.matrix[0], round(self.matrix[0] * self.recon_fov[0] / self.fov[0])))
+
+    def facts(self) -> dict:
+        """The header as it goes into `Scan.meta`."""
+        facts = asdict(self)
+        if self.readout < self.matrix[0]:
+            facts["oversampling"] = f"readout cropped from {self.matrix[0]} to {self.readout}"
+        return facts
+
+
+def parse_header(xml: bytes | str, path: Path) -> Header:
+    """Reads the header; raises `ReconError` where the sizes are missing or absurd."""
+    encoding = ET.fromstring(xml).find("{*}encoding")
+    if encoding is None:
+        raise ReconError(f"{path}: the ISMRMRD header has no <encoding>; export the file again")
+    limits = [f"encodingLimits/kspace_encoding_step_{i}/center" for i in (1, 2)]
+    matrix = _triple(encoding, "encodedSpace/matrixSize", int, path)
+    center = tuple(_number(encoding, limit, int, matrix[i] // 2) for i, limit in enumerate(limits, 1))
+    last, first = (_number(encoding, f"encodingLimits/slice/{end}", int, -1) for end in ("maximum", "minimum"))
+    acceleration = "parallelImaging/accelerationFactor/kspace_encoding_step_"
+    return Header(
+        trajectory=_text(encoding, "trajectory").lower(),
+        matrix=matrix,
+        fov=_triple(encoding, "encodedSpace/fieldOfView_mm", float, path),
+        recon_matrix=_triple(encoding, "reconSpace/matrixSize", int, path),
+        recon_fov=_triple(encoding, "reconSpace/fieldOfView_mm", float, path),
+        center=center,
+        slices=last - first + 1 if last >= first >= 0 else None,
+        acceleration=tuple(_number(encoding, f"{acceleration}{i}", int, 1) for i in (1, 2)),
+        calibration=_text(encoding, "parallelImaging/calibrationMode").lower(),
+    )
+
+
+def remove_oversampling(kspace: Tensor, size: int, axis: int) -> Tensor:
+    """Keeps the central ``size`` voxels of the image along the readout ``axis``; exact, as the readout is fully sampled."""
+    if size == kspace.shape[axis]:
+        return kspace
+    return fourier.fft(fourier.crop(fourier.ifft(kspace, (axis,)), (size,), (axis,)), (axis,))
+
+
+def _text(element: ET.Element, where: str) -> str:
+    found = element.find("/".join(f"{{*}}{tag}" for tag in where.split("/")))
+    return "" if found is None else (found.text or "").strip()
+
+
+def _number(element: ET.Element, where: str, kind: type, default: int) -> int:
+    text = _text(element, where)
+    return kind(text) if text else default
+
+
+def _triple(element: ET.Element, where: str, kind: type, path: Path) -> tuple:
+    texts = [_text(element, f"{where}/{axis}") for axis in "xyz"]
+    try:
+        values = tuple(kind(text) for text in texts)
+    except ValueError:
+        raise ReconError(f"{path}: {where} of the header reads {texts}; expected three numbers: export the file again") from None
+    if not all(math.isfinite(v) and 0 < v < 1e5 for v in values):
+        raise ReconError(f"{path}: {where} of the header is {values}; expected three positive sizes: export the file again")
+    return values

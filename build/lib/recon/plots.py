@@ -1,0 +1,166 @@
+"""Pictures: curves over acceleration, the same slice of every method with a zoomed inset and its error, and the sidecar of each."""
+
+import json
+import platform
+import subprocess
+import time
+from collections.abc import Sequence
+from importlib.metadata import version
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from mpl_toolkits.axes_grid1.inset_locator import mark_inset
+from torch import Tensor
+
+from recon import methods
+from recon.config import ROOT
+from recon.experiments import Study, code_hash, file_hash, write_text
+
+PLANES = ("sagittal", "coronal", "axial")  # perpendicular to x, y, z
+PACKAGES = ("h5py", "matplotlib", "numpy", "pandas", "safetensors", "scipy", "snakemake", "torch")
+COLOURS = dict(zip(methods.METHODS, plt.rcParams["axes.prop_cycle"].by_key()["color"], strict=False))
+MARKERS = dict(zip(methods.METHODS, "ovsD^P*X", strict=False))
+STARTED = time.perf_counter()  # a notebook imports this module first, so its wall time counts from here
+
+
+def take(volume: Tensor, axis: int, index: int | None = None) -> np.ndarray:
+    """A slice as an image whose first axis points up: rows are the later of the two remaining axes."""
+    return volume.select(axis, volume.shape[axis] // 2 if index is None else index).numpy().T
+
+
+def show(ax: Axes, image: np.ndarray, voxel: Sequence[float], axis: int, title: str = "", **options) -> None:
+    """Draws a slice perpendicular to ``axis`` in physical proportions, without ticks."""
+    across, up = [v for a, v in enumerate(voxel) if a != axis]
+    ax.imshow(image, origin="lower", aspect=up / across, interpolation="nearest", **({"cmap": "gray"} | options))
+    ax.set(xticks=[], yticks=[])
+    ax.set_title(title, fontsize=9)
+
+
+def orthogonal(volumes: dict[str, Tensor], voxel: Sequence[float], **options) -> Figure:
+    """The three central slices of each volume, a row per volume."""
+    fig, axes = plt.subplots(len(volumes), 3, figsize=(7.5, 2.7 * len(volumes)), squeeze=False, layout="constrained")
+    for row, (name, volume) in zip(axes, volumes.items(), strict=True):
+        for axis, ax in enumerate(row):
+            show(ax, take(volume, axis), voxel, axis, f"{name}, {PLANES[axis]}", **options)
+    return fig
+
+
+def curves(table: pd.DataFrame, metrics: dict[str, str]) -> Figure:
+    """Mean over the volumes against acceleration, one line per method; bars span the volumes' standard deviation."""
+    datasets = list(table["dataset"].unique())
+    size = (4.4 * len(metrics), 3.3 * len(datasets))
+    fig, axes = plt.subplots(len(datasets), len(metrics), figsize=size, squeeze=False, layout="constrained")
+    for row, dataset in zip(axes, datasets, strict=True):
+        for ax, (metric, label) in zip(row, metrics.items(), strict=True):
+            for name, group in table[table["dataset"] == dataset].groupby("method", sort=False):
+                stats = group.groupby("R")[metric].agg(["mean", "std"])
+                style = {"marker": MARKERS[name], "color": COLOURS[name], "capsize": 2, "markersize": 5}
+                ax.errorbar(stats.index, stats["mean"], stats["std"].fillna(0), label=methods.lookup(name).label, **style)
+            ax.set(xlabel="acceleration R", ylabel=label, xticks=sorted(table["R"].unique()))
+            ax.set_title(f"{dataset} ({group['origin'].iloc[0]})")
+            ax.grid(alpha=0.3)
+    axes[0, 0].legend(fontsize=8)
+    return fig
+
+
+def convergence(traces: pd.DataFrame) -> Figure:
+    """PSNR against the number of slices denoised, one line per solver, one panel per dataset."""
+    datasets = list(traces["dataset"].unique())
+    fig, axes = plt.subplots(1, len(datasets), figsize=(5 * len(datasets), 3.4), squeeze=False, layout="constrained")
+    for ax, dataset in zip(axes[0], datasets, strict=True):
+        for solver, rows in traces[traces["dataset"] == dataset].groupby("solver", sort=False):
+            ax.plot(rows["denoised_slices"], rows["psnr"], label=solver)
+        ax.set(xscale="log", xlabel="slices denoised", ylabel="PSNR [dB]", title=f"{dataset}, R = {rows['R'].iloc[0]:g}")
+        ax.grid(alpha=0.3)
+    axes[0, 0].legend(fontsize=8)
+    return fig
+
+
+def comparison(
+    reference: Tensor,
+    volumes: dict[str, Tensor],
+    voxel: Sequence[float],
+    axis: int = 0,
+    index: int | None = None,
+    zoom: float = 0.3,
+    gain: float = 5,
+) -> Figure:
+    """The same slice of every volume in one window with a zoomed inset, and below it the error, magnified ``gain`` times.
+
+    The inset is the square of relative size ``zoom`` in which the reference varies most.
+    """
+    truth = take(reference, axis, index)
+    top = float(np.quantile(reference.numpy(), 0.998))
+    panels = {"Reference": truth} | {name: take(v, axis, index) for name, v in volumes.items()}
+    fig, axes = plt.subplots(2, len(panels), figsize=(2.1 * len(panels), 4.9), layout="constrained")
+    for (name, image), above, below in zip(panels.items(), *axes, strict=True):
+        show(above, image, voxel, axis, name, vmin=0, vmax=top)
+        _inset(above, image, _busiest(truth, zoom), top)
+        if name == "Reference":
+            below.axis("off")
+            below.text(0.5, 0.5, f"|error| × {gain:g}\n{PLANES[axis]}", ha="center", va="center", fontsize=9)
+        else:
+            show(below, gain * np.abs(image - truth), voxel, axis, "", vmin=0, vmax=top, cmap="magma")
+    return fig
+
+
+def _busiest(image: np.ndarray, zoom: float) -> tuple[slice, slice]:
+    side = [max(4, int(n * zoom)) for n in image.shape]
+    activity = sum(np.abs(g) for g in np.gradient(image))
+    total = np.pad(activity.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    h, w = side
+    window = total[h:, w:] - total[:-h, w:] - total[h:, :-w] + total[:-h, :-w]
+    row, column = np.unravel_index(window.argmax(), window.shape)
+    return slice(row, row + h), slice(column, column + w)
+
+
+def _inset(ax: Axes, image: np.ndarray, window: tuple[slice, slice], top: float) -> None:
+    rows, columns = window
+    inset = ax.inset_axes([0.0, 0.0, 0.42, 0.42])
+    inset.imshow(image, origin="lower", cmap="gray", vmin=0, vmax=top, interpolation="nearest", aspect=ax.get_aspect())
+    inset.set(xlim=(columns.start - 0.5, columns.stop - 0.5), ylim=(rows.start - 0.5, rows.stop - 0.5), xticks=[], yticks=[])
+    for spine in inset.spines.values():
+        spine.set_color("gold")
+    mark_inset(ax, inset, loc1=2, loc2=4, fc="none", ec="gold", lw=0.6)
+
+
+def save(study: Study, fig: Figure, name: str, table: pd.DataFrame | None = None) -> None:
+    """Writes ``figures/CONFIG/name`` as .png and .svg, the table behind it as .csv, and its sidecar as .json."""
+    study.figures.mkdir(parents=True, exist_ok=True)
+    stem = study.figures / name
+    fig.savefig(f"{stem}.png", dpi=150)
+    fig.savefig(f"{stem}.svg", dpi=150, metadata={"Date": None})
+    if table is not None:
+        write_text(stem.with_suffix(".csv"), table.drop(columns="key", errors="ignore").to_csv(index=False, float_format="%.6g"))
+    write_text(stem.with_suffix(".json"), json.dumps(sidecar(study), indent=1))
+
+
+def sidecar(study: Study) -> dict:
+    """All that is needed to make a figure again, and to tell whether it has changed."""
+    config = study.config
+    volumes = {f"{d}/{s}": study.volume(d, s).hash for d, section in config.datasets.items() for s in section.test}
+    tuning = sorted((study.results / "tuning").glob("*.json"))
+    return {
+        "git": _git("rev-parse", "HEAD"),
+        "dirty": bool(_git("status", "--porcelain", "--untracked-files=no", "--", "recon", "workflow", "notebooks")),
+        "config": config.model_dump(mode="json"),
+        "seeds": {"config": config.seed, "mask": config.mask.seed},
+        "packages": {name: version(name) for name in PACKAGES} | {"python": platform.python_version()},
+        "device": config.device,
+        "threads": config.threads,
+        "code": code_hash(),
+        "volumes": volumes,
+        "priors": {p: file_hash(study.prior_path(p)) for p in config.priors},
+        "tuning": {f.stem: json.loads(f.read_text())["best"] for f in tuning},
+        "wall_time_s": round(time.perf_counter() - STARTED, 1),
+    }
+
+
+def _git(*arguments: str) -> str:
+    try:
+        return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""  # not a git checkout: an unpacked archive still makes figures

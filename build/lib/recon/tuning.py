@@ -1,0 +1,43 @@
+"""Choosing every method's parameters on validation volumes, by the same number of trials for every method."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from scipy.stats import qmc
+
+from recon import methods
+from recon.experiments import Study
+from recon.progress import track
+
+
+def candidates(method: str, trials: int, seed: int) -> Iterator[dict]:
+    """``trials`` settings spread over the method's search space: a scrambled Halton sequence, logarithmic in each parameter.
+
+    The first is the method's default, so that no search does worse than not searching.
+    """
+    found = methods.lookup(method)
+    defaults = found.settings()
+    if not found.space:
+        yield {}
+        return
+    yield {name: getattr(defaults, name) for name in found.space}
+    points = qmc.Halton(len(found.space), seed=seed).random(trials - 1)
+    for point in points:
+        values = {n: float(np.exp(np.log(lo) + u * np.log(hi / lo))) for u, (n, (lo, hi)) in zip(point, found.space.items(), strict=True)}
+        yield {n: round(v) if isinstance(getattr(defaults, n), int) else float(f"{v:.3g}") for n, v in values.items()}
+
+
+def tune(study: Study, dataset: str, method: str) -> dict:
+    """Every trial at every tuning acceleration, and the best of each by mean PSNR over the validation volumes."""
+    section = study.config.tuning
+    subjects = study.config.datasets[dataset].validation[: section.subjects]
+    record = {"dataset": dataset, "method": method, "subjects": subjects, "trials": {}, "best": {}}
+    for acceleration in section.accelerations:
+        trials = []
+        for values in track(list(candidates(method, section.trials, study.config.seed)), f"tuning {method} at R = {acceleration:g}"):
+            cases = [study.case(dataset, s, acceleration, method, **values) for s in subjects]
+            score = float(np.mean([study.run(c, keep_volume=False)["psnr"] for c in cases]))
+            trials.append({"settings": values, "psnr": score})
+        record["trials"][f"{acceleration:g}"] = trials
+        record["best"][f"{acceleration:g}"] = max(trials, key=lambda trial: trial["psnr"])["settings"]
+    return record

@@ -1,0 +1,73 @@
+import pytest
+import yaml
+
+from recon import ReconError
+from recon.config import CONFIGS, load
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda p: p.stem)
+def test_every_shipped_configuration_is_valid_and_named_after_its_file(path):
+    assert load(path.stem).name == path.stem
+
+
+@pytest.fixture
+def smoke():
+    return yaml.safe_load((CONFIGS / "smoke.yaml").read_text())
+
+
+def refused(tmp_path, values) -> str:
+    path = tmp_path / "mine.yaml"
+    path.write_text(values if isinstance(values, str) else yaml.safe_dump(values))
+    with pytest.raises(ReconError) as error:
+        load(path).check_inputs()
+    assert "\n" not in str(error.value) and ("mine.yaml" in str(error.value) or "config smoke" in str(error.value))
+    return str(error.value)
+
+
+def test_unknown_key_is_named_with_its_place(tmp_path, smoke):
+    smoke["priors"]["knee"]["epochs"] = 3
+    message = refused(tmp_path, smoke)
+    assert "priors.knee.epochs" in message and "remove it" in message
+
+
+def test_a_subject_in_two_splits_is_refused(tmp_path, smoke):
+    smoke["datasets"]["knee"]["test"].append(smoke["datasets"]["knee"]["train"][0])
+    assert "more than one of train, validation and test" in refused(tmp_path, smoke)
+
+
+def test_a_number_written_as_text_is_refused(tmp_path, smoke):
+    """YAML reads 1e-3 as a string that pydantic would coerce; anything else that is no number is named."""
+    smoke["priors"]["knee"]["learning_rate"] = "fast"
+    assert "priors.knee.learning_rate" in refused(tmp_path, smoke)
+
+
+def test_missing_section_of_a_prior(tmp_path, smoke):
+    smoke["priors"]["knee"]["dataset"] = "elbow"
+    assert "'elbow'" in refused(tmp_path, smoke)
+
+
+@pytest.mark.parametrize(("text", "words"), [("a: [1", "not valid YAML"), ("- 1", "expected keys and values"), ("", "expected keys")])
+def test_not_a_configuration(tmp_path, text, words):
+    assert words in refused(tmp_path, text)
+
+
+def test_missing_files_are_named_before_any_work(tmp_path, smoke):
+    smoke["priors"]["knee"]["shipped"] = "data/priors/none.safetensors"
+    assert "data/priors/none.safetensors is missing" in refused(tmp_path, smoke)
+
+
+def test_missing_environment_variable(tmp_path, smoke, monkeypatch):
+    monkeypatch.delenv("NOWHERE", raising=False)
+    smoke["datasets"]["knee"] |= {"kind": "folder", "path": "${NOWHERE}", "voxel": [1, 1, 1]}
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(smoke))
+    with pytest.raises(ReconError, match="environment variable NOWHERE is not set"):
+        load(path).check_inputs()
+    monkeypatch.setenv("NOWHERE", str(tmp_path / "absent"))
+    with pytest.raises(ReconError, match="no folder .*absent"):
+        load(path).check_inputs()
+
+
+def test_unknown_configuration_lists_the_known():
+    with pytest.raises(ReconError, match="demo.*paper.*smoke"):
+        load("dmeo")

@@ -1,0 +1,107 @@
+"""The whole workflow from scratch, in a copy of the repository: every rule, every notebook."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from recon.config import ROOT
+
+COLUMNS = {"dataset", "volume", "method", "prior", "voxel_factor", "R", "psnr", "ssim", "nrmse", "seconds", "peak_memory_mb"}
+
+
+def run(copy: Path, *arguments: str) -> subprocess.CompletedProcess:
+    environment = os.environ | {"PYTHONPATH": str(copy)}
+    return subprocess.run([sys.executable, "-m", *arguments], cwd=copy, env=environment, capture_output=True, text=True)
+
+
+def workflow(copy: Path, config: str = "smoke") -> subprocess.CompletedProcess:
+    return run(copy, "snakemake", "--profile", "workflow/profiles/default", "--config", f"run={config}")
+
+
+def step(copy: Path, *arguments: str) -> subprocess.CompletedProcess:
+    return run(copy, "workflow.scripts.step", "--config", "smoke", *arguments)
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory) -> Path:
+    """The repository's files, with the smoke workflow run once."""
+    target = tmp_path_factory.mktemp("repository")
+    for part in ("recon", "workflow", "notebooks", "Snakefile"):
+        source = ROOT / part
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, target / part)
+    done = workflow(target)
+    assert done.returncode == 0, done.stderr[-6000:]
+    return target
+
+
+def test_pictures_tables_sidecars_and_gallery(copy):
+    figures = copy / "figures" / "smoke"
+    for name in ("00_start_here", "02_phantoms", "10_methods_without_shift", "10_slices_knee_R8", "10_convergence"):
+        for suffix in (".png", ".svg", ".json"):
+            assert (figures / f"{name}{suffix}").stat().st_size > 0
+        assert name in (figures / "index.html").read_text()
+    made = json.loads((figures / "10_methods_without_shift.json").read_text())
+    assert {"git", "dirty", "config", "seeds", "packages", "device", "volumes", "priors", "tuning", "wall_time_s"} <= set(made)
+    assert made["tuning"]["knee/l1_wavelet"], "the figure cites the parameters that tuning chose"
+
+
+def test_table_has_one_row_per_case(copy):
+    table = pd.read_csv(copy / "figures/smoke/10_methods_without_shift.csv")
+    assert COLUMNS <= set(table.columns)
+    assert len(table) == len(table.drop_duplicates(["volume", "method", "R"])) == 2 * 5 * 2
+    assert (table["origin"] == "phantom").all() and table["psnr"].between(5, 60).all()
+
+
+def test_tuning_saw_validation_volumes_only_with_one_budget(copy):
+    for method in ("cg_sense", "l1_wavelet", "variational", "annealed"):
+        record = json.loads((copy / f"results/smoke/tuning/knee/{method}.json").read_text())
+        assert record["subjects"] == [100]
+        assert [len(trials) for trials in record["trials"].values()] == [2]
+
+
+def test_scorecard_is_computed(copy):
+    card = json.loads((copy / "figures/smoke/scorecard.json").read_text())
+    assert card and all({"id", "paper", "figure", "statement", "measured", "threshold", "holds"} <= set(claim) for claim in card)
+
+
+def test_a_second_call_does_nothing(copy):
+    again = workflow(copy)
+    assert again.returncode == 0 and "Nothing to be done" in again.stderr
+
+
+def test_cases_resume_and_repeat_bit_for_bit(copy):
+    """A lost row is computed again to the same numbers; the others are left alone."""
+    rows = sorted((copy / "results/smoke/cases").glob("*.json"))
+    lost = next(r for r in rows if json.loads(r.read_text())["method"] == "annealed" and json.loads(r.read_text())["volume"] == "200")
+    before, stamps = json.loads(lost.read_text()), {r: r.stat().st_mtime_ns for r in rows}
+    lost.unlink()
+    assert step(copy, "cases", "knee", "200").returncode == 0
+    after = json.loads(lost.read_text())
+    assert {k: after[k] for k in ("psnr", "ssim", "nrmse", "key")} == {k: before[k] for k in ("psnr", "ssim", "nrmse", "key")}
+    assert [r for r in rows if r.stat().st_mtime_ns != stamps[r]] == [lost]
+
+
+def test_a_failed_notebook_keeps_its_traceback(copy):
+    notebook = json.loads((copy / "notebooks/00_start_here.ipynb").read_text())
+    notebook["cells"][-1] = {"cell_type": "code", "id": "boom", "source": "1 / 0", "metadata": {}, "outputs": [], "execution_count": None}
+    notebook["cells"][3:-1] = []
+    (copy / "notebooks/99_broken.ipynb").write_text(json.dumps(notebook))
+    done = step(copy, "notebook", "99_broken", "logs/99_broken.ipynb")
+    assert done.returncode != 0
+    assert "ZeroDivisionError" in (copy / "logs/99_broken.ipynb").read_text()
+    assert not (copy / "results/smoke/notebooks/99_broken.ipynb").exists()
+
+
+@pytest.mark.parametrize(("config", "words"), [("nowhere", "no configuration nowhere"), ("bad.yaml", "datasets.knee.shap")])
+def test_a_bad_configuration_is_one_line_before_any_work(copy, config, words):
+    (copy / "bad.yaml").write_text((copy / "workflow/config/smoke.yaml").read_text().replace("shape:", "shap:"))
+    done = workflow(copy, config)
+    assert done.returncode != 0
+    errors = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
+    assert len(errors) == 1 and words in errors[0] and "Traceback" not in done.stderr
