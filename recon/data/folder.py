@@ -28,7 +28,7 @@ def find(folder: Path, pattern: str, subject: str | int) -> Path:
     return found[0]
 
 
-def fit(volume: Complex[Tensor, "x y z"], shape: tuple[int, int, int]) -> Complex[Tensor, "x y z"]:
+def fit(volume: Complex[Tensor, "x y z"], shape: tuple[int, int, int]) -> Complex[Tensor, "nx ny nz"]:
     """Crops and zero-pads around the centre to ``shape``."""
     smaller = tuple(min(a, b) for a, b in zip(volume.shape, shape, strict=True))
     return fourier.pad(fourier.crop(volume, smaller), shape)

@@ -1,0 +1,67 @@
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+
+from recon import ReconError
+from recon.config import Dataset
+from recon.data import open_scan
+from recon.data.folder import find, fit, folder_scan
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """One magnitude and one complex volume of 2 mm voxels: a box off the centre."""
+    data = np.zeros((20, 24, 16), np.float32)
+    data[4:9, 6:18, 3:8] = 100
+    nib.save(nib.Nifti1Image(data, np.diag([2, 2, 2, 1])), tmp_path / "s1.nii.gz")
+    nib.save(nib.Nifti1Image((data * np.exp(0.7j)).astype(np.complex64), np.diag([2, 2, 2, 1])), tmp_path / "s2.nii.gz")
+    return tmp_path
+
+
+def test_magnitude_volume_gets_a_phase_and_says_so(folder):
+    scan = folder_scan(folder, "*.nii.gz", "s1", (20, 24, 16), (2.0, 2.0, 2.0), 4, 0.0)
+    assert scan.origin == "semi-synthetic" and scan.kspace.shape == (4, 20, 24, 16) and scan.voxel == (2.0, 2.0, 2.0)
+    magnitude = scan.truth.abs()
+    assert magnitude[4:9, 6:18, 3:8].min() > 0.99 and magnitude[12:].max() < 0.01
+    assert scan.truth[4:9, 6:18, 3:8].angle().std() > 0.01
+
+
+def test_complex_volume_keeps_its_phase(folder):
+    scan = folder_scan(folder, "*.nii.gz", "s2", (20, 24, 16), (2.0, 2.0, 2.0), 4, 0.0)
+    assert torch.allclose(scan.truth[6, 10, 5].angle(), torch.tensor(0.7), atol=1e-3)
+
+
+def test_resampling_keeps_the_object_in_place(folder):
+    """At 4 mm the box has half the voxels and the same centre in mm."""
+    scan = folder_scan(folder, "*.nii.gz", "s1", (10, 12, 8), (4.0, 4.0, 4.0), 2, 0.0)
+    magnitude = scan.truth.abs()
+    for axis, centre in enumerate(((4 + 8) / 2, (6 + 17) / 2, (3 + 7) / 2)):
+        weights = magnitude.sum([a for a in range(3) if a != axis])
+        found = float((weights * torch.arange(len(weights))).sum() / weights.sum())
+        assert (found + 0.5) * 4 == pytest.approx((centre + 0.5) * 2, abs=0.3)
+
+
+def test_fit_crops_and_pads_around_the_centre():
+    volume = torch.zeros(6, 6, 6, dtype=torch.complex64)
+    volume[3, 3, 3] = 1
+    assert fit(volume, (4, 9, 6))[2, 4, 3] == 1
+
+
+def test_refusals(folder):
+    with pytest.raises(ReconError, match="0 files match .* named s9"):
+        find(folder, "*.nii.gz", "s9")
+    with pytest.raises(ReconError, match="no such folder"):
+        find(folder / "absent", "*", "s1")
+
+
+def test_real_brains_become_scans(real_data):
+    section = Dataset(
+        kind="folder", label="b", path=str(real_data / "brain_t1w"), pattern="*.nii.gz", shape=(40, 52, 44), voxel=(4, 4, 4), coils=4,
+        train=[], validation=[], test=[1000],
+    )  # fmt: skip
+    scan = open_scan(section, 1000)
+    magnitude = scan.truth.abs()
+    assert scan.shape == (40, 52, 44) and magnitude.max() == pytest.approx(1)
+    edge = torch.cat([magnitude[0].flatten(), magnitude[-1].flatten(), magnitude[:, 0].flatten(), magnitude[:, -1].flatten()])
+    assert edge.max() < 0.05, "the brain fits into the field of view"
