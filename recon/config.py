@@ -107,7 +107,6 @@ class Config(Strict):
     methods: dict[str, dict] = {}  # methods to compare, with settings that are not tuned
     tuning: Tuning = Tuning()
     notebooks: list[str] = []
-    publish_pictures: bool = True  # false where pictures must stay out of the repository
 
     @model_validator(mode="after")
     def _references(self):

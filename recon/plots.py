@@ -18,6 +18,7 @@ from torch import Tensor
 from recon import methods
 from recon.config import ROOT
 from recon.experiments import Study, code_hash, file_hash, write_text
+from recon.methods.variational import planes
 
 PLANES = ("sagittal", "coronal", "axial")  # perpendicular to x, y, z
 PACKAGES = ("h5py", "matplotlib", "numpy", "pandas", "safetensors", "scipy", "snakemake", "torch")
@@ -83,15 +84,17 @@ def comparison(
     reference: Tensor,
     volumes: dict[str, Tensor],
     voxel: Sequence[float],
-    axis: int = 0,
+    axis: int | None = None,
     index: int | None = None,
     zoom: float = 0.3,
     gain: float = 5,
 ) -> Figure:
     """The same slice of every volume in one window with a zoomed inset, and below it the error, magnified ``gain`` times.
 
-    The inset is the square of relative size ``zoom`` in which the reference varies most.
+    The slice is sagittal unless ``axis`` says otherwise; of a 2D scan it is the image. The inset is the part of relative size ``zoom``
+    in which the reference varies most.
     """
+    axis = planes(tuple(reference.shape))[0] if axis is None else axis
     truth = take(reference, axis, index)
     top = float(np.quantile(reference.numpy(), 0.998))
     panels = {"Reference": truth} | {name: take(v, axis, index) for name, v in volumes.items()}

@@ -38,7 +38,7 @@ def test_planes():
 def test_annealed_converges_to_the_map_of_a_gaussian_prior(problem):
     """At weight 1 and small σ the fixed point is (AᴴA + noise²/spread²) x = Aᴴy: the maximum a posteriori estimate."""
     spread = 0.05
-    settings = AnnealedSettings(weight=1.0, steps=60, t_max=8, t_min=1, churn=0, cg_iterations=20, noise_floor=problem.noise)
+    settings = AnnealedSettings(weight=1.0, steps=200, t_max=8, t_min=1, churn=0, cg_iterations=20, noise_floor=problem.noise)
     x = annealed(problem, GaussianPrior(spread=spread), settings)
     sigma = GaussianPrior().sigma(1)
     expected = ridge(problem, problem.noise**2 / (spread**2 + sigma**2))
