@@ -7,7 +7,7 @@ INSTALLED := .venv/.installed
 .PHONY: figures test lab bench gpu clean
 
 figures: $(INSTALLED)
-	.venv/bin/snakemake --profile workflow/profiles/$(PROFILE) --config run=$(CONFIG)
+	.venv/bin/python -m workflow.scripts.run --profile workflow/profiles/$(PROFILE) --config run=$(CONFIG)
 
 test: $(INSTALLED)
 	.venv/bin/ruff check .

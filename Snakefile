@@ -1,27 +1,28 @@
 # Data → priors → tuning → cases → notebooks → gallery. Usage: make figures [CONFIG=demo|smoke|paper|real_brain|file.yaml]
 import sys
+from pathlib import Path
 
 sys.path.insert(0, workflow.basedir)
 from recon import ReconError
-from recon.config import load
+from recon.config import CODE, load
+from recon.experiments import check
 
 try:
     CONFIG = load(config.get("run", "demo"))
-    CONFIG.check_inputs()
+    check(CONFIG)
 except ReconError as error:
     sys.exit(f"Error: {error}")
 
 NAME = CONFIG.name
 RESULTS = f"results/{NAME}"
 FIGURES = f"figures/{NAME}"
+GPU = int(CONFIG.device != "cpu")
 STEP = f"{sys.executable} -m workflow.scripts.step --config {config.get('run', 'demo')}"
 
 
 def sources(*names):
     """The recon modules a rule depends on: editing them runs it again."""
-    from pathlib import Path
-
-    return [str(f) for n in names for f in ([Path(f"recon/{n}.py")] if Path(f"recon/{n}.py").exists() else sorted(Path("recon", n).glob("*.py")))]
+    return [str(f) for n in names for f in (Path(f"recon/{n}.py"), *sorted(Path("recon", n).glob("*.py"))) if f.exists()]
 
 
 include: "workflow/rules/data.smk"

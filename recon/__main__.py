@@ -7,10 +7,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-import yaml
 
 from recon import ReconError, __version__, coils, masks, methods
-from recon.data.prepare import noise_of
+from recon.data.prepare import whitened
 from recon.data.scan import Scan
 from recon.diffusion import load_weights
 from recon.experiments import file_hash
@@ -42,6 +41,10 @@ def reconstruct(options: argparse.Namespace) -> None:
     """Reconstructs one scan; its sensitivity maps come from the fully sampled centre of k-space."""
     if not options.output.name.endswith((".nii", ".nii.gz")):
         raise ReconError(f"{options.output}: the volume is written as NIfTI; end the name in .nii.gz")
+    if not options.output.parent.is_dir():
+        raise ReconError(f"{options.output}: the folder {options.output.parent} does not exist; make it first")
+    if options.device != "cpu" and not (options.device.startswith("cuda") and torch.cuda.is_available()):
+        raise ReconError(f"--device {options.device}: not available here; use --device cpu")
     settings = parse_settings(options)
     methods.settings(options.method, **settings)  # refuses unknown names before anything is read
     if options.prior is None and methods.lookup(options.method).needs_prior:
@@ -69,13 +72,13 @@ def reconstruct(options: argparse.Namespace) -> None:
 
 def pose(scan: Scan, options: argparse.Namespace) -> Problem:
     """Whitening, coil compression, retrospective undersampling and maps: from the scan to the problem."""
-    kspace, noise = scan.kspace, noise_of(scan)
-    if scan.noise is not None and scan.noise.shape[1] > 10 * scan.coils:
-        kspace, noise = coils.whiten(kspace, coils.noise_covariance(scan.noise)), 2**-0.5
+    kspace, noise = whitened(scan)
     if options.coils is not None:
         kspace = coils.compress(kspace, options.coils)[0]
     mask = scan.mask
     if options.acceleration is not None:
+        if masks.acceleration(mask) > 1.5:
+            raise ReconError(f"{options.input}: already undersampled (R = {masks.acceleration(mask):.1f}); leave --acceleration away")
         calibration = tuple(min(c, n) for c, n in zip(options.calibration, mask.shape, strict=True))
         mask = mask & masks.make(options.mask, tuple(mask.shape), options.acceleration, calibration, options.seed)
     kspace = kspace * mask
@@ -83,16 +86,14 @@ def pose(scan: Scan, options: argparse.Namespace) -> Problem:
 
 
 def parse_settings(options: argparse.Namespace) -> dict:
-    """``--set key=value`` pairs, values read as YAML; the method's seed follows ``--seed``."""
+    """``--set key=value`` pairs; the method's seed follows ``--seed``."""
     known = vars(methods.lookup(options.method).settings())
     settings = {"seed": options.seed} if "seed" in known else {}
     for pair in options.set:
         key, found, value = pair.partition("=")
         if not found:
             raise ReconError(f"--set {pair}: expected KEY=VALUE, as in --set weight=0.02")
-        settings[key] = yaml.safe_load(value)
-        if key in known and not isinstance(settings[key], type(known[key]) | int):
-            raise ReconError(f"--set {pair}: {key} is a {type(known[key]).__name__}; write numbers as 0.001 or 1.0e-3")
+        settings[key] = value
     return settings
 
 

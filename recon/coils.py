@@ -63,10 +63,10 @@ def espirit(
 
     Raises ReconError for a calibration block that is too small or not fully sampled. Source: Uecker et al. 2014.
     """
-    block = calibration_block(kspace, calibration)
     shape = tuple(kspace.shape[1:]) if shape is None else shape
     if len(kspace) == 1:
         return kspace.new_ones(1, *shape)
+    block = calibration_block(kspace, calibration)
     lags = patch_operator(block, kernel, threshold)
     reference = compression_matrix(block, 1)[0]
     maps = kspace.new_empty(len(kspace), *shape)

@@ -12,6 +12,8 @@ from recon.errors import ReconError
 
 ROOT = Path(__file__).resolve().parent.parent  # the repository
 CONFIGS = ROOT / "workflow" / "config"
+# The source whose change makes every case stale: workflow rules and case keys depend on it.
+CODE = ("fourier", "wavelets", "masks", "metrics", "sense", "coils", "data", "unet", "diffusion", "fields", "methods")
 
 
 class Strict(BaseModel):
@@ -33,8 +35,8 @@ class Dataset(Strict):
     pattern: str = "*"  # folder and kspace: file names
     voxel: tuple[float, float, float] | None = None  # mm; folder: volumes are resampled to it
     train: list[int | str]
-    validation: list[int | str]
-    test: list[int | str]
+    validation: list[int | str] = Field(min_length=1)
+    test: list[int | str] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _consistent(self):
@@ -51,9 +53,9 @@ class Dataset(Strict):
 class Mask(Strict):
     """Which phase encodes are kept."""
 
-    kind: str = "poisson_disc"
+    kind: Literal["poisson_disc", "gaussian_2d", "uniform", "gaussian_1d", "random_1d", "uniform_1d"] = "poisson_disc"
     calibration: tuple[int, int] = (12, 12)  # fully sampled centre (y, z), included in R
-    seed: int = 0
+    seed: int = 0  # every subject's mask is drawn from it and the subject's name
 
 
 class Network(Strict):
@@ -96,14 +98,14 @@ class Config(Strict):
 
     name: str
     title: str
-    device: str = "cpu"
+    device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$")
     threads: int = Field(2, ge=1)  # of torch; part of the configuration because sums depend on it in the last bit
     seed: int = 0
     datasets: dict[str, Dataset]
     priors: dict[str, Prior]
     mask: Mask = Mask()
     maps: Literal["calibration", "full"] = "calibration"  # sensitivities from the undersampled data's centre, or from all data
-    accelerations: list[float] = [4.0, 8.0, 12.0, 16.0]
+    accelerations: list[float] = Field([4.0, 8.0, 12.0, 16.0], min_length=1)
     methods: dict[str, dict] = {}  # methods to compare, with settings that are not tuned
     tuning: Tuning = Tuning()
     notebooks: list[str] = []
@@ -115,6 +117,11 @@ class Config(Strict):
                 raise ValueError(f"prior {name} names the dataset {prior.dataset!r}, which is not under datasets")
         if any(r < 1 for r in self.accelerations + self.tuning.accelerations):
             raise ValueError("accelerations must be at least 1")
+        for name, dataset in self.datasets.items():
+            if self.tuning.subjects > len(dataset.validation):
+                raise ValueError(
+                    f"tuning.subjects is {self.tuning.subjects}, but dataset {name} has {len(dataset.validation)} for validation"
+                )
         return self
 
     def check_inputs(self) -> None:
@@ -129,12 +136,9 @@ class Config(Strict):
             if not (ROOT / "notebooks" / f"{notebook}.ipynb").is_file():
                 raise ReconError(f"config {self.name}: there is no notebook notebooks/{notebook}.ipynb; correct 'notebooks'")
 
-    def prior_of(self, dataset: str) -> str:
-        """The name of the prior trained on ``dataset``."""
-        for name, prior in self.priors.items():
-            if prior.dataset == dataset:
-                return name
-        raise ReconError(f"config {self.name}: no prior is trained on dataset {dataset!r}; add one under priors")
+    def prior_of(self, dataset: str) -> str | None:
+        """The name of the prior trained on ``dataset``, None where there is none."""
+        return next((name for name, prior in self.priors.items() if prior.dataset == dataset), None)
 
 
 def load(name: str | Path) -> Config:
@@ -155,7 +159,7 @@ def load(name: str | Path) -> Config:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or "file"
         known = ": remove it or correct its spelling" if first["type"] == "extra_forbidden" else ""
-        raise ReconError(f"{path}: {key}: {first['msg'].lower()}{known}") from error
+        raise ReconError(f"{path}: {key}: {first['msg']}{known}") from error
 
 
 def expand(path: str) -> Path:

@@ -8,7 +8,6 @@ ratio ``sigma_t = sqrt((1 - alpha_bar) / alpha_bar)`` equals ``sigma``.
 import contextlib
 import json
 import os
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -99,7 +98,6 @@ def ddim(
     generator: torch.Generator,
     steps: int = 50,
     eta: float = 1.0,
-    refine: Callable[[Tensor, float], Tensor] = lambda x0_hat, sigma: x0_hat,
 ) -> Float[Tensor, "n 2 h w"]:
     """Draws slices by DDIM (Song et al. 2021, equation 12); ``eta = 1`` and ``steps = 1000`` is DDPM's ancestral sampler."""
     device = next(prior.parameters()).device
@@ -107,13 +105,18 @@ def ddim(
     x = torch.randn(shape, generator=generator).to(device)
     for t, s in zip(times[:-1], times[1:], strict=True):
         a_t, a_s = float(prior.alpha_bar[t]), float(prior.alpha_bar[s])
-        x0_hat = refine(prior.denoise(x / a_t**0.5, prior.sigma(int(t))), prior.sigma(int(t)))
+        x0_hat = prior.denoise(x / a_t**0.5, prior.sigma(int(t)))
         eps = (x - a_t**0.5 * x0_hat) / (1 - a_t) ** 0.5
         spread = eta * ((1 - a_s) / (1 - a_t) * (1 - a_t / a_s)) ** 0.5
         x = a_s**0.5 * x0_hat + max(1 - a_s - spread**2, 0.0) ** 0.5 * eps
         if spread > 0:
             x = x + spread * torch.randn(shape, generator=generator).to(device)
     return x
+
+
+def planes(shape: tuple[int, int, int]) -> list[int]:
+    """Axes whose perpendicular slices are images: all three of a volume, the last of a 2D scan."""
+    return [axis for axis in range(3) if all(n > 1 for a, n in enumerate(shape) if a != axis)]
 
 
 def as_slices(volume: Complex[Tensor, "x y z"], axis: int) -> Float[Tensor, "n 2 h w"]:

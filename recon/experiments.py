@@ -9,6 +9,7 @@ import json
 import os
 import re
 import time
+import zlib
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -20,14 +21,12 @@ import torch
 from torch import Tensor
 
 from recon import masks, methods, metrics
-from recon.config import ROOT, Config
+from recon.config import CODE, ROOT, Config
 from recon.data import open_scan
 from recon.data.prepare import Prepared, load, prepare, problem, save
 from recon.diffusion import DDPM, load_weights
 from recon.errors import ReconError
 from recon.sense import Problem
-
-CODE = ("fourier", "wavelets", "masks", "metrics", "sense", "coils", "unet", "diffusion", "fields", "methods")
 
 
 @dataclass(frozen=True)
@@ -64,6 +63,7 @@ class Study:
     def __init__(self, config: Config, root: Path = ROOT):
         self.config, self.root = config, Path(root)
         torch.set_num_threads(config.threads)
+        self._posed: tuple = (None, None)
         self.results = self.root / "results" / config.name
         self.figures = self.root / "figures" / config.name
 
@@ -72,11 +72,12 @@ class Study:
         return self.results / "data" / dataset / f"{subject}.h5"
 
     def prior_path(self, prior: str) -> Path:
-        """Where the weights of a prior lie."""
-        return self.results / "priors" / f"{prior}.safetensors"
+        """Where the weights of a prior lie: as shipped, or as trained here."""
+        shipped = self.config.priors[prior].shipped
+        return self.root / shipped if shipped else self.results / "priors" / f"{prior}.safetensors"
 
     def tuning_path(self, dataset: str, method: str) -> Path:
-        """Where the record of a method's tuning lies."""
+        """Where the record of a method's tuning lies, unless it is shipped."""
         return self.results / "tuning" / dataset / f"{method}.json"
 
     def prepare(self, dataset: str, subject: str | int) -> Path:
@@ -95,11 +96,18 @@ class Study:
         """A trained prior, on the configured device."""
         return _load_prior(self.prior_path(name)).to(self.config.device)
 
+    def mask(self, dataset: str, subject: str | int, acceleration: float) -> Tensor:
+        """The mask of one subject; every subject has its own."""
+        section, shape = self.config.mask, tuple(self.volume(dataset, subject).mask.shape)
+        return masks.make(section.kind, shape, acceleration, section.calibration, section.seed + zlib.crc32(str(subject).encode()))
+
     def problem(self, dataset: str, subject: str | int, acceleration: float) -> Problem:
-        """The undersampled scan of one subject."""
-        section, volume = self.config.mask, self.volume(dataset, subject)
-        mask = masks.make(section.kind, tuple(volume.mask.shape), acceleration, section.calibration, section.seed)
-        return problem(volume, mask, self.config.maps).to(self.config.device)
+        """The undersampled scan of one subject; the last one asked for is kept."""
+        asked = (dataset, str(subject), float(acceleration))
+        if self._posed[0] != asked:
+            mask = self.mask(dataset, subject, acceleration)
+            self._posed = asked, problem(self.volume(dataset, subject), mask, self.config.maps).to(self.config.device)
+        return self._posed[1]
 
     def case(self, dataset: str, subject: str | int, acceleration: float, method: str, **changes) -> Case:
         """A case with the tuned parameters of its method, the configuration's own settings and ``changes``, in rising precedence."""
@@ -108,12 +116,18 @@ class Study:
         prior = self.config.prior_of(dataset) if methods.lookup(method).needs_prior else None
         return Case(dataset, str(subject), float(acceleration), method, settings, prior)
 
+    def tuning(self, dataset: str, method: str) -> dict:
+        """The record of a method's tuning, as shipped or as made here; empty where there is none."""
+        shipped, path = self.config.tuning.shipped, self.tuning_path(dataset, method)
+        if shipped:
+            return json.loads((self.root / shipped).read_text()).get(dataset, {}).get(method, {})
+        return json.loads(path.read_text()) if path.exists() else {}
+
     def tuned(self, dataset: str, method: str, acceleration: float) -> dict:
         """The parameters chosen on validation volumes at the nearest tuned acceleration; empty where nothing was tuned."""
-        path = self.tuning_path(dataset, method)
-        if not path.exists():
+        best = self.tuning(dataset, method).get("best")
+        if not best:
             return {}
-        best = json.loads(path.read_text())["best"]
         nearest = min(best, key=lambda r: abs(np.log(float(r) / acceleration)))
         return best[nearest]
 
@@ -124,6 +138,7 @@ class Study:
             "volume": self.volume(case.dataset, case.subject).hash,
             "mask": self.config.mask.model_dump(mode="json"),
             "maps": self.config.maps,
+            "machine": [self.config.device, self.config.threads],
             "prior": file_hash(self.prior_path(case.prior)) if case.prior else None,
             "code": code_hash(),
         }
@@ -149,6 +164,9 @@ class Study:
             volume = methods.reconstruct(task, case.method, prior, **case.settings)
         magnitude = task.unscale(volume).abs().cpu()
         truth = self.volume(case.dataset, case.subject)
+        scores = metrics.all_metrics(magnitude, truth.reference.abs())
+        scores["psnr_support"] = metrics.psnr(magnitude, truth.reference.abs(), truth.support)
+        scores["psnr_truth"] = metrics.psnr(magnitude, truth.truth.abs()) if truth.truth is not None else float("nan")
         row = {
             "dataset": case.dataset,
             "volume": case.subject,
@@ -158,8 +176,7 @@ class Study:
             "voxel_factor": 1.0,
             "R": case.acceleration,
             "R_realised": masks.acceleration(task.operator.mask),
-            **metrics.all_metrics(magnitude, truth.reference.abs()),
-            "psnr_support": metrics.psnr(magnitude, truth.reference.abs(), truth.support),
+            **scores,
             "seconds": watch.seconds,
             "peak_memory_mb": watch.megabytes,
             "denoised_slices": prior.slices if prior else 0,
@@ -187,12 +204,12 @@ class Study:
         subject = self.config.datasets[dataset].test[0]
         variants = {
             "Adam, uniform t (paper)": ("variational", {}),
-            "Adam, annealed t": ("variational", {"schedule": "annealed", "t_max": 60.0, "t_min": 4.0}),
-            "exact data step, annealed t": ("annealed", {}),
+            "Adam, annealed t (weight and rate as tuned for uniform t)": ("variational", {"schedule": "annealed", "t_min": 4.0}),
+            "annealed t, CG data step (ours)": ("annealed", {}),
         }
         traces = []
         for label, (method, changes) in variants.items():
-            if method in self.config.methods:
+            if method in self.config.methods and self.config.prior_of(dataset):
                 found = self.trace(self.case(dataset, subject, acceleration, method, **changes))
                 traces.append(found.assign(dataset=dataset, R=acceleration, solver=label))
         return pd.concat(traces, ignore_index=True) if traces else pd.DataFrame()
@@ -243,6 +260,22 @@ def write_text(path: Path, text: str) -> None:
     os.replace(part, path)
 
 
+def check(config: Config) -> None:
+    """Refuses, before any work, what would fail after hours: missing inputs, unknown methods or settings, impossible masks, no GPU."""
+    config.check_inputs()
+    if config.device != "cpu" and not torch.cuda.is_available():
+        raise ReconError(f"config {config.name}: device is {config.device}, but no GPU is visible; set 'device: cpu'")
+    for method, values in config.methods.items():
+        methods.settings(method, **values)
+        for dataset in config.datasets:
+            if methods.lookup(method).needs_prior and config.prior_of(dataset) is None:
+                raise ReconError(f"config {config.name}: method {method} needs a prior for dataset {dataset}; add one under priors")
+    shapes = [dataset.shape[1:] for dataset in config.datasets.values() if dataset.shape]
+    for shape in shapes:
+        for acceleration in config.accelerations + config.tuning.accelerations:
+            masks.make(config.mask.kind, shape, acceleration, config.mask.calibration, config.mask.seed)
+
+
 def _write_volume(path: Path, magnitude: Tensor) -> None:
     scale = float(magnitude.max())
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
@@ -263,10 +296,10 @@ def _load_prior(path: Path) -> DDPM:
 
 
 @lru_cache
-def code_hash() -> str:
-    """Hash of the source that reconstructs and scores."""
+def code_hash(*modules: str) -> str:
+    """Hash of the source of some modules; by default of all that reconstructs and scores."""
     package = ROOT / "recon"
-    files = [f for name in CODE for f in (package / f"{name}.py", *sorted((package / name).glob("*.py"))) if f.exists()]
+    files = [f for name in modules or CODE for f in (package / f"{name}.py", *sorted((package / name).glob("*.py"))) if f.exists()]
     return hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()[:16]
 
 
@@ -274,4 +307,5 @@ def file_hash(path: Path) -> str:
     """SHA-256 of a file, shortened; a missing file is named."""
     if not path.exists():
         raise ReconError(f"{path}: no such file; run the workflow (make figures) or train the prior first")
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]

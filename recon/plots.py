@@ -10,6 +10,7 @@ from importlib.metadata import version
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from mpl_toolkits.axes_grid1.inset_locator import mark_inset
@@ -17,8 +18,8 @@ from torch import Tensor
 
 from recon import methods
 from recon.config import ROOT
+from recon.diffusion import planes
 from recon.experiments import Study, code_hash, file_hash, write_text
-from recon.methods.variational import planes
 
 PLANES = ("sagittal", "coronal", "axial")  # perpendicular to x, y, z
 PACKAGES = ("h5py", "matplotlib", "numpy", "pandas", "safetensors", "scipy", "snakemake", "torch")
@@ -145,19 +146,19 @@ def sidecar(study: Study) -> dict:
     """All that is needed to make a figure again, and to tell whether it has changed."""
     config = study.config
     volumes = {f"{d}/{s}": study.volume(d, s).hash for d, section in config.datasets.items() for s in section.test}
-    tuning = sorted((study.results / "tuning").glob("*/*.json"))
+    tuning = {f"{d}/{m}": study.tuning(d, m).get("best") for d in config.datasets for m in config.methods}
     return {
         "git": _git("rev-parse", "HEAD"),
         "dirty": bool(_git("status", "--porcelain", "--untracked-files=no", "--", "recon", "workflow", "notebooks")),
         "config": config.model_dump(mode="json"),
         "seeds": {"config": config.seed, "mask": config.mask.seed},
         "packages": {name: version(name) for name in PACKAGES} | {"python": platform.python_version()},
-        "device": config.device,
+        "device": torch.cuda.get_device_name(config.device) if config.device != "cpu" else platform.processor() or platform.machine(),
         "threads": config.threads,
         "code": code_hash(),
         "volumes": volumes,
         "priors": {p: file_hash(study.prior_path(p)) for p in config.priors},
-        "tuning": {f"{f.parent.name}/{f.stem}": json.loads(f.read_text())["best"] for f in tuning},
+        "tuning": {"file": config.tuning.shipped or f"results/{config.name}/tuning", "best": tuning},
         "wall_time_s": round(time.perf_counter() - STARTED, 1),
     }
 

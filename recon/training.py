@@ -1,6 +1,7 @@
 """Training a 2D prior on random slices of all three planes of a set of volumes (paper A, section 5 and appendix A.1)."""
 
 import copy
+import hashlib
 import json
 import math
 import os
@@ -15,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from recon.diffusion import DDPM, as_slices
+from recon.diffusion import DDPM, as_slices, planes
 from recon.errors import ReconError
 from recon.progress import track
 from recon.unet import UNet, UNetConfig
@@ -52,7 +53,7 @@ class SliceSource:
         self.volumes = [v / torch.view_as_real(v).std() for v in volumes]
         self.entries: dict[tuple[int, int, int], list[tuple[int, int]]] = {}
         for number, volume in enumerate(self.volumes):
-            for axis in range(3):
+            for axis in planes(tuple(volume.shape)):
                 energy = volume.abs().square().mean([a for a in range(3) if a != axis])
                 kept = torch.nonzero(energy > 0.01 * energy.mean()).flatten().tolist()
                 plane = tuple(n for a, n in enumerate(volume.shape) if a != axis)
@@ -95,7 +96,7 @@ def denoising_error(prior: DDPM, volumes: Sequence[Complex[Tensor, "x y z"]], sl
         total, count = 0.0, 0
         for volume in volumes:
             volume = volume / torch.view_as_real(volume).std()
-            for axis in range(3):
+            for axis in planes(tuple(volume.shape)):
                 every = max(1, volume.shape[axis] * 3 * len(volumes) // slices)
                 clean = as_slices(volume, axis)[every // 2 :: every]
                 noisy = clean + sigma * torch.randn(clean.shape, generator=generator)
@@ -161,7 +162,8 @@ def train(
     start, log = 0, []
     if checkpoint.exists():
         start = load_checkpoint(checkpoint, network, average, optimizer, generator)
-        log = [json.loads(line) for line in log_file.read_text().splitlines()]
+        lines = log_file.read_text().splitlines() if log_file.exists() else []
+        log = [entry for entry in map(json.loads, lines) if entry["step"] <= start]
     begun, recent = time.monotonic(), []
     for step in track(range(start, config.steps), "training", total=config.steps, start=start):
         optimizer.param_groups[0]["lr"] = learning_rate(step, config)
@@ -176,10 +178,16 @@ def train(
             mse = denoising_error(averaged, validation)
             log.append({"step": step + 1, "loss": sum(recent) / len(recent), "seconds": seconds, "mse": mse})
             recent, begun = [], time.monotonic()
-            log_file.write_text("".join(json.dumps(entry) + "\n" for entry in log))
             save_checkpoint(checkpoint, step + 1, network, average, optimizer, generator)
+            log_file.write_text("".join(json.dumps(entry) + "\n" for entry in log))
             print(f"step {step + 1}: loss {log[-1]['loss']:.4f}, validation mse {mse}", flush=True)
     return averaged.eval(), log
+
+
+def run_key(config: TrainingConfig, volumes: Sequence[str], code: str) -> str:
+    """Names a training run by all its result depends on, so that a checkpoint is only ever resumed by the run it belongs to."""
+    parts = json.dumps([asdict(config), list(volumes), code], sort_keys=True)
+    return hashlib.sha256(parts.encode()).hexdigest()[:12]
 
 
 def provenance(config: TrainingConfig, log: list[dict], **data) -> dict:

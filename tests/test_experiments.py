@@ -1,10 +1,11 @@
 import json
 
 import pytest
+import torch
 
 from recon import ReconError, experiments
 from recon.config import load
-from recon.experiments import Study, file_hash
+from recon.experiments import Study, check, file_hash
 from recon.tuning import candidates, tune
 
 
@@ -37,7 +38,9 @@ def test_key_depends_on_everything_the_result_depends_on(study, monkeypatch):
     keys.add(other_mask.key(case))
     monkeypatch.setattr(experiments, "code_hash", lambda: "changed")
     keys.add(study.key(case))
-    assert len(keys) == 6
+    full = Study(study.config.model_copy(update={"maps": "full"}), study.root)
+    keys.add(full.key(study.case("knee", 200, 4, "cg_sense")))
+    assert len(keys) == 7
 
 
 def test_a_case_is_computed_once(study, monkeypatch):
@@ -74,11 +77,42 @@ def test_candidates_are_equal_in_number_and_inside_the_space(method):
     assert found == list(candidates(method, 8, seed=0))
 
 
-def test_tuning_keeps_the_best_trial_of_validation_volumes(study):
-    record = tune(study, "knee", "cg_sense")
-    assert record["subjects"] == [100]
-    for R, trials in record["trials"].items():
-        assert record["best"][R] == max(trials, key=lambda t: t["psnr"])["settings"]
+def test_tuning_takes_the_best_on_validation_volumes_and_opens_no_other(study, monkeypatch):
+    """Scores are given per weight; those on other subjects would lead elsewhere."""
+    opened = set()
+
+    def score(self, case, keep_volume=True):
+        opened.add(case.subject)
+        return {"psnr": -abs(case.settings["weight"] - 0.02)}
+
+    monkeypatch.setattr(Study, "run", score)
+    config = study.config.model_copy(update={"methods": {"cg_sense": {}}})
+    config = config.model_copy(update={"tuning": config.tuning.model_copy(update={"trials": 12})})
+    record = tune(Study(config, study.root), "knee", "cg_sense")
+    weights = [trial["settings"]["weight"] for trial in record["trials"]["4"]]
+    assert len(weights) == 12 and opened == {"100"}
+    assert record["best"]["4"]["weight"] == min(weights, key=lambda w: abs(w - 0.02))
+
+
+def test_masks_differ_between_subjects_but_not_between_calls(study):
+    """Parameters are not tuned on the pattern they are tested with."""
+    validation, test = study.mask("knee", 100, 4), study.mask("knee", 200, 4)
+    assert (validation != test).any() and (study.mask("knee", 200, 4) == test).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"methods": {"l1_wavlet": {}}}, "no method is called 'l1_wavlet'"),
+        ({"methods": {"l1_wavelet": {"lambda": 1}}}, "has no setting 'lambda'"),
+        ({"methods": {"annealed": {}}, "priors": {}}, "needs a prior"),
+        ({"accelerations": [500.0]}, "calibration"),
+        pytest.param({"device": "cuda"}, "no GPU", marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")),
+    ],
+)
+def test_what_would_fail_later_is_refused_before_any_work(study, change, words):
+    with pytest.raises(ReconError, match=words):
+        check(study.config.model_copy(update=change))
 
 
 def test_missing_prior_is_named(study):

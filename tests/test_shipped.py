@@ -29,6 +29,7 @@ def test_shipped_prior_was_trained_by_its_configuration(config, name):
 def test_shipped_tuning_has_one_budget_for_all_methods_and_no_test_subject():
     config = load("demo")
     records = json.loads((ROOT / config.tuning.shipped).read_text())
+    assert set(records) == set(config.datasets)
     for dataset, methods in records.items():
         assert set(methods) == set(config.methods)
         for name, record in methods.items():

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from recon import ReconError
-from recon.training import SliceSource, TrainingConfig, denoising_error, learning_rate, train, update_ema
+from recon.training import SliceSource, TrainingConfig, denoising_error, learning_rate, run_key, train, update_ema
 from recon.unet import UNet, UNetConfig
 from tests.conftest import complex_normal
 from tests.gaussian import GaussianPrior
@@ -93,6 +93,17 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path, generator):
     train(volumes, volumes, small, tmp_path / "run.ckpt")
     with pytest.raises(ReconError, match="delete it"):
         train(volumes, volumes, TrainingConfig(steps=2, batch=1, network=UNetConfig(channels=32, multipliers=(1,))), tmp_path / "run.ckpt")
+
+
+def test_a_run_is_named_by_all_it_depends_on():
+    config = TrainingConfig(network=NETWORK)
+    keys = {run_key(config, ["a", "b"], "c"), run_key(config, ["a"], "c"), run_key(config, ["a", "b"], "d")}
+    keys.add(run_key(TrainingConfig(network=NETWORK, seed=1), ["a", "b"], "c"))
+    assert len(keys) == 4 and run_key(config, ["a", "b"], "c") in keys
+
+
+def test_two_dimensional_volumes_give_slices_of_their_one_plane(generator):
+    assert SliceSource([complex_normal(8, 12, 1, generator=generator)]).batch(3, generator).shape == (3, 2, 8, 12)
 
 
 def test_no_volumes_is_refused():

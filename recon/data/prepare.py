@@ -30,6 +30,7 @@ class Prepared:
     name: str
     origin: str  # "measured", "semi-synthetic" or "phantom"
     hash: str  # of the contents; identifies the volume in sidecars and case keys
+    truth: Complex[Tensor, "x y z"] | None = None  # what the reference would be without noise, where the scan is simulated
 
     @property
     def support(self) -> Bool[Tensor, "x y z"]:
@@ -40,18 +41,26 @@ class Prepared:
 
 def prepare(scan: Scan) -> Prepared:
     """Maps by ESPIRiT, reference ``Σ conj(S) IFFT(k)`` and noise level from all measured data of a scan."""
-    maps = coils.espirit(scan.kspace)
-    reference = coils.mvue(scan.kspace, maps)
-    digest = hashlib.sha256(torch.view_as_real(scan.kspace.contiguous()).numpy().tobytes()).hexdigest()[:16]
-    noise = noise_of(scan)
-    return Prepared(scan.kspace, scan.mask, maps, reference, noise, scan.voxel, scan.name, scan.origin, digest)
+    kspace, noise = whitened(scan)
+    maps = coils.espirit(kspace)
+    reference = coils.mvue(kspace, maps)
+    digest = hashlib.sha256(repr(noise).encode())
+    for array in (kspace, maps, reference):
+        digest.update(torch.view_as_real(array.contiguous()).numpy())
+    return Prepared(kspace, scan.mask, maps, reference, noise, scan.voxel, scan.name, scan.origin, digest.hexdigest()[:16], scan.truth)
 
 
-def noise_of(scan: Scan) -> float:
-    """Noise per real component: from the noise scan where there is one, else from the outskirts of k-space."""
-    if scan.noise is not None and scan.noise.shape[1] > 100:
-        return float(torch.view_as_real(scan.noise).std())
-    return coils.noise_level(scan.kspace)
+def whitened(scan: Scan) -> tuple[Complex[Tensor, "coil x y z"], float]:
+    """K-space and the standard deviation of its noise, per real component.
+
+    A measured scan that has a noise scan is whitened with it, which makes the noise of all coils independent and equal.
+    Simulated coils are so already. Without a noise scan the level is estimated from the outskirts of k-space.
+    """
+    if scan.noise is None or scan.noise.shape[1] <= 10 * scan.coils:
+        return scan.kspace, coils.noise_level(scan.kspace)
+    if scan.origin != "measured":
+        return scan.kspace, float(torch.view_as_real(scan.noise).std())
+    return coils.whiten(scan.kspace, coils.noise_covariance(scan.noise)), 2**-0.5
 
 
 def problem(prepared: Prepared, mask: Bool[Tensor, "y z"], maps: str = "calibration") -> Problem:
@@ -79,6 +88,8 @@ def save(path: str | Path, prepared: Prepared, provenance: dict, reference_only:
         if not reference_only:
             file["kspace"] = prepared.kspace.numpy()
             file["maps"] = prepared.maps.numpy()
+            if prepared.truth is not None:
+                file["truth"] = prepared.truth.numpy()
         for key in ("noise", "voxel", "name", "origin", "hash"):
             file.attrs[key] = getattr(prepared, key)
         file.attrs["provenance"] = json.dumps(provenance)
@@ -89,7 +100,7 @@ def load(path: str | Path) -> Prepared:
     """Reads what `save` wrote."""
     try:
         with h5py.File(path) as file:
-            arrays = {k: torch.from_numpy(file[k][()]) if k in file else None for k in ("kspace", "mask", "maps", "reference")}
+            arrays = {k: torch.from_numpy(file[k][()]) if k in file else None for k in ("kspace", "mask", "maps", "reference", "truth")}
             scalars = {k: file.attrs[k] for k in ("noise", "name", "origin", "hash")}
             voxel = tuple(map(float, file.attrs["voxel"]))
     except (OSError, KeyError) as error:

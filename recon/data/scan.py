@@ -22,7 +22,7 @@ class Scan:
     mask: Bool[Tensor, "y z"]  # measured phase encodes
     name: str = ""
     noise: Complex[Tensor, "coil sample"] | None = None  # a noise-only measurement, where there is one
-    truth: Complex[Tensor, "x y z"] | None = None  # the noise-free image, where the scan is simulated
+    truth: Complex[Tensor, "x y z"] | None = None  # noise-free image × root sum of squares of the maps, where it is simulated
     origin: str = "measured"  # "measured", "semi-synthetic" or "phantom"; shown wherever the scan is shown
     meta: dict = field(default_factory=dict)  # what the file says of itself; kept for provenance
 

@@ -24,4 +24,5 @@ def simulate(
     noise_scan = phantoms.complex_noise((coils, 4096), std, generator)
     everything = torch.ones(image.shape[1:], dtype=torch.bool)
     meta = {"coils": coils, "noise_std": std, "seed": seed}
-    return Scan(kspace, voxel, everything, name=name, noise=noise_scan, truth=image, origin=origin, meta=meta)
+    seen = image * maps.abs().square().sum(0).sqrt()
+    return Scan(kspace, voxel, everything, name=name, noise=noise_scan, truth=seen, origin=origin, meta=meta)

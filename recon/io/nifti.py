@@ -64,8 +64,8 @@ def write_volume(
     image = nibabel.Nifti1Image(data if complex or stem.endswith("_complex") else np.abs(data), affine)
     image.header.set_xyzt_units("mm")
     encoded = gzip.compress(image.to_bytes(), compresslevel=1, mtime=0) if path.suffix == ".gz" else image.to_bytes()
-    _write_atomically(path.with_name(f"{stem}.json"), json.dumps(meta or {}, indent=2, default=str).encode() + b"\n")
     _write_atomically(path, encoded)
+    _write_atomically(path.with_name(f"{stem}.json"), json.dumps(meta or {}, indent=2, default=str).encode() + b"\n")
 
 
 def _read_nifti(path: Path) -> tuple[np.ndarray, Voxel]:

@@ -1,33 +1,41 @@
 """Every reconstruction method, by name, behind one signature: ``(problem, prior, settings, callback) -> volume``."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 
+from jaxtyping import Complex
+from pydantic import ValidationError
+from torch import Tensor
+
+from recon.diffusion import Prior
 from recon.errors import ReconError
 from recon.methods import classical, variational
+from recon.methods.common import Callback, ignore
 from recon.sense import Problem
 
 
 @dataclass(frozen=True)
 class Method:
-    """A reconstruction, its settings (a frozen dataclass) and whether it needs a prior."""
+    """A reconstruction: the function, the class of its settings, whether it needs a prior, and what tuning searches."""
 
     run: Callable
     settings: type
     needs_prior: bool
     label: str
-    space: dict[str, tuple[float, float]]  # what tuning searches: parameter, lowest and highest value
+    space: dict[str, tuple[float, float]]  # parameter: lowest and highest value
 
 
-VARIATIONAL_SPACE = {"weight": (0.01, 0.5), "learning_rate": (0.01, 0.3)}
-ANNEALED_SPACE = {"weight": (0.1, 10.0), "t_max": (30.0, 200.0)}
+CG_SPACE = {"weight": (1e-4, 0.3), "iterations": (5, 60)}
+L1_SPACE = {"weight": (5e-4, 0.05)}
+VARIATIONAL_SPACE = {"weight": (0.01, 0.5), "learning_rate": (0.01, 1.0)}
+ANNEALED_SPACE = {"weight": (0.05, 2.0), "t_max": (40.0, 300.0)}
 
 METHODS = {
     "zero_filled": Method(classical.zero_filled, classical.ZeroFilledSettings, False, "Zero-filled", {}),
-    "cg_sense": Method(classical.cg_sense, classical.CgSenseSettings, False, "CG-SENSE", {"weight": (1e-4, 0.3), "iterations": (5, 60)}),
-    "l1_wavelet": Method(classical.l1_wavelet, classical.L1WaveletSettings, False, "ℓ1-wavelet", {"weight": (1e-3, 0.1)}),
-    "variational": Method(variational.variational, variational.VariationalSettings, True, "Variational (Adam)", VARIATIONAL_SPACE),
-    "annealed": Method(variational.annealed, variational.AnnealedSettings, True, "Variational (exact data step)", ANNEALED_SPACE),
+    "cg_sense": Method(classical.cg_sense, classical.CgSenseSettings, False, "CG-SENSE", CG_SPACE),
+    "l1_wavelet": Method(classical.l1_wavelet, classical.L1WaveletSettings, False, "ℓ1-wavelet", L1_SPACE),
+    "variational": Method(variational.variational, variational.VariationalSettings, True, "Variational (paper A)", VARIATIONAL_SPACE),
+    "annealed": Method(variational.annealed, variational.AnnealedSettings, True, "Annealed (ours)", ANNEALED_SPACE),
 }
 
 
@@ -39,16 +47,20 @@ def lookup(name: str) -> Method:
 
 
 def settings(name: str, **values) -> object:
-    """Settings of a method with some values changed; an unknown name is refused."""
-    defaults = lookup(name).settings()
-    known = [f.name for f in fields(defaults)]
+    """Settings of a method with some values changed; unknown names and impossible values are refused."""
+    kind = lookup(name).settings
+    known = [f.name for f in fields(kind)]
     for key in values:
         if key not in known:
             raise ReconError(f"method {name} has no setting {key!r}; it has {', '.join(known) or 'none'}")
-    return replace(defaults, **values)
+    try:
+        return kind(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ReconError(f"method {name}: {first['loc'][0]} = {first['input']!r}: {first['msg']}; numbers as 0.001 or 1.0e-3") from error
 
 
-def reconstruct(problem: Problem, name: str, prior=None, callback=classical.ignore, **values):
+def reconstruct(problem: Problem, name: str, prior: Prior | None = None, callback: Callback = ignore, **values) -> Complex[Tensor, "x y z"]:
     """Runs a method by name; the volume is in the scale of ``problem``."""
     method = lookup(name)
     if method.needs_prior and prior is None:

@@ -1,24 +1,16 @@
 """Reconstructions without a learned prior: zero-filled, CG-SENSE and ℓ1-wavelet compressed sensing."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import torch
 from jaxtyping import Complex
 from torch import Tensor
 
+from recon.methods.common import Callback, Count, NonNegative, Positive, ignore, settings
 from recon.progress import track
 from recon.sense import Problem, conjugate_gradient
 from recon.wavelets import shrink_details
 
-Callback = Callable[[int, Tensor], None]
 
-
-def ignore(iteration: int, volume: Tensor) -> None:
-    """The callback of a caller who does not watch."""
-
-
-@dataclass(frozen=True)
+@settings
 class ZeroFilledSettings:
     """Nothing to choose."""
 
@@ -30,12 +22,12 @@ def zero_filled(
     return problem.rhs.clone()
 
 
-@dataclass(frozen=True)
+@settings
 class CgSenseSettings:
     """``weight`` is the Tikhonov parameter; few iterations also regularise."""
 
-    weight: float = 0.01
-    iterations: int = 30
+    weight: NonNegative = 0.01
+    iterations: Count = 30
 
 
 def cg_sense(
@@ -49,14 +41,14 @@ def cg_sense(
     return conjugate_gradient(operator, problem.rhs, torch.zeros_like(problem.rhs), settings.iterations, tolerance=1e-5)
 
 
-@dataclass(frozen=True)
+@settings
 class L1WaveletSettings:
     """``weight`` multiplies the ℓ1 norm of the detail bands."""
 
-    weight: float = 0.01
-    iterations: int = 60
+    weight: Positive = 0.005
+    iterations: Count = 100
     wavelet: str = "db2"
-    levels: int = 3
+    levels: Count = 3
     random_shifts: bool = True  # a new cyclic shift per iteration makes the transform translation invariant on average
     seed: int = 0
 

@@ -7,38 +7,32 @@ Every form of prior therefore enters through its denoiser.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from jaxtyping import Complex, Float, Int
 from torch import Tensor
 
-from recon.diffusion import Prior, as_slices, as_volume
+from recon.diffusion import Prior, as_slices, as_volume, planes
 from recon.fields import Voxels
-from recon.methods.classical import Callback, ignore
+from recon.methods.common import Callback, Count, NonNegative, Positive, Timestep, ignore, settings
 from recon.progress import track
-from recon.sense import Problem, conjugate_gradient
+from recon.sense import Problem, conjugate_gradient, inner
 
 
-@dataclass(frozen=True)
+@settings
 class VariationalSettings:
     """Paper A: 200 iterations of Adam, uniform t up to 0.4 T, 50 slices per axis in slabs of 5."""
 
-    weight: float = 0.05  # λ, in the scale of `Problem`, relative to the data term ½‖Ax − y‖²
-    iterations: int = 200
-    learning_rate: float = 0.05  # halved when the data term stops falling for 20 iterations
+    weight: Positive = 0.05  # λ, in the scale of `Problem`, relative to the data term ½‖Ax − y‖²
+    iterations: Count = 200
+    learning_rate: Positive = 0.05  # halved when the data term has not fallen for 20 iterations
     schedule: Literal["uniform", "annealed"] = "uniform"
-    t_max: float = 400.0
-    t_min: float = 1.0
-    slices: int = 50  # per axis and iteration
-    slab: int = 5  # neighbouring slices drawn together
+    t_max: Timestep = 400.0
+    t_min: Timestep = 1.0
+    slices: Count = 50  # per axis and iteration
+    slab: Count = 5  # neighbouring slices drawn together
     seed: int = 0
-
-
-def planes(shape: tuple[int, int, int]) -> list[int]:
-    """Axes whose perpendicular slices are images: all three of a volume, the last of a 2D scan."""
-    return [axis for axis in range(3) if all(n > 1 for a, n in enumerate(shape) if a != axis)]
 
 
 def random_slabs(size: int, slices: int, slab: int, generator: torch.Generator) -> Int[Tensor, "n"]:
@@ -84,7 +78,7 @@ def variational(
     so that λ does not depend on how many are drawn.
     """
     generator = torch.Generator().manual_seed(settings.seed)
-    axes = planes(problem.operator.shape)
+    axes, energy = planes(problem.operator.shape), 0.5 * float(problem.kspace.abs().square().sum())
     model = field(problem.rhs)
     optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, betas=(0.9, 0.99))
     plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=20)
@@ -99,7 +93,7 @@ def variational(
             t = timesteps(settings, iteration, len(index), generator)
             pull = settings.weight * size / (len(axes) * len(index)) * regulariser(slices.detach(), prior, t, generator)
             slices.backward(pull)
-        data_term = 0.5 * float(torch.vdot(volume.detach().flatten(), (gradient - problem.rhs).flatten()).real)
+        data_term = energy + 0.5 * float(inner(volume.detach(), gradient - problem.rhs))  # ½‖Ax − y‖², from what is at hand
         torch.view_as_real(volume).backward(torch.view_as_real(gradient))
         optimizer.step()
         plateau.step(data_term)
@@ -107,24 +101,24 @@ def variational(
     return model.volume().detach()
 
 
-@dataclass(frozen=True)
+@settings
 class AnnealedSettings:
-    """Our solver: every step denoises one whole plane orientation at a falling noise level, then solves the data term exactly."""
+    """Our solver: every step denoises one whole plane orientation at a falling noise level, then solves the data term."""
 
-    weight: float = 1.0  # trust in the prior relative to the noise of the data
-    steps: int = 24
-    t_max: float = 60.0
-    t_min: float = 4.0
-    churn: float = 1.0  # fresh noise before denoising, relative to the step's noise level; 0 treats the error itself as the noise
-    cg_iterations: int = 8
-    noise_floor: float = 0.01  # smallest noise level assumed of the data, which keeps the data step solvable
+    weight: Positive = 0.3  # trust in the prior relative to the noise of the data
+    steps: Count = 24
+    t_max: Timestep = 100.0
+    t_min: Timestep = 4.0
+    churn: NonNegative = 0.0  # fresh noise before denoising, relative to the step's level; 0 takes the error itself for the noise
+    cg_iterations: Count = 8
+    noise_floor: Positive = 0.01  # smallest noise level assumed of the data, which keeps the data step well conditioned
     seed: int = 0
 
 
 def annealed(
     problem: Problem, prior: Prior, settings: AnnealedSettings = AnnealedSettings(), callback: Callback = ignore
 ) -> Complex[Tensor, "x y z"]:
-    """The same objective by half-quadratic splitting with an exact data step and annealed noise levels.
+    """Variational reconstruction by half-quadratic splitting: a data step solved to near exactness, and annealed noise levels.
 
     Step k: ``x0_hat = D(x + churn σ_k n, σ_k)`` on all slices of one axis, the axes taking turns, then
     ``(AᴴA + γ_k) x = Aᴴy + γ_k x0_hat`` by conjugate gradients with ``γ_k = weight (noise / σ_k)²``; σ_k follows t_k, geometric from

@@ -1,16 +1,28 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from recon import ReconError, fourier, masks, phantoms
-from recon.data.prepare import load, noise_of, prepare, problem, save
+from recon import ReconError, coils, fourier, masks, phantoms
+from recon.data.prepare import load, prepare, problem, save, whitened
 from recon.data.simulate import simulate
+
+SHAPE = (24, 32, 28)
 
 
 @pytest.fixture(scope="module")
-def scan():
-    shape = (24, 32, 28)
-    image = phantoms.subject("knee", 3).render(shape)
+def image():
+    return phantoms.subject("knee", 3).render(SHAPE)
+
+
+@pytest.fixture(scope="module")
+def maps():
+    return phantoms.coil_maps(6, SHAPE, tuple(5.0 * n for n in SHAPE), 3)
+
+
+@pytest.fixture(scope="module")
+def scan(image):
     return simulate(image, (5.0, 5.0, 5.0), 6, 0.02, seed=3, name="k3", origin="phantom")
 
 
@@ -19,20 +31,33 @@ def prepared(scan):
     return prepare(scan)
 
 
-def test_simulated_scan_is_the_forward_model(scan):
-    """k-space is that of truth × maps, up to noise of the stated level."""
-    fov = tuple(5.0 * n for n in scan.shape)
-    maps = phantoms.coil_maps(6, scan.shape, fov, 3)
-    residual = scan.kspace - torch.stack([fourier.fft(s * scan.truth) for s in maps])
-    expected = 0.02 * torch.view_as_real(scan.truth).std()
+def test_simulated_scan_is_the_forward_model(scan, image, maps):
+    """k-space is that of image × maps, up to noise of the stated level, which the noise scan shows."""
+    residual = scan.kspace - torch.stack([fourier.fft(s * image) for s in maps])
+    expected = 0.02 * torch.view_as_real(image).std()
     assert torch.view_as_real(residual).std() == pytest.approx(float(expected), rel=0.02)
-    assert noise_of(scan) == pytest.approx(float(expected), rel=0.03)
+    assert whitened(scan)[1] == pytest.approx(float(expected), rel=0.03)
 
 
-def test_reference_is_the_object_seen_through_the_coils(scan, prepared):
-    """The magnitude of the MVUE is |truth| times the root sum of squares of the maps, inside the object."""
-    fov = tuple(5.0 * n for n in scan.shape)
-    seen = scan.truth.abs() * phantoms.coil_maps(6, scan.shape, fov, 3).abs().square().sum(0).sqrt()
+def test_a_measured_scan_is_whitened_by_its_noise_scan(scan, generator):
+    """Correlated noise of unequal coils becomes independent, with unit variance over both components."""
+    mixing = torch.eye(6) + 0.5 * torch.rand(6, 6, generator=generator)
+    mixed = replace(
+        scan,
+        origin="measured",
+        kspace=torch.einsum("ij,jxyz->ixyz", mixing.to(torch.complex64), scan.kspace),
+        noise=mixing.to(torch.complex64) @ scan.noise,
+    )
+    kspace, std = whitened(mixed)
+    ratio = coils.whiten(mixed.noise, coils.noise_covariance(mixed.noise))
+    assert std == pytest.approx(2**-0.5) and torch.view_as_real(ratio).std() == pytest.approx(std, rel=0.02)
+    assert kspace.shape == scan.kspace.shape and not torch.allclose(kspace, mixed.kspace)
+
+
+def test_reference_is_the_truth_with_noise(scan, prepared, image, maps):
+    """The magnitude of the MVUE is |image| times the root sum of squares of the maps: what is called the truth of a simulated scan."""
+    seen = image.abs() * maps.abs().square().sum(0).sqrt()
+    assert torch.allclose(scan.truth.abs(), seen, atol=1e-6)
     inside = seen > 0.2 * seen.max()
     difference = (prepared.reference.abs() - seen)[inside]
     assert difference.norm() < 0.03 * seen[inside].norm()
@@ -55,7 +80,7 @@ def test_only_the_mask_is_measured(prepared):
 def test_round_trip(prepared, tmp_path):
     save(tmp_path / "v.h5", prepared, {"seed": 3})
     back = load(tmp_path / "v.h5")
-    for name in ("kspace", "mask", "maps", "reference"):
+    for name in ("kspace", "mask", "maps", "reference", "truth"):
         assert torch.equal(getattr(back, name), getattr(prepared, name))
     assert (back.voxel, back.name, back.origin, back.hash) == (prepared.voxel, "k3", "phantom", prepared.hash)
     assert back.noise == pytest.approx(prepared.noise)
@@ -76,8 +101,8 @@ def test_a_damaged_file_is_refused(tmp_path, content):
         load(tmp_path / "v.h5")
 
 
-def test_identical_scans_have_one_hash_and_different_ones_do_not(scan, prepared):
+def test_identical_scans_have_one_hash_and_different_ones_do_not(scan, prepared, image):
     assert prepare(scan).hash == prepared.hash
-    other = simulate(scan.truth, scan.voxel, 6, 0.02, seed=4, name="k3", origin="phantom")
+    other = simulate(image, scan.voxel, 6, 0.02, seed=4, name="k3", origin="phantom")
     assert prepare(other).hash != prepared.hash
     assert np.isfinite(prepared.noise)

@@ -55,6 +55,15 @@ def test_adam_converges_to_the_minimiser_of_a_gaussian_prior(problem):
     assert (x - expected).norm() < 0.03 * expected.norm()
 
 
+def test_learning_rate_is_halved_once_the_data_term_stalls(problem, monkeypatch):
+    """Paper A's schedule; the plateau is seen although the data term is computed without going back to the samples."""
+    rates = []
+    step = torch.optim.Adam.step
+    monkeypatch.setattr(torch.optim.Adam, "step", lambda self, *a: (rates.append(self.param_groups[0]["lr"]), step(self, *a))[1])
+    variational(problem, GaussianPrior(), VariationalSettings(iterations=120, learning_rate=1.0, slices=8, slab=4))
+    assert rates[0] == 1.0 and 0 < rates[-1] <= 0.5
+
+
 @pytest.mark.parametrize("name", ["variational", "annealed"])
 def test_two_dimensional_scan(name, scene, generator):
     """A single slice (z = 1) is regularised in its one plane."""
@@ -67,7 +76,7 @@ def test_two_dimensional_scan(name, scene, generator):
 
 @pytest.mark.parametrize("name", ["variational", "annealed"])
 def test_same_seed_same_bits_and_callback_sees_every_iteration(name, problem):
-    count = {"iterations": 3} if name == "variational" else {"steps": 3}
+    count = {"iterations": 3} if name == "variational" else {"steps": 3, "churn": 1.0}
     seen = []
     first = methods.reconstruct(problem, name, GaussianPrior(), callback=lambda i, v: seen.append((i, v.shape)), **count)
     assert torch.equal(first, methods.reconstruct(problem, name, GaussianPrior(), **count))
@@ -81,5 +90,8 @@ def test_refusals(problem):
         methods.reconstruct(problem, "tv")
     with pytest.raises(ReconError, match="has no setting 'lambda'; it has weight"):
         methods.reconstruct(problem, "l1_wavelet", **{"lambda": 1})
+    for bad in ({"slices": 0}, {"schedule": "bogus"}, {"weight": -5.0}, {"t_max": 5000}, {"iterations": "many"}, {"weight": float("nan")}):
+        with pytest.raises(ReconError, match=f"method variational: {next(iter(bad))} = "):
+            methods.settings("variational", **bad)
     with pytest.raises(ReconError, match="needs a prior"):
         methods.reconstruct(problem, "variational")

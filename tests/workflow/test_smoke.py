@@ -3,12 +3,15 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
 from recon.config import ROOT
 
@@ -21,7 +24,7 @@ def run(copy: Path, *arguments: str) -> subprocess.CompletedProcess:
 
 
 def workflow(copy: Path, config: str = "smoke") -> subprocess.CompletedProcess:
-    return run(copy, "snakemake", "--profile", "workflow/profiles/default", "--config", f"run={config}")
+    return run(copy, "workflow.scripts.run", "--profile", "workflow/profiles/default", "--config", f"run={config}")
 
 
 def step(copy: Path, *arguments: str) -> subprocess.CompletedProcess:
@@ -48,7 +51,7 @@ def test_pictures_tables_sidecars_and_gallery(copy):
         assert name in (figures / "index.html").read_text()
     made = json.loads((figures / "10_methods_without_shift.json").read_text())
     assert {"git", "dirty", "config", "seeds", "packages", "device", "volumes", "priors", "tuning", "wall_time_s"} <= set(made)
-    assert made["tuning"]["knee/l1_wavelet"], "the figure cites the parameters that tuning chose"
+    assert made["tuning"]["best"]["knee/l1_wavelet"], "the figure cites the parameters that tuning chose"
 
 
 def test_table_has_one_row_per_case(copy):
@@ -63,6 +66,7 @@ def test_tuning_saw_validation_volumes_only_with_one_budget(copy):
         record = json.loads((copy / f"results/smoke/tuning/knee/{method}.json").read_text())
         assert record["subjects"] == [100]
         assert [len(trials) for trials in record["trials"].values()] == [2]
+        assert set(record["best"]) == {"4"}
 
 
 def test_scorecard_is_computed(copy):
@@ -73,6 +77,37 @@ def test_scorecard_is_computed(copy):
 def test_a_second_call_does_nothing(copy):
     again = workflow(copy)
     assert again.returncode == 0 and "Nothing to be done" in again.stderr
+
+
+def test_a_killed_run_is_called_again_as_it_was(copy):
+    """Kill the whole run in the middle of a job; the same call then finishes, and a second run at the same time is refused."""
+    table = copy / "results/smoke/tables/knee/201.csv"
+    log = copy / "logs/smoke/cases/knee/201.log"
+    table.unlink()
+    log.unlink()
+    command = [sys.executable, "-m", "workflow.scripts.run", "--profile", "workflow/profiles/default", "--config", "run=smoke"]
+    environment = os.environ | {"PYTHONPATH": str(copy)}
+    victim = subprocess.Popen(command, cwd=copy, env=environment, stderr=subprocess.DEVNULL, start_new_session=True)
+    deadline = time.monotonic() + 120
+    while not log.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert log.exists() and not table.exists()
+    second = workflow(copy)
+    assert second.returncode == 2 and "another run is at work" in second.stderr
+    os.killpg(victim.pid, signal.SIGKILL)
+    victim.wait()
+    again = workflow(copy)
+    assert again.returncode == 0 and table.exists(), again.stderr[-3000:]
+
+
+def test_the_slurm_profile_is_valid(copy):
+    """All of it but the executor, which is a plugin that need not be installed here."""
+    profile = yaml.safe_load((ROOT / "workflow/profiles/slurm/config.yaml").read_text())
+    kept = {k: v for k, v in profile.items() if k != "executor" and not k.startswith("slurm")}
+    (copy / "slurm-here").mkdir()
+    (copy / "slurm-here/config.yaml").write_text(yaml.safe_dump(kept))
+    done = run(copy, "snakemake", "--profile", "slurm-here", "--executor", "dryrun", "--config", "run=smoke")
+    assert done.returncode == 0, done.stderr[-3000:]
 
 
 def test_cases_resume_and_repeat_bit_for_bit(copy):

@@ -1,11 +1,15 @@
-# A prior is trained here, or taken as shipped with the repository. Checkpoints lie outside the declared outputs, so a killed run resumes.
+# Training. Checkpoints lie outside the declared outputs, so a killed run resumes; a shipped prior is used where it lies.
+
+
+def prior_file(dataset):
+    name = CONFIG.prior_of(dataset)
+    return [] if name is None else [CONFIG.priors[name].shipped or f"{RESULTS}/priors/{name}.safetensors"]
 
 
 rule prior:
     input:
-        lambda w: [CONFIG.priors[w.prior].shipped]
-        if CONFIG.priors[w.prior].shipped
-        else prepared(CONFIG.priors[w.prior].dataset, "train", "validation") + sources("unet", "diffusion", "training"),
+        lambda w: prepared(CONFIG.priors[w.prior].dataset, "train", "validation"),
+        sources("unet", "diffusion", "training"),
     output:
         f"{RESULTS}/priors/{{prior}}.safetensors",
     params:
@@ -14,6 +18,6 @@ rule prior:
         f"logs/{NAME}/priors/{{prior}}.log",
     threads: CONFIG.threads
     resources:
-        gpu=int(CONFIG.device != "cpu"),
+        gpu=GPU,
     shell:
         "{STEP} prior {wildcards.prior} > {log} 2>&1"

@@ -1,22 +1,24 @@
-# Every method's parameters, chosen on validation volumes by the same number of trials; or taken as shipped.
+# Every method's parameters, chosen on validation volumes by the same number of trials; a shipped record is used where it lies.
+
+
+def tuned(dataset):
+    made = expand(f"{RESULTS}/tuning/{dataset}/{{method}}.json", method=CONFIG.methods)
+    return [CONFIG.tuning.shipped] if CONFIG.tuning.shipped else made
 
 
 rule tune:
     input:
-        lambda w: [CONFIG.tuning.shipped]
-        if CONFIG.tuning.shipped
-        else prepared(w.dataset, "validation")
-        + [f"{RESULTS}/priors/{p}.safetensors" for p, section in CONFIG.priors.items() if section.dataset == w.dataset]
-        + sources("methods", "sense", "wavelets", "masks", "tuning"),
+        lambda w: prepared(w.dataset, "validation") + prior_file(w.dataset),
+        sources(*CODE, "tuning"),
     output:
         f"{RESULTS}/tuning/{{dataset}}/{{method}}.json",
     params:
-        section=lambda w: CONFIG.tuning.model_dump_json(),
-        mask=CONFIG.mask.model_dump_json(),
+        method=lambda w: CONFIG.methods[w.method],
+        section=CONFIG.model_dump_json(include={"tuning", "mask", "maps", "seed", "device", "threads"}),
     log:
         f"logs/{NAME}/tuning/{{dataset}}/{{method}}.log",
     threads: CONFIG.threads
     resources:
-        gpu=int(CONFIG.device != "cpu"),
+        gpu=GPU,
     shell:
         "{STEP} tune {wildcards.dataset} {wildcards.method} > {log} 2>&1"

@@ -19,8 +19,9 @@ def write(study: Study) -> None:
     tables = {path.stem: pd.read_csv(path) for path in sorted(study.figures.glob("*.csv"))}
     decided = [claim for name, table in tables.items() for claim in claims.scorecard(name, table)]
     write_text(study.figures / "scorecard.json", json.dumps(decided, indent=1))
-    pictures = sorted(study.figures.glob("*.png"))
-    sections = [_scorecard(decided)] + [_section(study, p.stem, tables.get(p.stem)) for p in pictures]
+    pictures = [p for p in sorted(study.figures.glob("*.png")) if p.with_suffix(".json").exists()]
+    pages = " · ".join(f"<a href='{n}.html'>{n}</a>" for n in study.config.notebooks)
+    sections = [f"<p>Notebooks: {pages}</p>", _scorecard(decided)] + [_section(study, p.stem, tables.get(p.stem)) for p in pictures]
     title = html.escape(study.config.title)
     page = f"<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'><title>{title}</title>"
     write_text(study.figures / "index.html", f"{page}<style>{STYLE}</style><h1>{title}</h1>{''.join(sections)}</html>\n")

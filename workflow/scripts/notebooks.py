@@ -3,15 +3,20 @@
 import shutil
 from pathlib import Path
 
+import nbconvert
 import papermill
 
 from recon import ReconError
 from recon.config import ROOT
-from recon.experiments import Study
+from recon.experiments import Study, write_text
+
+STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:65rem;margin:2rem auto;padding:0 1rem}img{max-width:100%}
+pre{background:#f6f6f6;padding:.5rem;overflow:auto;font-size:13px}table{border-collapse:collapse;font-size:13px}
+td,th{border-bottom:1px solid #ddd;padding:.2rem .6rem;text-align:right}.prompt,.anchor-link{display:none}"""
 
 
 def execute(study: Study, config: str, name: str, executed: Path) -> None:
-    """Runs ``notebooks/NAME.ipynb`` into ``executed`` and, where it succeeds, copies it to the results."""
+    """Runs ``notebooks/NAME.ipynb`` into ``executed`` and, where it succeeds, copies it to the results and as a page to the figures."""
     source = ROOT / "notebooks" / f"{name}.ipynb"
     known = papermill.inspect_notebook(str(source))
     if "config" not in known:
@@ -20,4 +25,7 @@ def execute(study: Study, config: str, name: str, executed: Path) -> None:
     target = study.results / "notebooks" / f"{name}.ipynb"
     target.parent.mkdir(parents=True, exist_ok=True)
     papermill.execute_notebook(str(source), str(executed), {"config": config}, cwd=str(ROOT), progress_bar=False, kernel_name="python3")
+    page, _ = nbconvert.HTMLExporter(template_name="basic").from_filename(str(executed))
+    title = f"<!doctype html><html lang=en><meta charset=utf-8><title>{name}</title><style>{STYLE}</style>"
+    write_text(study.figures / f"{name}.html", f"{title}{page}</html>\n")
     shutil.copy(executed, target)

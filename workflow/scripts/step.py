@@ -9,39 +9,32 @@ from pathlib import Path
 import pandas as pd
 
 from recon import ReconError, training, tuning
-from recon.config import ROOT, load
+from recon.config import load
 from recon.diffusion import save_weights
-from recon.experiments import Study, write_text
+from recon.experiments import Study, code_hash, write_text
 from recon.unet import UNetConfig
 from workflow.scripts import gallery, notebooks
 
 
 def prior(study: Study, name: str) -> None:
-    """Trains a prior, or copies the shipped one; its log lies beside the weights."""
+    """Trains a prior; its log lies beside the weights, its checkpoint under the name of all that the run depends on."""
     section = study.config.priors[name]
-    target = study.prior_path(name)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if section.shipped:
-        shutil.copy(ROOT / section.shipped, target)
-        return
     dataset = study.config.datasets[section.dataset]
-    volumes, held_out = ([study.volume(section.dataset, s).reference for s in split] for split in (dataset.train, dataset.validation))
+    volumes, held_out = ([study.volume(section.dataset, s) for s in split] for split in (dataset.train, dataset.validation))
     options = section.model_dump(exclude={"dataset", "shipped", "network"})
     config = training.TrainingConfig(**options, network=UNetConfig(**section.network.model_dump()))
-    checkpoint = study.results / "checkpoints" / f"{name}.ckpt"
-    model, log = training.train(volumes, held_out, config, checkpoint, study.config.device)
-    about = training.provenance(config, log, data=dataset.model_dump(mode="json"), prior=name)
-    save_weights(target, model.network, about)
+    key = training.run_key(config, [v.hash for v in volumes + held_out], code_hash("unet", "diffusion", "training"))
+    checkpoint = study.results / "checkpoints" / f"{name}-{key}.ckpt"
+    references = ([v.reference for v in split] for split in (volumes, held_out))
+    model, log = training.train(*references, config, checkpoint, study.config.device)
+    target = study.prior_path(name)
+    save_weights(target, model.network, training.provenance(config, log, data=dataset.model_dump(mode="json"), prior=name, run=key))
     shutil.copy(checkpoint.with_suffix(".jsonl"), target.with_suffix(".jsonl"))
 
 
 def tune(study: Study, dataset: str, method: str) -> None:
-    """Runs the tuning of one method, or takes its record from the shipped file."""
-    if study.config.tuning.shipped:
-        record = json.loads((ROOT / study.config.tuning.shipped).read_text())[dataset][method]
-    else:
-        record = tuning.tune(study, dataset, method)
-    write_text(study.tuning_path(dataset, method), json.dumps(record, indent=1))
+    """Runs the tuning of one method."""
+    write_text(study.tuning_path(dataset, method), json.dumps(tuning.tune(study, dataset, method), indent=1))
 
 
 def cases(study: Study, dataset: str, subject: str) -> None:
