@@ -20,7 +20,7 @@ bench: $(INSTALLED)
 	.venv/bin/python -m tests.bench.run
 
 gpu: $(INSTALLED)
-	.venv/bin/python -m pytest -q -m gpu
+	.venv/bin/python -m pytest -q -m gpu tests
 	.venv/bin/python -m tests.bench.run --device cuda
 
 $(INSTALLED): requirements.lock pyproject.toml

@@ -11,7 +11,7 @@ from recon.config import ROOT
 
 
 def main(arguments: list[str]) -> int:
-    """Passes ``arguments`` to Snakemake; refuses where another run is at work in this folder."""
+    """Passes ``arguments`` to Snakemake, which inherits the lock; refuses where another run is at work in this folder."""
     results = ROOT / "results"
     results.mkdir(exist_ok=True)
     with (results / ".lock").open("w") as lock:
@@ -20,7 +20,7 @@ def main(arguments: list[str]) -> int:
         except BlockingIOError:
             print(f"Error: another run is at work in {ROOT}; wait for it or stop it", file=sys.stderr)
             return 2
-        return subprocess.run([sys.executable, "-m", "snakemake", "--nolock", *arguments], cwd=ROOT).returncode
+        return subprocess.run([sys.executable, "-m", "snakemake", "--nolock", *arguments], cwd=ROOT, pass_fds=[lock.fileno()]).returncode
 
 
 if __name__ == "__main__":

@@ -43,6 +43,18 @@ def cases(study: Study, dataset: str, subject: str) -> None:
     write_text(study.results / "tables" / dataset / f"{subject}.csv", table.to_csv(index=False))
 
 
+def ship(study: Study) -> None:
+    """Copies the priors trained here, their logs and the tuning record to data/, where the repository ships them."""
+    data = study.root / "data"
+    (data / "priors").mkdir(parents=True, exist_ok=True)
+    for name in (name for name, section in study.config.priors.items() if not section.shipped):
+        for suffix in (".safetensors", ".jsonl"):
+            source = study.prior_path(name).with_suffix(suffix)
+            shutil.copy(source, data / "priors" / f"{study.config.name}_{name}{suffix}")
+    records = {d: {m: study.tuning(d, m) for m in study.config.methods} for d in study.config.datasets}
+    write_text(data / "tuning" / f"{study.config.name}.json", json.dumps(records, indent=1))
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     out = argparse.ArgumentParser(description=__doc__)
@@ -55,6 +67,7 @@ def parser() -> argparse.ArgumentParser:
         "cases": ["dataset", "subject"],
         "notebook": ["name", "executed"],
         "gallery": [],
+        "ship": [],
     }
     for name, positions in takes.items():
         step = steps.add_parser(name)
@@ -76,6 +89,7 @@ def main(arguments: list[str] | None = None) -> int:
             "cases": lambda dataset, subject: cases(study, dataset, subject),
             "notebook": lambda name, executed: notebooks.execute(study, config, name, Path(executed)),
             "gallery": lambda: gallery.write(study),
+            "ship": lambda: ship(study),
         }
         actions[step](**values)
     except ReconError as error:
