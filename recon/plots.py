@@ -53,7 +53,7 @@ def orthogonal(volumes: dict[str, Tensor], voxel: Sequence[float], **options) ->
 def curves(table: pd.DataFrame, metrics: dict[str, str]) -> Figure:
     """Mean over the volumes against acceleration, one line per method; bars span the volumes' standard deviation."""
     datasets = list(table["dataset"].unique())
-    size = (4.4 * len(metrics), 3.3 * len(datasets))
+    size = (4.0 * len(metrics) + 2, 3.3 * len(datasets))
     fig, axes = plt.subplots(len(datasets), len(metrics), figsize=size, squeeze=False, layout="constrained")
     for row, dataset in zip(axes, datasets, strict=True):
         for ax, (metric, label) in zip(row, metrics.items(), strict=True):
@@ -64,7 +64,7 @@ def curves(table: pd.DataFrame, metrics: dict[str, str]) -> Figure:
             ax.set(xlabel="acceleration R", ylabel=label, xticks=sorted(table["R"].unique()))
             ax.set_title(f"{dataset} ({group['origin'].iloc[0]})")
             ax.grid(alpha=0.3)
-    axes[0, 0].legend(fontsize=8)
+    fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside right upper", fontsize=9)
     return fig
 
 
