@@ -129,13 +129,32 @@ def as_volume(slices: Float[Tensor, "n 2 h w"], axis: int) -> Complex[Tensor, "x
     return torch.view_as_complex(slices.movedim(1, -1).contiguous()).movedim(0, axis)
 
 
+def pack(name: str, weight: Tensor) -> dict[str, Tensor]:
+    """A tensor as stored: matrices and kernels as int8 with one scale per output channel, vectors in half precision.
+
+    The rounding error is about 0.5 % of a channel's spread, far below the error of any denoiser, and halves the file.
+    """
+    if weight.ndim < 2:
+        return {name: weight.half()}
+    scale = weight.abs().amax(tuple(range(1, weight.ndim)), keepdim=True).clamp(min=1e-8) / 127
+    return {name: (weight / scale).round().to(torch.int8), f"{name}.scale": scale.flatten()}
+
+
+def unpack(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Inverse of `pack`, for all tensors of a file."""
+    scales = {name: tensors[f"{name}.scale"] for name in tensors if f"{name}.scale" in tensors}
+    plain = {name: tensor.float() for name, tensor in tensors.items() if not name.endswith(".scale")}
+    return {name: t * scales[name].view(-1, *[1] * (t.ndim - 1)) if name in scales else t for name, t in plain.items()}
+
+
 def save_weights(path: str | Path, network: UNet, provenance: dict) -> None:
-    """Writes half-precision weights with architecture and provenance in the header, whole or not at all."""
+    """Writes compact weights (see `pack`) with architecture and provenance in the header, whole or not at all."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    tensors = {name: tensor.half().contiguous() for name, tensor in network.state_dict().items()}
+    tensors = {k: t.contiguous().cpu() for name, weight in network.state_dict().items() for k, t in pack(name, weight).items()}
     part = path.with_suffix(".part")
     save_file(tensors, part, metadata={"architecture": json.dumps(asdict(network.config)), "provenance": json.dumps(provenance)})
+    part.chmod(0o644)  # the library makes it readable to the owner alone
     os.replace(part, path)
 
 
@@ -144,7 +163,7 @@ def load_weights(path: str | Path) -> tuple[DDPM, dict]:
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
-            tensors = {name: file.get_tensor(name).float() for name in file.keys()}
+            tensors = unpack({name: file.get_tensor(name) for name in file.keys()})
         network = UNet(UNetConfig.from_dict(json.loads(header["architecture"])))
         network.load_state_dict(tensors)
     except (OSError, SafetensorError) as error:
