@@ -27,7 +27,7 @@ class Method:
 
 CG_SPACE = {"weight": (1e-4, 0.3), "iterations": (5, 60)}
 L1_SPACE = {"weight": (5e-4, 0.05)}
-VARIATIONAL_SPACE = {"weight": (0.01, 0.5), "learning_rate": (0.01, 1.0)}
+VARIATIONAL_SPACE = {"weight": (0.02, 0.5), "t_max": (30.0, 400.0)}
 ANNEALED_SPACE = {"weight": (0.05, 2.0), "t_max": (40.0, 300.0)}
 
 METHODS = {
