@@ -149,7 +149,8 @@ def test_agrees_with_bart(tmp_path):
     reference = torch.from_numpy(read_cfl(tmp_path / "maps")).reshape(24, 32, 28, 4).permute(3, 0, 1, 2)
     reference = reference / torch.linalg.vector_norm(reference, dim=0)
     maps = coils.espirit(kspace, (16, 16, 16))
-    assert (maps.abs() - reference.abs())[:, inside].abs().mean() < 2e-3
+    difference = (maps.abs() - reference.abs())[:, inside].abs()
+    assert difference.mean() < 2e-3 and difference.quantile(0.99) < 1e-2  # BART interpolates its maps: 0.018 at the worst voxel
     assert misfit(maps, reference, inside) < 1e-3
 
 
