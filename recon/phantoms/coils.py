@@ -73,7 +73,7 @@ def _cubic_weights(at: Float[Tensor, "n"], nodes: Float[Tensor, "node"]) -> Floa
 
 
 def smooth_phase(shape: tuple[int, int, int], fov: tuple[float, float, float], seed: int, radians: float = 2.0) -> Float[Tensor, "x y z"]:
-    """A random cubic polynomial of position, as shim and eddy currents leave it; its standard deviation is ``radians`` / 2.
+    """A random cubic polynomial of position, as shim and eddy currents leave it; its coefficients have the norm ``radians``.
 
     ``fov`` (mm) sets the relative strength along the axes: the longer one sees more of it.
     """
