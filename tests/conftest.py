@@ -13,6 +13,7 @@ install_import_hook("recon", "tests.typecheck.checked")  # shapes and types of e
 from recon import phantoms  # noqa: E402
 from recon.config import ROOT  # noqa: E402
 
+torch.set_num_threads(1)  # the arrays of the tests are too small to share between threads
 REAL_DATA = ROOT.parent / "shared" / "data"
 
 
