@@ -64,6 +64,7 @@ class Study:
         self.config, self.root = config, Path(root)
         torch.set_num_threads(config.threads)
         self._posed: tuple = (None, None)
+        self.opened: dict[str, dict[str, str]] = {"volumes": {}, "priors": {}}  # hashes of all that was used, for the sidecars
         self.results = self.root / "results" / config.name
         self.figures = self.root / "figures" / config.name
 
@@ -90,10 +91,18 @@ class Study:
     def volume(self, dataset: str, subject: str | int) -> Prepared:
         """A prepared volume, preparing it first where that has not been done."""
         path = self.data_path(dataset, subject)
-        return _load(path if path.exists() else self.prepare(dataset, subject))
+        found = _load(path if path.exists() else self.prepare(dataset, subject))
+        self.opened["volumes"][f"{dataset}/{subject}"] = found.hash
+        return found
+
+    def prior_hash(self, name: str) -> str:
+        """Hash of a prior's weights."""
+        self.opened["priors"][name] = file_hash(self.prior_path(name))
+        return self.opened["priors"][name]
 
     def prior(self, name: str) -> DDPM:
         """A trained prior, on the configured device."""
+        self.prior_hash(name)
         return _load_prior(self.prior_path(name)).to(self.config.device)
 
     def mask(self, dataset: str, subject: str | int, acceleration: float) -> Tensor:
@@ -139,7 +148,7 @@ class Study:
             "mask": self.config.mask.model_dump(mode="json"),
             "maps": self.config.maps,
             "machine": [self.config.device, self.config.threads],
-            "prior": file_hash(self.prior_path(case.prior)) if case.prior else None,
+            "prior": self.prior_hash(case.prior) if case.prior else None,
             "code": code_hash(),
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:20]

@@ -19,7 +19,7 @@ from torch import Tensor
 from recon import methods
 from recon.config import ROOT
 from recon.diffusion import planes
-from recon.experiments import Study, code_hash, file_hash, write_text
+from recon.experiments import Study, code_hash, write_text
 
 PLANES = ("sagittal", "coronal", "axial")  # perpendicular to x, y, z
 PACKAGES = ("h5py", "matplotlib", "numpy", "pandas", "safetensors", "scipy", "snakemake", "torch")
@@ -143,9 +143,8 @@ def save(study: Study, fig: Figure, name: str, table: pd.DataFrame | None = None
 
 
 def sidecar(study: Study) -> dict:
-    """All that is needed to make a figure again, and to tell whether it has changed."""
+    """All that is needed to make a figure again, and to tell whether it has changed: inputs are those opened so far."""
     config = study.config
-    volumes = {f"{d}/{s}": study.volume(d, s).hash for d, section in config.datasets.items() for s in section.test}
     tuning = {f"{d}/{m}": study.tuning(d, m).get("best") for d in config.datasets for m in config.methods}
     return {
         "git": _git("rev-parse", "HEAD"),
@@ -156,8 +155,7 @@ def sidecar(study: Study) -> dict:
         "device": torch.cuda.get_device_name(config.device) if config.device != "cpu" else platform.processor() or platform.machine(),
         "threads": config.threads,
         "code": code_hash(),
-        "volumes": volumes,
-        "priors": {p: file_hash(study.prior_path(p)) for p in config.priors},
+        **study.opened,
         "tuning": {"file": config.tuning.shipped or f"results/{config.name}/tuning", "best": tuning},
         "wall_time_s": round(time.perf_counter() - STARTED, 1),
     }
