@@ -1,10 +1,10 @@
 # Data → priors → tuning → cases → notebooks → gallery. Usage: make figures [CONFIG=demo|smoke|paper|real_brain|file.yaml]
 import sys
-from pathlib import Path
 
 sys.path.insert(0, workflow.basedir)
 from recon import ReconError
-from recon.config import CODE, load
+from recon.config import CODE, ROOT, load
+from recon.config import sources as files_of
 from recon.experiments import check
 
 try:
@@ -22,7 +22,7 @@ STEP = f"{sys.executable} -m workflow.scripts.step --config {config.get('run', '
 
 def sources(*names):
     """The recon modules a rule depends on: editing them runs it again."""
-    return [str(f) for n in names for f in (Path(f"recon/{n}.py"), *sorted(Path("recon", n).glob("*.py"))) if f.exists()]
+    return [str(f.relative_to(ROOT)) for f in files_of(*names)]
 
 
 include: "workflow/rules/data.smk"

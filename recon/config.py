@@ -141,6 +141,12 @@ class Config(Strict):
         return next((name for name, prior in self.priors.items() if prior.dataset == dataset), None)
 
 
+def sources(*modules: str) -> list[Path]:
+    """The files of some modules and packages of `recon`."""
+    package = ROOT / "recon"
+    return [f for name in modules for f in (package / f"{name}.py", *sorted((package / name).glob("*.py"))) if f.exists()]
+
+
 def load(name: str | Path) -> Config:
     """Reads a configuration: ``demo``, ``smoke``, ``paper``, … or the path of a YAML file."""
     path = Path(name) if str(name).endswith((".yaml", ".yml")) else CONFIGS / f"{name}.yaml"

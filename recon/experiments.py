@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from recon import masks, methods, metrics
-from recon.config import CODE, ROOT, Config
+from recon.config import CODE, ROOT, Config, sources
 from recon.data import open_scan
 from recon.data.prepare import Prepared, load, prepare, problem, save
 from recon.diffusion import DDPM, load_weights
@@ -307,9 +307,7 @@ def _load_prior(path: Path) -> DDPM:
 @lru_cache
 def code_hash(*modules: str) -> str:
     """Hash of the source of some modules; by default of all that reconstructs and scores."""
-    package = ROOT / "recon"
-    files = [f for name in modules or CODE for f in (package / f"{name}.py", *sorted((package / name).glob("*.py"))) if f.exists()]
-    return hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()[:16]
+    return hashlib.sha256(b"".join(f.read_bytes() for f in sources(*(modules or CODE)))).hexdigest()[:16]
 
 
 def file_hash(path: Path) -> str:

@@ -1,6 +1,7 @@
 """Choosing every method's parameters on validation volumes, by the same number of trials for every method."""
 
 from collections.abc import Iterator
+from math import log
 
 import numpy as np
 from scipy.stats import qmc
@@ -31,7 +32,7 @@ def tune(study: Study, dataset: str, method: str) -> dict:
     """Every trial at every tuning acceleration, and the best of each by mean PSNR over the validation volumes."""
     section = study.config.tuning
     subjects = study.config.datasets[dataset].validation[: section.subjects]
-    record = {"dataset": dataset, "method": method, "subjects": subjects, "trials": {}, "best": {}}
+    record = {"dataset": dataset, "method": method, "subjects": subjects, "trials": {}, "best": {}, "at_edge": {}}
     for acceleration in section.accelerations:
         trials = []
         for values in track(list(candidates(method, section.trials, study.config.seed)), f"tuning {method} at R = {acceleration:g}"):
@@ -39,5 +40,13 @@ def tune(study: Study, dataset: str, method: str) -> dict:
             score = float(np.mean([study.run(c, keep_volume=False)["psnr"] for c in cases]))
             trials.append({"settings": values, "psnr": score})
         record["trials"][f"{acceleration:g}"] = trials
-        record["best"][f"{acceleration:g}"] = max(trials, key=lambda trial: trial["psnr"])["settings"]
+        best = max(trials, key=lambda trial: trial["psnr"])["settings"]
+        record["best"][f"{acceleration:g}"], record["at_edge"][f"{acceleration:g}"] = best, at_edge(method, best)
     return record
+
+
+def at_edge(method: str, chosen: dict, margin: float = 0.1) -> list[str]:
+    """The parameters chosen within ``margin`` of an end of their (logarithmic) range: a wider range might have done better."""
+    space = methods.lookup(method).space
+    place = {name: log(chosen[name] / low) / log(high / low) for name, (low, high) in space.items()}
+    return [name for name, part in place.items() if not margin <= part <= 1 - margin]

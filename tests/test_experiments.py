@@ -6,7 +6,7 @@ import torch
 from recon import ReconError, experiments
 from recon.config import load
 from recon.experiments import Study, check, file_hash
-from recon.tuning import candidates, tune
+from recon.tuning import at_edge, candidates, tune
 
 
 @pytest.fixture(scope="module")
@@ -118,3 +118,10 @@ def test_what_would_fail_later_is_refused_before_any_work(study, change, words):
 def test_missing_prior_is_named(study):
     with pytest.raises(ReconError, match="knee.safetensors: no such file"):
         file_hash(study.prior_path("knee"))
+
+
+def test_an_optimum_at_the_end_of_its_range_is_named():
+    """The range of the weight is (1e-4, 0.3), that of the iterations (5, 60)."""
+    assert at_edge("cg_sense", {"weight": 1.1e-4, "iterations": 20}) == ["weight"]
+    assert at_edge("cg_sense", {"weight": 5e-3, "iterations": 60}) == ["iterations"]
+    assert at_edge("zero_filled", {}) == []
