@@ -8,8 +8,9 @@ from pathlib import Path
 
 import torch
 
-from recon import ReconError, __version__, coils, masks, methods
-from recon.data.prepare import whitened
+from recon import ReconError, __version__, coils, masks, methods, registry
+from recon import fetch as fetching
+from recon.data.prepare import channels, mixed
 from recon.data.scan import Scan
 from recon.diffusion import load_weights
 from recon.experiments import file_hash
@@ -34,6 +35,14 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--coils", type=int, help="compress to this many virtual coils first")
     one.add_argument("--seed", type=int, default=0, help="seed of the retrospective mask and of the method, where it draws")
     one.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    get = commands.add_parser("fetch", help="download a dataset of the papers", description=fetch.__doc__)
+    get.add_argument("name", nargs="?", help="a dataset of data/registry.yaml; it comes to DATA_ROOT/NAME (default data/downloads/NAME)")
+    get.add_argument("--list", action="store_true", help="the datasets, and how much of each is here")
+    get.add_argument("--check", action="store_true", help="read the files that are here, of all datasets without NAME, and compare hashes")
+    get.add_argument("--split", choices=("test", "validation", "train", "all"), help="which volumes (default all, in this order)")
+    get.add_argument("--volumes", type=int, metavar="N", help="only the first N of them")
+    get.add_argument("--subjects", nargs="+", metavar="SUBJECT", help="these volumes, by name")
+    get.add_argument("--jobs", type=int, default=fetching.JOBS, help=f"files at once, 1 to {fetching.MOST_JOBS} (default %(default)s)")
     return out
 
 
@@ -72,9 +81,8 @@ def reconstruct(options: argparse.Namespace) -> None:
 
 def pose(scan: Scan, options: argparse.Namespace) -> Problem:
     """Whitening, coil compression, retrospective undersampling and maps: from the scan to the problem."""
-    kspace, noise = whitened(scan)
-    if options.coils is not None:
-        kspace = coils.compress(kspace, options.coils)[0]
+    matrix, noise = channels(scan, options.coils)
+    kspace = mixed(scan.kspace, matrix)
     mask = scan.mask
     if options.acceleration is not None:
         if masks.acceleration(mask) > 1.5:
@@ -83,6 +91,32 @@ def pose(scan: Scan, options: argparse.Namespace) -> Problem:
         mask = mask & masks.make(options.mask, tuple(mask.shape), options.acceleration, calibration, options.seed)
     kspace = kspace * mask
     return Problem.build(kspace, mask, coils.espirit(kspace), noise, scan.voxel)
+
+
+def fetch(options: argparse.Namespace) -> None:
+    """Downloads volumes of a dataset, or says what a person must do to have them."""
+    if options.list:
+        return print(fetching.table())
+    if options.check:
+        return fetching.check([options.name] if options.name else list(registry.datasets()))
+    if options.name is None:
+        raise ReconError("fetch: name a dataset; python -m recon fetch --list shows them")
+    fetching.fetch(options.name, chosen(options), options.jobs)
+
+
+def chosen(options: argparse.Namespace) -> list[str]:
+    """The subjects that ``--subjects``, or ``--split`` and ``--volumes``, ask for."""
+    if options.subjects is not None:
+        if options.volumes is not None or options.split is not None:
+            raise ReconError("--subjects names the volumes itself; leave --split and --volumes away")
+        return list(dict.fromkeys(options.subjects))
+    if options.volumes is not None and options.volumes < 1:
+        raise ReconError(f"--volumes {options.volumes}: give at least 1")
+    dataset = registry.lookup(options.name)
+    subjects = dataset.subjects(options.split or "all")[: options.volumes]
+    if not subjects and (dataset.access == "open" or dataset.listed()):
+        raise ReconError(f"{options.name}: the split {options.split or 'all'} has no subjects; choose another --split")
+    return subjects
 
 
 def parse_settings(options: argparse.Namespace) -> dict:
@@ -101,7 +135,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs a command; a user's error is one line and exit status 2."""
     options = parser().parse_args(arguments)
     try:
-        {"reconstruct": reconstruct}[options.command](options)
+        {"reconstruct": reconstruct, "fetch": fetch}[options.command](options)
     except ReconError as error:
         print(f"recon: {error}", file=sys.stderr)
         return 2

@@ -6,7 +6,7 @@ coil × coil matrix per voxel. Its eigenvector of eigenvalue 1 is the vector of 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from jaxtyping import Bool, Complex, Float
@@ -64,18 +64,35 @@ def espirit(
     Raises ReconError for a calibration block that is too small or not fully sampled. Source: Uecker et al. 2014.
     """
     shape = tuple(kspace.shape[1:]) if shape is None else shape
+    maps = kspace.new_empty(len(kspace), *shape)
+    for part, tile in espirit_tiles(kspace, shape, calibration, kernel, threshold, crop, voxels_at_once):
+        maps[:, *part] = tile
+    return maps
+
+
+def espirit_tiles(
+    kspace: Complex[Tensor, "coil x y z"],
+    shape: tuple[int, int, int],
+    calibration: tuple[int, int, int] | None = None,
+    kernel: int = 5,
+    threshold: float = 0.01,
+    crop: float = 0.8,
+    voxels_at_once: int | None = None,
+) -> Iterator[tuple[tuple[slice, slice, slice], Complex[Tensor, "coil _x _y _z"]]]:
+    """`espirit` tile by tile, for maps that need not be in memory whole: where (x, y, z) each tile lies, and its maps."""
+    voxels_at_once = voxels_at_once or (2**18 if kspace.is_cuda else 2048)
     if len(kspace) == 1:
-        return kspace.new_ones(1, *shape)
+        for part in tiles(shape, voxels_at_once):
+            yield part, kspace.new_ones(1, *(span.stop - span.start for span in part))
+        return
     block = calibration_block(kspace, calibration)
     lags = patch_operator(block, kernel, threshold)
     reference = compression_matrix(block, 1)[0]
-    maps = kspace.new_empty(len(kspace), *shape)
-    for part in tiles(shape, voxels_at_once or (2**18 if kspace.is_cuda else 2048)):
+    for part in tiles(shape, voxels_at_once):
         matrix = fourier_series(lags, shape, part)
         vector, value = dominant_eigenvector(matrix, fourier_series(block, shape, part), crop)
         virtual = torch.einsum("c,cxyz->xyz", reference, vector)
-        maps[:, *part] = torch.where(value >= crop, vector * torch.exp(-1j * virtual.angle()), 0)
-    return maps
+        yield part, torch.where(value >= crop, vector * torch.exp(-1j * virtual.angle()), 0)
 
 
 def calibration_block(kspace: Complex[Tensor, "coil x y z"], size: tuple[int, int, int] | None) -> Complex[Tensor, "coil cx cy cz"]:
@@ -202,15 +219,15 @@ def dominant_eigenvector(
     return vector, (vector.conj() * multiply(vector)).real.sum(0)
 
 
-def mvue(kspace: Complex[Tensor, "coil x y z"], maps: Complex[Tensor, "coil x y z"]) -> Complex[Tensor, "x y z"]:
+def mvue(kspace: Iterable[Complex[Tensor, "x y z"]], maps: Iterable[Complex[Tensor, "x y z"]]) -> Complex[Tensor, "x y z"]:
     """Minimum-variance unbiased coil combination Σ_c conj(S_c)·IFFT3(k_c) / Σ_c |S_c|² for white noise; 0 where the maps are 0.
 
-    Coil by coil, so only one coil image is in memory.
+    Takes one coil at a time, so it holds one coil image; arrays (coil, x, y, z) do, and so does whatever reads them coil by coil.
     """
-    image, energy = torch.zeros_like(kspace[0]), torch.zeros_like(maps[0].real)
+    image, energy = 0, 0
     for samples, sensitivity in zip(kspace, maps, strict=True):
-        image += sensitivity.conj() * fourier.ifft(samples)
-        energy += sensitivity.abs().square()
+        image = image + sensitivity.conj() * fourier.ifft(samples)
+        energy = energy + sensitivity.abs().square()
     return torch.where(energy > 0, image / energy.clamp_min(torch.finfo(energy.dtype).tiny), 0)
 
 
@@ -221,12 +238,17 @@ def noise_covariance(noise: Complex[Tensor, "coil sample"]) -> Complex[Tensor, "
     return noise @ noise.mH / noise.shape[1]
 
 
-def whiten(kspace: Complex[Tensor, "coil *sample"], covariance: Complex[Tensor, "coil coil"]) -> Complex[Tensor, "coil *sample"]:
-    """Coil combinations L⁻¹k with covariance = L·Lᴴ: their noise has the identity as covariance (σ = 1/√2 per real component)."""
+def whitening_matrix(covariance: Complex[Tensor, "coil coil"]) -> Complex[Tensor, "coil coil"]:
+    """L⁻¹ for a covariance L·Lᴴ: `mix` with it gives channels whose noise has the identity as covariance (σ = 1/√2 per real component)."""
     factor, failed = torch.linalg.cholesky_ex(covariance)
     if failed:
         raise ReconError("whiten: the noise covariance is not positive definite; look for a dead or duplicated channel")
-    return torch.linalg.solve_triangular(factor, kspace.flatten(1), upper=False).reshape(kspace.shape)
+    return torch.linalg.solve_triangular(factor, torch.eye(len(factor), dtype=factor.dtype), upper=False)
+
+
+def mix(kspace: Complex[Tensor, "coil *sample"], matrix: Complex[Tensor, "virtual coil"]) -> Complex[Tensor, "virtual *sample"]:
+    """Channels that are linear combinations of those measured."""
+    return (matrix @ kspace.flatten(1)).unflatten(1, kspace.shape[1:])
 
 
 def noise_level(kspace: Complex[Tensor, "coil x y z"], fraction: float = 0.02) -> float:
@@ -247,20 +269,14 @@ def noise_level(kspace: Complex[Tensor, "coil x y z"], fraction: float = 0.02) -
 
 
 def compression_matrix(kspace: Complex[Tensor, "coil *sample"], coils: int) -> Complex[Tensor, "virtual coil"]:
-    """Orthonormal rows that give the ``coils`` combinations of highest energy, strongest first; each row's largest entry is positive."""
+    """Coil compression: orthonormal rows that give the ``coils`` combinations of highest energy, strongest first.
+
+    Each row's largest entry is positive. White noise stays white. Source: Buehrer et al. 2007, doi 10.1002/mrm.21237.
+    """
+    if not 1 <= coils <= len(kspace):
+        raise ReconError(f"compress: {coils} virtual coils asked of {len(kspace)} channels; choose between 1 and {len(kspace)}")
     samples = kspace.flatten(1)
     values, vectors = torch.linalg.eigh(samples @ samples.mH)
     rows = vectors.mH.flip(0)[:coils]
     largest = rows.gather(1, rows.abs().argmax(1, keepdim=True))
     return rows * torch.exp(-1j * largest.angle())
-
-
-def compress(kspace: Complex[Tensor, "coil x y z"], coils: int) -> tuple[Complex[Tensor, "virtual x y z"], Complex[Tensor, "virtual coil"]]:
-    """Coil compression by singular value decomposition: the ``coils`` virtual coils of highest energy, and the matrix (virtual, coil).
-
-    The rows of the matrix are orthonormal, so white noise stays white. Source: Buehrer et al. 2007, doi 10.1002/mrm.21237.
-    """
-    if not 1 <= coils <= len(kspace):
-        raise ReconError(f"compress: {coils} virtual coils asked of {len(kspace)} channels; choose between 1 and {len(kspace)}")
-    matrix = compression_matrix(kspace, coils)
-    return torch.einsum("vc,cxyz->vxyz", matrix, kspace), matrix

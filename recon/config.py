@@ -5,49 +5,67 @@ import re
 from pathlib import Path
 from typing import Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
+from recon import registry
 from recon.errors import ReconError
+from recon.schema import ROOT, Strict, read_yaml
 
-ROOT = Path(__file__).resolve().parent.parent  # the repository
 CONFIGS = ROOT / "workflow" / "config"
 # The source whose change makes every case stale: workflow rules and case keys depend on it.
 CODE = ("fourier", "wavelets", "masks", "metrics", "sense", "coils", "data", "unet", "diffusion", "fields", "methods")
 
 
-class Strict(BaseModel):
-    """A section that knows all of its keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+Kind = Literal[
+    "phantom", "folder", "kspace",
+    "stanford", "calgary", "ahead", "fastmri_knee", "fastmri_brain", "skm_tea", "brats", "roots",
+]  # fmt: skip
+NEEDED = {"phantom": ("anatomy", "shape"), "folder": ("path", "voxel", "shape"), "kspace": ("path",)}  # the others are in the registry
+SPLITS = ("train", "validation", "test")
 
 
 class Dataset(Strict):
-    """Scans of one kind, with disjoint subjects for training, validation and test."""
+    """Scans of one kind, with disjoint subjects for training, validation and test.
 
-    kind: Literal["phantom", "folder", "kspace"]
+    A kind named in data/registry.yaml takes subjects that are not listed here, and the folder, from there.
+    """
+
+    kind: Kind
     label: str
     shape: tuple[int, int, int] | None = None  # voxels (x, y, z); k-space files have their own
-    coils: int = Field(8, ge=1)
-    noise: float = Field(0.02, ge=0)  # standard deviation per real component, relative to that of the image
+    coils: int = Field(8, ge=1)  # simulated ones
+    noise: float = Field(0.02, ge=0)  # standard deviation per real component, relative to that of the image; simulated
     anatomy: Literal["brain", "knee", "roots"] | None = None  # phantom
-    path: str | None = None  # folder and kspace; may name an environment variable as ${NAME}
+    path: str | None = None  # may name an environment variable as ${NAME}
     pattern: str = "*"  # folder and kspace: file names
-    voxel: tuple[float, float, float] | None = None  # mm; folder: volumes are resampled to it
+    voxel: tuple[float, float, float] | None = None  # mm; volumes are resampled to it
+    virtual_coils: int | None = Field(None, ge=1)  # compress the channels to this many
+    voxel_factor: float | tuple[float, float, float] = 1.0  # larger voxels over the same field of view, along all axes or each
+    resampling: Literal["kspace", "trilinear"] = "kspace"  # as a scanner would, or as in paper A
     train: list[int | str]
     validation: list[int | str] = Field(min_length=1)
     test: list[int | str] = Field(min_length=1)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _from_registry(cls, values):
+        known = registry.datasets().get(values.get("kind")) if isinstance(values, dict) else None
+        return values if known is None else {name: list(getattr(known.splits, name)) for name in SPLITS} | values
+
     @model_validator(mode="after")
     def _consistent(self):
-        splits = [set(map(str, s)) for s in (self.train, self.validation, self.test)]
+        splits = [set(map(str, getattr(self, name))) for name in SPLITS]
         if sum(map(len, splits)) != len(set.union(*splits)):
             raise ValueError("a subject stands in more than one of train, validation and test")
-        needed = {"phantom": ("anatomy", "shape"), "folder": ("path", "voxel", "shape"), "kspace": ("path",)}[self.kind]
-        for key in needed:
+        for key in NEEDED.get(self.kind, ()):
             if getattr(self, key) is None:
                 raise ValueError(f"a dataset of kind {self.kind} needs {key}")
         return self
+
+    @property
+    def folder(self) -> Path:
+        """Where the files lie."""
+        return expand(self.path) if self.path is not None else registry.data_root() / self.kind
 
 
 class Mask(Strict):
@@ -127,8 +145,8 @@ class Config(Strict):
     def check_inputs(self) -> None:
         """Refuses, before any work, data folders and shipped files that are not there."""
         for name, dataset in self.datasets.items():
-            if dataset.path is not None and not expand(dataset.path).is_dir():
-                raise ReconError(f"config {self.name}: dataset {name}: no folder {expand(dataset.path)}; correct datasets.{name}.path")
+            if dataset.path is not None and not dataset.folder.is_dir():
+                raise ReconError(f"config {self.name}: dataset {name}: no folder {dataset.folder}; correct datasets.{name}.path")
         for shipped in [p.shipped for p in self.priors.values()] + [self.tuning.shipped]:
             if shipped is not None and not (ROOT / shipped).is_file():
                 raise ReconError(f"config {self.name}: shipped file {shipped} is missing; restore it, or set 'shipped: null' to compute it")
@@ -153,19 +171,7 @@ def load(name: str | Path) -> Config:
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in CONFIGS.glob("*.yaml")))
         raise ReconError(f"no configuration {name!s}: give one of {known}, or the path of a .yaml file")
-    try:
-        values = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ReconError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from error
-    if not isinstance(values, dict):
-        raise ReconError(f"{path}: expected keys and values, found {type(values).__name__}")
-    try:
-        return Config(**values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "file"
-        known = ": remove it or correct its spelling" if first["type"] == "extra_forbidden" else ""
-        raise ReconError(f"{path}: {key}: {first['msg']}{known}") from error
+    return read_yaml(path, Config)
 
 
 def expand(path: str) -> Path:

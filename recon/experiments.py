@@ -23,7 +23,7 @@ from torch import Tensor
 from recon import masks, methods, metrics
 from recon.config import CODE, ROOT, Config, sources
 from recon.data import open_scan
-from recon.data.prepare import Prepared, load, prepare, problem, save
+from recon.data.prepare import Prepared, load, prepare, problem
 from recon.diffusion import DDPM, load_weights
 from recon.errors import ReconError
 from recon.sense import Problem
@@ -85,7 +85,7 @@ class Study:
         """Prepares one volume; of a training volume only the reference is kept."""
         path, section = self.data_path(dataset, subject), self.config.datasets[dataset]
         training = str(subject) in map(str, section.train)
-        save(path, prepare(open_scan(section, subject)), section.model_dump(mode="json"), reference_only=training)
+        prepare(open_scan(section, subject), path, section.model_dump(mode="json"), section.virtual_coils, reference_only=training)
         return path
 
     def volume(self, dataset: str, subject: str | int) -> Prepared:

@@ -28,16 +28,24 @@ def crop_kspace(volume: Volume, shape: Sequence[int]) -> Resampled:
     The amplitude is that of the image: a constant stays the same constant.
     """
     _check(shape)
-    kspace = fourier.fft(volume if volume.is_complex() else volume.to(volume.dtype.to_complex()))
+    kspace = central_frequencies(fourier.fft(volume if volume.is_complex() else volume.to(volume.dtype.to_complex())), shape)
+    image = fourier.ifft(kspace) * math.sqrt(math.prod(shape) / math.prod(volume.shape[-3:]))
+    return image if volume.is_complex() else image.real.contiguous()
+
+
+def central_frequencies(kspace: Complex[Tensor, "*coil x y z"], shape: Sequence[int]) -> Complex[Tensor, "*coil x2 y2 z2"]:
+    """The samples of ``kspace`` that a scan of ``shape`` voxels over the same field of view would have measured.
+
+    Their values change in phase only, by the move from one grid's origin to the other's.
+    """
     for axis, n in zip(fourier.VOLUME, shape, strict=True):
         old = kspace.shape[axis]
         kspace = fourier.crop(kspace, [min(old, n)], [axis])
-        frequency = torch.arange(min(old, n), dtype=torch.float64, device=volume.device) - min(old, n) // 2
+        frequency = torch.arange(min(old, n), dtype=torch.float64, device=kspace.device) - min(old, n) // 2
         turns = frequency * ((n // 2 + 0.5) / n - (old // 2 + 0.5) / old)  # from one grid's origin to the other's, in fields of view
         phase = torch.polar(torch.ones_like(turns), 2 * math.pi * turns).to(kspace.dtype)
         kspace = fourier.pad(kspace * phase.view(-1, *[1] * (-1 - axis)), [n], [axis])
-    image = fourier.ifft(kspace) * math.sqrt(math.prod(shape) / math.prod(volume.shape[-3:]))
-    return image if volume.is_complex() else image.real.contiguous()
+    return kspace
 
 
 def trilinear(volume: Volume, shape: Sequence[int]) -> Resampled:
@@ -52,6 +60,23 @@ def trilinear(volume: Volume, shape: Sequence[int]) -> Resampled:
             weights = _triangles(volume.shape[axis], n, volume.device).to(volume.dtype)
             volume = (volume.movedim(axis, -1) @ weights).movedim(-1, axis)
     return volume.contiguous()
+
+
+def noise_to_white(old: Sequence[int], new: Sequence[int], generator: torch.Generator) -> Float[Tensor, "x y z"]:
+    """What makes unit white noise white and of unit variance again after `trilinear` has smoothed it, when added to it.
+
+    The smoothed noise is meant in units of k-space, that is multiplied by ``sqrt(old voxels / new voxels)``. Its covariance is a Kronecker
+    product over the axes with eigenvalues below 1; this noise has the same eigenvectors and the rest of the variance.
+    """
+    power, bases = torch.ones(()), []
+    for n, m in zip(old, new, strict=True):
+        weights = _triangles(n, m, torch.device("cpu")) if n != m else torch.eye(n, dtype=torch.float64)
+        values, vectors = torch.linalg.eigh(n / m * weights.T @ weights)
+        power, bases = power[..., None] * values.float(), [*bases, vectors.float()]
+    noise = torch.randn(tuple(new), generator=generator) * (1 - power).clamp(min=0).sqrt()
+    for axis, basis in enumerate(bases):
+        noise = torch.tensordot(basis, noise, dims=([1], [axis])).movedim(0, axis)
+    return noise
 
 
 def to_voxel(volume: Volume, voxel: Voxel, new_voxel: Voxel, method: str = "kspace") -> tuple[Resampled, tuple[float, float, float]]:

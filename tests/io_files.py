@@ -48,7 +48,7 @@ def acquisition(data: np.ndarray, step1=0, step2=0, flags=(), center=None, **cou
     acq.idx.kspace_encode_step_1, acq.idx.kspace_encode_step_2 = step1, step2
     acq.slice_dir[:] = (0, 0, 1)
     for name, value in counters.items():
-        setattr(acq if name in ("discard_pre", "discard_post", "encoding_space_ref") else acq.idx, name, value)
+        setattr(acq if name in ("discard_pre", "discard_post", "encoding_space_ref", "sample_time_us") else acq.idx, name, value)
     for flag in flags:
         acq.set_flag(flag)
     return acq

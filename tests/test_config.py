@@ -2,7 +2,7 @@ import pytest
 import yaml
 
 from recon import ReconError
-from recon.config import CONFIGS, load
+from recon.config import CONFIGS, Dataset, load
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda p: p.stem)
@@ -46,7 +46,7 @@ def test_missing_section_of_a_prior(tmp_path, smoke):
     assert "'elbow'" in refused(tmp_path, smoke)
 
 
-@pytest.mark.parametrize(("text", "words"), [("a: [1", "not valid YAML"), ("- 1", "expected keys and values"), ("", "expected keys")])
+@pytest.mark.parametrize(("text", "words"), [("a: [1", "not valid YAML"), ("- 1", "valid dictionary"), ("", "valid dictionary")])
 def test_not_a_configuration(tmp_path, text, words):
     assert words in refused(tmp_path, text)
 
@@ -71,3 +71,14 @@ def test_missing_environment_variable(tmp_path, smoke, monkeypatch):
 def test_unknown_configuration_lists_the_known():
     with pytest.raises(ReconError, match="demo.*paper.*smoke"):
         load("dmeo")
+
+
+def test_a_dataset_of_the_registry_takes_its_subjects_from_there(tmp_path, smoke, monkeypatch):
+    """Those that are listed in the configuration take precedence; the folder is below DATA_ROOT unless a path is given."""
+    monkeypatch.setenv("DATA_ROOT", str(tmp_path))
+    one = Dataset(kind="stanford", label="Stanford")
+    assert [len(one.train), len(one.validation), len(one.test)] == [13, 2, 4] and one.folder == tmp_path / "stanford"
+    few = Dataset(kind="stanford", label="Stanford", test=one.test[:1], path=str(tmp_path / "elsewhere"))
+    assert few.test == one.test[:1] and few.train == one.train and few.folder == tmp_path / "elsewhere"
+    with pytest.raises(ValueError, match="more than one of"):
+        Dataset(kind="stanford", label="Stanford", test=one.train[:1])

@@ -58,6 +58,18 @@ def test_ismrmrd_3d_recovers_the_coil_images(tmp_path, images):
     assert scan.meta["matrix"] == (2 * NX, NY, NZ) and "oversampling" in scan.meta
 
 
+def test_ismrmrd_noise_scan_is_given_at_the_level_of_the_image(tmp_path, images):
+    """Noise read at four times the bandwidth is twice as strong; two averages lower that of the image by the root of two."""
+    noise = np.ones((COILS, 50), np.complex64)
+    first = acquisition(noise, flags=[ismrmrd.ACQ_IS_NOISE_MEASUREMENT], sample_time_us=2.5)
+    once = lines(transform(images, (1, 2, 3)), sample_time_us=10.0)
+    scan = read_scan(write_mrd(tmp_path / "a.h5", [first, *once], header((NX, NY, NZ), oversampling=1)))
+    torch.testing.assert_close(scan.noise, torch.from_numpy(noise / 2))
+    twice = once + lines(transform(images, (1, 2, 3)), sample_time_us=10.0, average=1)
+    scan = read_scan(write_mrd(tmp_path / "b.h5", [first, *twice], header((NX, NY, NZ), oversampling=1)))
+    torch.testing.assert_close(scan.noise, torch.from_numpy(noise / 2**1.5).to(torch.complex64))
+
+
 def test_ismrmrd_partial_fourier_is_placed_around_the_encoded_centre(tmp_path, images):
     """Steps count from the first measured line; the limits say which is the centre."""
     kspace = oversampled(images)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from recon.config import CONFIGS, ROOT, load
+from recon.config import CONFIGS, ROOT, Dataset, load
 from recon.diffusion import load_weights
 
 CONFIGURED = [(path.stem, name) for path in CONFIGS.glob("*.yaml") for name, p in load(path.stem).priors.items() if p.shipped]
@@ -18,7 +18,7 @@ def test_shipped_prior_was_trained_by_its_configuration(config, name):
     path = ROOT / section.shipped
     prior, about = load_weights(path)
     assert path.stat().st_size <= 5e6
-    assert json.loads(json.dumps(settings.datasets[section.dataset].model_dump(mode="json"))) == about["data"]
+    assert Dataset(**about["data"]) == settings.datasets[section.dataset]
     trained = about["training"]
     assert {k: trained[k] for k in ("steps", "batch", "seed", "focus")} == section.model_dump(include={"steps", "batch", "seed", "focus"})
     assert tuple(trained["network"]["multipliers"]) == section.network.multipliers

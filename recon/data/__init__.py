@@ -1,19 +1,56 @@
 """Where scans come from: one file per dataset, one shared `Scan` record."""
 
-from recon.config import Dataset, expand
-from recon.data.folder import find, folder_scan
+from collections.abc import Callable
+
+from recon.config import Dataset
+from recon.data.ahead import ahead_scan
+from recon.data.brats import brats_volume
+from recon.data.calgary import calgary_scan
+from recon.data.fastmri import fastmri_scan
+from recon.data.folder import find, folder_volume, semi_synthetic
 from recon.data.phantom import phantom_scan
+from recon.data.resolution import coarser
+from recon.data.roots import roots_volume
 from recon.data.scan import Scan
+from recon.data.skm_tea import skm_tea_scan
+from recon.data.stanford import stanford_scan
 from recon.io import read_scan
+
+# Readers of k-space: (folder, subject) -> Scan.
+KSPACE: dict[str, Callable] = {
+    "stanford": stanford_scan,
+    "calgary": calgary_scan,
+    "ahead": ahead_scan,
+    "fastmri_knee": fastmri_scan,
+    "fastmri_brain": fastmri_scan,
+    "skm_tea": skm_tea_scan,
+}
+# Readers of volumes, which simulated coils measure: (folder, subject) -> volume and voxel size.
+VOLUMES: dict[str, Callable] = {"brats": brats_volume, "roots": roots_volume}
 
 
 def open_scan(dataset: Dataset, subject: str | int) -> Scan:
-    """The fully sampled scan of one subject of a configured dataset."""
+    """The scan of one subject of a configured dataset, at the voxel size asked for."""
+    scan = _measured(dataset, subject) if dataset.kind in (*KSPACE, "kspace") else _simulated(dataset, subject)
+    return coarser(scan, dataset.voxel_factor, dataset.resampling)
+
+
+def _measured(dataset: Dataset, subject: str | int) -> Scan:
+    """K-space as it was measured."""
+    if dataset.kind == "kspace":
+        return read_scan(find(dataset.folder, dataset.pattern, subject))
+    return KSPACE[dataset.kind](dataset.folder, str(subject))
+
+
+def _simulated(dataset: Dataset, subject: str | int) -> Scan:
+    """K-space that simulated coils measure of a phantom or a volume."""
     if dataset.kind == "phantom":
         return phantom_scan(dataset.anatomy, int(subject), dataset.shape, dataset.coils, dataset.noise)
-    if dataset.kind == "kspace":
-        return read_scan(find(expand(dataset.path), dataset.pattern, subject))
-    return folder_scan(expand(dataset.path), dataset.pattern, subject, dataset.shape, dataset.voxel, dataset.coils, dataset.noise)
+    if dataset.kind == "folder":
+        volume, voxel = folder_volume(dataset.folder, subject, dataset.pattern)
+    else:
+        volume, voxel = VOLUMES[dataset.kind](dataset.folder, str(subject))
+    return semi_synthetic(volume, voxel, subject, dataset.coils, dataset.noise, dataset.shape, dataset.voxel)
 
 
-__all__ = ["Scan", "open_scan"]
+__all__ = ["KSPACE", "VOLUMES", "Scan", "open_scan"]

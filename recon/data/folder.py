@@ -34,17 +34,29 @@ def fit(volume: Complex[Tensor, "x y z"], shape: tuple[int, int, int]) -> Comple
     return fourier.pad(fourier.crop(volume, smaller), shape)
 
 
-def folder_scan(
-    folder: Path, pattern: str, subject: str | int, shape: tuple[int, int, int], voxel: tuple[float, float, float], coils: int, noise: float
+def folder_volume(folder: Path, subject: str | int, pattern: str = "*") -> tuple[Complex[Tensor, "x y z"], tuple[float, float, float]]:
+    """The volume of one subject and its voxel size in mm."""
+    return read_volume(find(folder, pattern, subject))
+
+
+def semi_synthetic(
+    volume: Complex[Tensor, "x y z"],
+    stored_voxel: tuple[float, float, float],
+    subject: str | int,
+    coils: int,
+    noise: float,
+    shape: tuple[int, int, int] | None = None,
+    voxel: tuple[float, float, float] | None = None,
 ) -> Scan:
-    """The semi-synthetic, fully sampled scan of one volume, resampled to ``voxel`` (mm) and fitted to ``shape``."""
-    path = find(folder, pattern, subject)
-    volume, stored_voxel = read_volume(path)
-    volume, voxel = to_voxel(volume, stored_voxel, voxel, "trilinear")
-    volume = fit(volume, shape)
+    """The fully sampled scan that simulated coils make of a volume, resampled to ``voxel`` (mm) and fitted to ``shape`` where given.
+
+    A magnitude is given a smooth phase; phase, coils and noise follow from the subject's name.
+    """
+    volume, voxel = to_voxel(volume, stored_voxel, voxel, "trilinear") if voxel else (volume, stored_voxel)
+    volume = fit(volume, shape or tuple(volume.shape))
     seed = zlib.crc32(str(subject).encode())
     if not volume.imag.any():
-        fov = tuple(v * n for v, n in zip(voxel, shape, strict=True))
-        volume = torch.polar(volume.real.clamp(min=0), phantoms.smooth_phase(shape, fov, seed))
+        fov = tuple(v * n for v, n in zip(voxel, volume.shape, strict=True))
+        volume = torch.polar(volume.real.clamp(min=0), phantoms.smooth_phase(tuple(volume.shape), fov, seed))
     volume = volume / volume.abs().amax().clamp(min=torch.finfo(torch.float32).tiny)
     return simulate(volume, voxel, coils, noise, seed, name=str(subject), origin="semi-synthetic")

@@ -1,4 +1,4 @@
-"""fastMRI files (Zbontar et al., arXiv:1811.08839): slices of 2D k-space in HDF5."""
+"""fastMRI files (Zbontar et al., arXiv:1811.08839): slices of 2D k-space in HDF5, read one slice at a time."""
 
 from pathlib import Path
 
@@ -12,53 +12,81 @@ from recon import fourier
 from recon.data.scan import Scan
 from recon.errors import ReconError
 from recon.io.checks import UNKNOWN_VOXEL, check_dataset, measured
-from recon.io.header import parse_header, remove_oversampling
+from recon.io.header import Header, parse_header, remove_oversampling
 
 
-def read_fastmri(file: h5py.File, path: Path) -> Scan:
-    """``kspace`` (slice, coil, row, column), or (slice, row, column) of one coil, as a 3D `Scan` fully sampled along kz.
+def read_fastmri(file: h5py.File, path: Path, number: int | None = None) -> Scan:
+    """``kspace`` (slice, coil, row, column), or (slice, row, column) of one coil.
 
-    Rows are the readout, columns the phase encode. An ``ismrmrd_header`` gives the voxel size and the readout
-    oversampling, which is removed; ``mask`` (column) restricts what counts as measured.
+    All slices make a 3D `Scan` fully sampled along kz; with ``number``, counted from 0 as in the file, only that slice is
+    read and makes a 2D one. Rows are the readout, columns the phase encode. An ``ismrmrd_header`` gives the voxel size and
+    the readout oversampling, which is removed; ``mask`` (column) restricts what counts as measured.
     """
-    dataset = check_dataset(file["kspace"], path, "kspace")
+    dataset = _check_layout(check_dataset(file.get("kspace"), path, "kspace"), path)
+    if number is not None and not 0 <= number < len(dataset):
+        raise ReconError(f"{path}: has no slice {number}; choose one of 0 to {len(dataset) - 1}")
+    numbers = range(len(dataset)) if number is None else [number]
+    header = _header(file, dataset.shape[-2], path)
+    columns = _columns(dataset, numbers, _mask(file, dataset.shape[-1], path), path)
+    readout = header.readout if header else dataset.shape[-2]
+    slices = [remove_oversampling(_slice(dataset, i) * columns, readout, -2) for i in numbers]
+    kspace = fourier.fft(torch.stack(slices, -1), (-1,))
+    mask = columns[:, None].expand(-1, len(numbers)).clone()
+    meta = {"format": "fastMRI"} | (header.facts() if header else {"voxel": "unknown"})
+    meta |= {key: _plain(value) for key, value in file.attrs.items()} | ({} if number is None else {"slice": number})
+    name = path.name if number is None else f"{path.name}:{number}"
+    return Scan(kspace.contiguous(), _voxel(header, dataset.shape[-1]), mask, name=name, meta=meta)
+
+
+def _check_layout(dataset: h5py.Dataset, path: Path) -> h5py.Dataset:
     if dataset.dtype.kind != "c":
         raise ReconError(
             f"{path}: 'kspace' holds {dataset.dtype}, not complex numbers; store real and imaginary parts as one complex array"
         )
     if dataset.ndim not in (3, 4):
         raise ReconError(f"{path}: 'kspace' has shape {dataset.shape}; expected (slice, coil, row, column) or (slice, row, column)")
-    array = torch.from_numpy(dataset[()].astype(np.complex64, copy=False))
-    slices = array if array.ndim == 4 else array[:, None]
-    columns = _columns(file, slices.permute(1, 2, 3, 0), path)
-    kspace, voxel, meta = slices.permute(1, 2, 3, 0) * columns[:, None], UNKNOWN_VOXEL, {"format": "fastMRI"}
-    if "ismrmrd_header" in file:
-        header = parse_header(check_dataset(file["ismrmrd_header"], path, "ismrmrd_header")[()], path)
-        voxel, meta = header.voxel, meta | header.facts()
-        if header.matrix[0] != kspace.shape[1]:
-            rows = f"{kspace.shape[1]} rows, the header's readout has {header.matrix[0]}"
-            raise ReconError(f"{path}: 'kspace' has {rows}; store it in the order (slice, coil, row, column)")
-        voxel = (voxel[0], header.fov[1] / kspace.shape[2], voxel[2])
-        kspace = remove_oversampling(kspace, header.readout, -3)
-    else:
-        meta["voxel"] = "unknown"
-    meta |= {key: _plain(value) for key, value in file.attrs.items()}
-    kspace = fourier.fft(kspace, (-1,))
-    return Scan(kspace.contiguous(), voxel, columns[:, None].expand(kspace.shape[2:]).clone(), name=path.name, meta=meta)
+    return dataset
 
 
-def _columns(file: h5py.File, kspace: Complex[Tensor, "coil x y slice"], path: Path) -> Bool[Tensor, "y"]:
-    """The columns measured in every slice; the zero-padded edges of a fastMRI matrix are not."""
-    mask = measured(kspace, path)
-    if (mask != mask[:, :1]).any():
+def _slice(dataset: h5py.Dataset, number: int) -> Complex[Tensor, "coil x y"]:
+    """One slice as stored."""
+    array = torch.from_numpy(dataset[number].astype(np.complex64, copy=False))
+    return array if array.ndim == 3 else array[None]
+
+
+def _header(file: h5py.File, rows: int, path: Path) -> Header | None:
+    if "ismrmrd_header" not in file:
+        return None
+    header = parse_header(check_dataset(file["ismrmrd_header"], path, "ismrmrd_header")[()], path)
+    if header.matrix[0] != rows:
+        sizes = f"{rows} rows, the header's readout has {header.matrix[0]}"
+        raise ReconError(f"{path}: 'kspace' has {sizes}; store it in the order (slice, coil, row, column)")
+    return header
+
+
+def _voxel(header: Header | None, columns: int) -> tuple[float, float, float]:
+    """In mm. Across slices the reconstructed space counts: the encoded one is 1.5 times the slice thickness in fastMRI's headers."""
+    if header is None:
+        return UNKNOWN_VOXEL
+    return header.voxel[0], header.fov[1] / columns, header.recon_fov[2] / header.recon_matrix[2]
+
+
+def _columns(dataset: h5py.Dataset, numbers: range | list[int], mask: Bool[Tensor, "y"], path: Path) -> Bool[Tensor, "y"]:
+    """The columns measured in every one of the slices; the zero-padded edges of a fastMRI matrix are not."""
+    sampled = torch.cat([measured(_slice(dataset, i)[..., None], path) for i in numbers], 1)
+    if (sampled != sampled[:, :1]).any():
         raise ReconError(f"{path}: the slices are sampled differently, so they do not make one 3D scan; keep the slices of one mask")
-    columns = mask[:, 0]
-    if "mask" in file:
-        stored = np.asarray(check_dataset(file["mask"], path, "mask")[()]).reshape(-1)
-        if stored.size != len(columns):
-            raise ReconError(f"{path}: 'mask' has {stored.size} entries for {len(columns)} columns; expected one per column")
-        columns = columns & torch.from_numpy(stored != 0)
-    return columns
+    return sampled[:, 0] & mask
+
+
+def _mask(file: h5py.File, columns: int, path: Path) -> Bool[Tensor, "y"]:
+    """``mask`` of test files, which have one; everything in the others."""
+    if "mask" not in file:
+        return torch.ones(columns, dtype=torch.bool)
+    stored = np.asarray(check_dataset(file["mask"], path, "mask")[()]).reshape(-1)
+    if stored.size != columns:
+        raise ReconError(f"{path}: 'mask' has {stored.size} entries for {columns} columns; expected one per column")
+    return torch.from_numpy(stored != 0)
 
 
 def _plain(value: object) -> object:

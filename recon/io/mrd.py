@@ -56,7 +56,10 @@ def read_ismrmrd(file: h5py.File, path: Path) -> Scan:
     if header.matrix[2] == 1 and shape[1] > 1:
         kspace = _slices_to_kz(kspace, mask, path)
     voxel = (header.fov[0] / header.matrix[0], header.fov[1] / header.matrix[1], voxel_z)
-    return Scan(kspace, voxel, mask, name=path.name, noise=_noise(table, heads, channels, path), meta=meta)
+    noise = _noise(table, heads, rows, channels, path)
+    if noise is not None:
+        noise = noise / float(count[mask.flatten()].float().mean().sqrt())  # as averaging has lowered that of k-space
+    return Scan(kspace, voxel, mask, name=path.name, noise=noise, meta=meta)
 
 
 def _check_layout(table: h5py.Dataset, path: Path) -> None:
@@ -207,7 +210,10 @@ def _slices_to_kz(kspace: Complex[Tensor, "coil x y slice"], mask: Bool[Tensor, 
     return fourier.fft(kspace, (-1,))
 
 
-def _noise(table: h5py.Dataset, heads: np.ndarray, channels: int, path: Path) -> Complex[Tensor, "coil sample"] | None:
+def _noise(
+    table: h5py.Dataset, heads: np.ndarray, imaging: np.ndarray, channels: int, path: Path
+) -> Complex[Tensor, "coil sample"] | None:
+    """The noise acquisitions, at the level they have in one imaging readout: noise power grows with the bandwidth, 1 / dwell time."""
     rows = np.flatnonzero(_flagged(heads, ismrmrd.ACQ_IS_NOISE_MEASUREMENT))
     if not len(rows):
         return None
@@ -216,4 +222,6 @@ def _noise(table: h5py.Dataset, heads: np.ndarray, channels: int, path: Path) ->
         raise ReconError(f"{path}: the noise scan has {noise_channels} channels, the image {channels}; export them with the same coils")
     noise = torch.cat(list(_readouts(table, rows, channels, samples, path))).transpose(0, 1).flatten(1)
     check_finite(noise, path, "the noise scan")
-    return noise
+    dwell, imaging_dwell = (float(heads["sample_time_us"][r[0]]) for r in (rows, imaging))
+    known = 0 < dwell < np.inf and 0 < imaging_dwell < np.inf  # writers may leave the field empty
+    return noise * (dwell / imaging_dwell) ** 0.5 if known else noise

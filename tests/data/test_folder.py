@@ -6,7 +6,7 @@ import torch
 from recon import ReconError, phantoms
 from recon.config import Dataset
 from recon.data import open_scan
-from recon.data.folder import find, fit, folder_scan
+from recon.data.folder import find, fit, folder_volume, semi_synthetic
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def image_of(scan):
 
 
 def test_magnitude_volume_gets_a_phase_and_says_so(folder):
-    scan = folder_scan(folder, "*.nii.gz", "s1", (20, 24, 16), (2.0, 2.0, 2.0), 4, 0.0)
+    scan = semi_synthetic(*folder_volume(folder, "s1", "*.nii.gz"), "s1", 4, 0.0, (20, 24, 16), (2.0, 2.0, 2.0))
     assert scan.origin == "semi-synthetic" and scan.kspace.shape == (4, 20, 24, 16) and scan.voxel == (2.0, 2.0, 2.0)
     magnitude = image_of(scan).abs()
     assert magnitude[4:9, 6:18, 3:8].min() > 0.99 and magnitude[12:].max() < 0.01
@@ -35,13 +35,13 @@ def test_magnitude_volume_gets_a_phase_and_says_so(folder):
 
 
 def test_complex_volume_keeps_its_phase(folder):
-    scan = folder_scan(folder, "*.nii.gz", "s2", (20, 24, 16), (2.0, 2.0, 2.0), 4, 0.0)
+    scan = semi_synthetic(*folder_volume(folder, "s2", "*.nii.gz"), "s2", 4, 0.0, (20, 24, 16), (2.0, 2.0, 2.0))
     assert torch.allclose(image_of(scan)[6, 10, 5].angle(), torch.tensor(0.7), atol=1e-3)
 
 
 def test_resampling_keeps_the_object_in_place(folder):
     """At 4 mm the box has half the voxels and the same centre in mm."""
-    scan = folder_scan(folder, "*.nii.gz", "s1", (10, 12, 8), (4.0, 4.0, 4.0), 2, 0.0)
+    scan = semi_synthetic(*folder_volume(folder, "s1", "*.nii.gz"), "s1", 2, 0.0, (10, 12, 8), (4.0, 4.0, 4.0))
     magnitude = image_of(scan).abs()
     for axis, centre in enumerate(((4 + 8) / 2, (6 + 17) / 2, (3 + 7) / 2)):
         weights = magnitude.sum([a for a in range(3) if a != axis])

@@ -1,11 +1,13 @@
+import json
 from dataclasses import replace
 
+import h5py
 import numpy as np
 import pytest
 import torch
 
 from recon import ReconError, coils, fourier, masks, phantoms
-from recon.data.prepare import load, prepare, problem, save, whitened
+from recon.data.prepare import channels, load, mixed, prepare, problem
 from recon.data.simulate import simulate
 
 SHAPE = (24, 32, 28)
@@ -27,8 +29,15 @@ def scan(image):
 
 
 @pytest.fixture(scope="module")
-def prepared(scan):
-    return prepare(scan)
+def prepared(scan, tmp_path_factory):
+    return stored(scan, tmp_path_factory.mktemp("prepared"))
+
+
+def stored(scan, folder, **options):
+    """The volume as it comes back from disk."""
+    prepare(scan, folder / "v.h5", {"seed": 3}, **options)
+    assert [p.name for p in folder.iterdir()] == ["v.h5"], "nothing else is left"
+    return load(folder / "v.h5")
 
 
 def test_simulated_scan_is_the_forward_model(scan, image, maps):
@@ -36,22 +45,33 @@ def test_simulated_scan_is_the_forward_model(scan, image, maps):
     residual = scan.kspace - torch.stack([fourier.fft(s * image) for s in maps])
     expected = 0.02 * torch.view_as_real(image).std()
     assert torch.view_as_real(residual).std() == pytest.approx(float(expected), rel=0.02)
-    assert whitened(scan)[1] == pytest.approx(float(expected), rel=0.03)
+    assert channels(scan)[1] == pytest.approx(float(expected), rel=0.03)
 
 
 def test_a_measured_scan_is_whitened_by_its_noise_scan(scan, generator):
     """Correlated noise of unequal coils becomes independent, with unit variance over both components."""
     mixing = torch.eye(6) + 0.5 * torch.rand(6, 6, generator=generator)
-    mixed = replace(
+    measured = replace(
         scan,
         origin="measured",
         kspace=torch.einsum("ij,jxyz->ixyz", mixing.to(torch.complex64), scan.kspace),
         noise=mixing.to(torch.complex64) @ scan.noise,
     )
-    kspace, std = whitened(mixed)
-    ratio = coils.whiten(mixed.noise, coils.noise_covariance(mixed.noise))
-    assert std == pytest.approx(2**-0.5) and torch.view_as_real(ratio).std() == pytest.approx(std, rel=0.02)
-    assert kspace.shape == scan.kspace.shape and not torch.allclose(kspace, mixed.kspace)
+    matrix, std = channels(measured)
+    white = mixed(measured.noise, matrix)
+    assert std == pytest.approx(2**-0.5) and torch.view_as_real(white).std() == pytest.approx(std, rel=0.02)
+    assert torch.allclose(coils.noise_covariance(white), torch.eye(6, dtype=torch.complex64), atol=1e-3)
+
+
+def test_virtual_coils_keep_white_noise_and_the_object(scan, prepared, tmp_path):
+    few = stored(scan, tmp_path, virtual_coils=4)
+    assert len(few.kspace) == len(few.maps) == 4 and few.noise == prepared.noise
+    inside = prepared.support & few.support
+    difference = (few.reference.abs() - prepared.reference.abs())[inside]
+    assert difference.norm() < 0.03 * prepared.reference[inside].norm()
+    with pytest.raises(ReconError, match="between 1 and 6"):
+        stored(scan, tmp_path, virtual_coils=7)
+    assert [p.name for p in tmp_path.iterdir()] == ["v.h5"], "a refused preparation leaves what was there"
 
 
 def test_reference_is_the_truth_with_noise(scan, prepared, image, maps):
@@ -77,19 +97,25 @@ def test_only_the_mask_is_measured(prepared):
     assert torch.allclose(task.kspace / task.scale, prepared.kspace * mask, rtol=1e-4, atol=1e-6)
 
 
-def test_round_trip(prepared, tmp_path):
-    save(tmp_path / "v.h5", prepared, {"seed": 3})
-    back = load(tmp_path / "v.h5")
-    for name in ("kspace", "mask", "maps", "reference", "truth"):
-        assert torch.equal(getattr(back, name), getattr(prepared, name))
-    assert (back.voxel, back.name, back.origin, back.hash) == (prepared.voxel, "k3", "phantom", prepared.hash)
-    assert back.noise == pytest.approx(prepared.noise)
+def test_what_is_stored_is_what_was_computed(scan, prepared):
+    """Part by part through the file, or whole in memory: the same numbers."""
+    assert torch.equal(prepared.kspace, scan.kspace) and torch.equal(prepared.truth, scan.truth) and torch.equal(prepared.mask, scan.mask)
+    maps = coils.espirit(scan.kspace)
+    assert torch.equal(prepared.maps, maps) and torch.equal(prepared.reference, coils.mvue(scan.kspace, maps))
+    assert torch.equal(prepared.support, prepared.reference.abs() > 0.05 * prepared.reference.abs().max())
+    assert (prepared.voxel, prepared.name, prepared.origin) == (scan.voxel, "k3", "phantom")
 
 
-def test_a_training_volume_keeps_its_reference_only(prepared, tmp_path):
-    save(tmp_path / "v.h5", prepared, {}, reference_only=True)
-    back = load(tmp_path / "v.h5")
-    assert back.kspace is None and torch.equal(back.reference, prepared.reference)
+def test_arrays_are_stored_in_chunks_of_one_coil(scan, tmp_path):
+    stored(scan, tmp_path)
+    with h5py.File(tmp_path / "v.h5") as file:
+        assert file["kspace"].chunks == file["maps"].chunks == (1, *SHAPE)
+        assert json.loads(file.attrs["provenance"])["seed"] == 3
+
+
+def test_a_training_volume_keeps_its_reference_only(scan, prepared, tmp_path):
+    back = stored(scan, tmp_path, reference_only=True)
+    assert back.kspace is None and torch.equal(back.reference, prepared.reference) and back.hash == prepared.hash
     with pytest.raises(ReconError, match="only the reference"):
         problem(back, torch.ones(32, 28, dtype=torch.bool))
 
@@ -101,8 +127,8 @@ def test_a_damaged_file_is_refused(tmp_path, content):
         load(tmp_path / "v.h5")
 
 
-def test_identical_scans_have_one_hash_and_different_ones_do_not(scan, prepared, image):
-    assert prepare(scan).hash == prepared.hash
+def test_identical_scans_have_one_hash_and_different_ones_do_not(scan, prepared, image, tmp_path):
+    assert stored(scan, tmp_path).hash == prepared.hash
     other = simulate(image, scan.voxel, 6, 0.02, seed=4, name="k3", origin="phantom")
-    assert prepare(other).hash != prepared.hash
+    assert stored(other, tmp_path).hash != prepared.hash
     assert np.isfinite(prepared.noise)

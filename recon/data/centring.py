@@ -1,0 +1,43 @@
+"""Where k-space has its centre: told by the data where the files of a dataset, or its readers, do not agree."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from jaxtyping import Complex, Float
+from torch import Tensor
+
+from recon.errors import ReconError
+
+SHARE = 0.4  # of the energy within 1/16 of the axis from its origin: an image that fills a third of its field of view has less
+
+
+def centre_spectrum(kspace: Complex[Tensor, "coil x y z"], axes: Sequence[int], path: Path) -> list[int]:
+    """Brings the low frequencies along ``axes`` (negative) to index ``n // 2``, in place; returns the axes that were rolled.
+
+    Along an axis transformed without a shift, or whose image changes sign from voxel to voxel (GE's "chopping"), they lie at index 0.
+    Raises `ReconError` where they lie at neither place: then the axis is not k-space, or its centre is elsewhere.
+    """
+    profiles, rolled = _profiles(kspace), []
+    for axis in axes:
+        profile = profiles[axis]
+        half, reach = len(profile) // 2, max(1, len(profile) // 16)
+        needed = SHARE * profile.sum()
+        if profile[half - reach : half + reach + 1].sum() > needed:
+            continue
+        if not profile.roll(half)[half - reach : half + reach + 1].sum() > needed:
+            raise ReconError(f"{path}: k-space has no centre along {'xyz'[axis]}, in the middle or at the ends; check what the file holds")
+        for coil in kspace:
+            coil.copy_(coil.roll(half, axis))
+        rolled.append(axis)
+    return rolled
+
+
+def _profiles(kspace: Complex[Tensor, "coil x y z"]) -> list[Float[Tensor, "_"]]:
+    """The energy along each of x, y and z; coil by coil, which keeps the memory small."""
+    profiles = [torch.zeros(n, dtype=torch.float64) for n in kspace.shape[1:]]
+    for coil in kspace:
+        energy = torch.view_as_real(coil).square().sum(-1)
+        for axis, profile in enumerate(profiles):
+            profile += energy.sum([a for a in range(3) if a != axis], dtype=torch.float64)
+    return profiles

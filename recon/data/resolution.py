@@ -1,0 +1,53 @@
+"""A scan at larger voxels, with the field of view kept: what the same scanner would have measured of fewer frequencies, or trilinear."""
+
+import math
+from dataclasses import replace
+
+import torch
+from jaxtyping import Complex
+from torch import Tensor
+
+from recon import coils, fourier
+from recon.data.scan import Scan
+from recon.errors import ReconError
+from recon.resample import central_frequencies, crop_kspace, noise_to_white, trilinear
+
+
+def coarser(scan: Scan, factor: float | tuple[float, float, float], method: str = "kspace", seed: int = 0) -> Scan:
+    """The scan with voxels ``factor`` times larger (each axis its own, or one for all), the noise in k-space at its old level.
+
+    "kspace" keeps the central samples, as a scanner would measure them. "trilinear" (paper A, section 5) interpolates every coil's image
+    with anti-aliasing, which smooths the noise; what is lost of it is added again. Axes of one voxel stay as they are.
+    """
+    factors = (factor,) * 3 if isinstance(factor, int | float) else factor
+    if not all(1 <= f < math.inf for f in factors):
+        raise ReconError(f"{scan.name}: voxel factor {factor}; expected 1 or more")
+    if all(f == 1 for f in factors):
+        return scan
+    shape = tuple(max(1, round(n / f)) for n, f in zip(scan.shape, factors, strict=True))
+    gain = math.sqrt(math.prod(scan.shape) / math.prod(shape))  # of an image whose samples in k-space keep their values
+    mask = fourier.crop(scan.mask, shape[1:], (0, 1)).contiguous()
+    if method == "kspace":
+        kspace, resample = central_frequencies(scan.kspace, shape).contiguous(), crop_kspace
+    else:
+        kspace, resample = _interpolated(scan, shape, gain, seed) * mask, trilinear
+    return replace(
+        scan,
+        kspace=kspace,
+        mask=mask,
+        voxel=tuple(v * n / m for v, n, m in zip(scan.voxel, scan.shape, shape, strict=True)),
+        truth=None if scan.truth is None else gain * resample(scan.truth, shape),
+        meta=scan.meta | {"voxel_factor": factors, "resampling": method},
+    )
+
+
+def _interpolated(scan: Scan, shape: tuple[int, int, int], gain: float, seed: int) -> Complex[Tensor, "coil x y z"]:
+    """K-space of the interpolated coil images, with fresh noise in the place of what was lost, correlated between coils like it."""
+    generator = torch.Generator().manual_seed(seed)
+    if scan.noise is None:
+        factor = coils.noise_level(scan.kspace) * torch.eye(scan.coils, dtype=torch.complex64)
+    else:
+        factor = torch.linalg.cholesky(coils.noise_covariance(scan.noise)) / math.sqrt(2)
+    parts = [[noise_to_white(scan.shape, shape, generator) for _ in range(scan.coils)] for _ in ("real", "imaginary")]
+    noise = coils.mix(torch.complex(*map(torch.stack, parts)), factor)
+    return torch.stack([fourier.fft(gain * trilinear(fourier.ifft(k), shape) + n) for k, n in zip(scan.kspace, noise, strict=True)])
