@@ -101,6 +101,7 @@ def fetch(options: argparse.Namespace) -> None:
         return fetching.check([options.name] if options.name else list(registry.datasets()))
     if options.name is None:
         raise ReconError("fetch: name a dataset; python -m recon fetch --list shows them")
+    fetching.survey(options.name)
     fetching.fetch(options.name, chosen(options), options.jobs)
 
 
@@ -113,7 +114,7 @@ def chosen(options: argparse.Namespace) -> list[str]:
     if options.volumes is not None and options.volumes < 1:
         raise ReconError(f"--volumes {options.volumes}: give at least 1")
     dataset = registry.lookup(options.name)
-    subjects = dataset.subjects(options.split or "all")[: options.volumes]
+    subjects = registry.bare(dataset.subjects(options.split or "all"))[: options.volumes]
     if not subjects and (dataset.access == "open" or dataset.listed()):
         raise ReconError(f"{options.name}: the split {options.split or 'all'} has no subjects; choose another --split")
     return subjects

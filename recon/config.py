@@ -3,7 +3,7 @@
 import os
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -16,10 +16,8 @@ CONFIGS = ROOT / "workflow" / "config"
 CODE = ("fourier", "wavelets", "masks", "metrics", "sense", "coils", "data", "unet", "diffusion", "fields", "methods")
 
 
-Kind = Literal[
-    "phantom", "folder", "kspace",
-    "stanford", "calgary", "ahead", "fastmri_knee", "fastmri_brain", "skm_tea", "brats", "roots",
-]  # fmt: skip
+Registered = Literal["stanford", "calgary", "ahead", "fastmri_knee", "fastmri_brain", "skm_tea", "brats", "roots"]
+REGISTERED = get_args(Registered)  # the kinds that data/registry.yaml describes
 NEEDED = {"phantom": ("anatomy", "shape"), "folder": ("path", "voxel", "shape"), "kspace": ("path",)}  # the others are in the registry
 SPLITS = ("train", "validation", "test")
 
@@ -30,7 +28,7 @@ class Dataset(Strict):
     A kind named in data/registry.yaml takes subjects that are not listed here, and the folder, from there.
     """
 
-    kind: Kind
+    kind: Literal["phantom", "folder", "kspace"] | Registered
     label: str
     shape: tuple[int, int, int] | None = None  # voxels (x, y, z); k-space files have their own
     coils: int = Field(8, ge=1)  # simulated ones
@@ -49,8 +47,12 @@ class Dataset(Strict):
     @model_validator(mode="before")
     @classmethod
     def _from_registry(cls, values):
-        known = registry.datasets().get(values.get("kind")) if isinstance(values, dict) else None
-        return values if known is None else {name: list(getattr(known.splits, name)) for name in SPLITS} | values
+        if not isinstance(values, dict) or values.get("kind") not in REGISTERED:
+            return values
+        entry = registry.lookup(values["kind"])
+        if entry.dataverse and not entry.listed() and not set(SPLITS) <= set(values):
+            raise ReconError(f"dataset {values['kind']}: its subjects are not known yet; run: python -m recon fetch {values['kind']}")
+        return {name: list(getattr(entry.splits, name)) for name in SPLITS} | values
 
     @model_validator(mode="after")
     def _consistent(self):

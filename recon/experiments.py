@@ -20,9 +20,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from recon import masks, methods, metrics
-from recon.config import CODE, ROOT, Config, sources
-from recon.data import open_scan
+from recon import fetch, masks, methods, metrics, phantoms, registry
+from recon.config import CODE, REGISTERED, ROOT, Config, Dataset, sources
+from recon.data import coarser, open_scan
 from recon.data.prepare import Prepared, load, prepare, problem
 from recon.diffusion import DDPM, load_weights
 from recon.errors import ReconError
@@ -93,6 +93,32 @@ class Study:
         path = self.data_path(dataset, subject)
         found = _load(path if path.exists() else self.prepare(dataset, subject))
         self.opened["volumes"][f"{dataset}/{subject}"] = found.hash
+        return found
+
+    def looks(self) -> dict[str, Prepared]:
+        """One volume of every dataset that is here: the configuration's own, the built-in phantoms, and what lies below DATA_ROOT.
+
+        Of the last, coarse ones: along no axis more than 96 voxels.
+        """
+        sections = self.config.datasets
+        found = {name: self.volume(name, section.test[0]) for name, section in sections.items()}
+        shape = next((section.shape for section in sections.values() if section.shape), (64, 80, 80))
+        for anatomy in (a for a in phantoms.ANATOMIES if a not in [section.anatomy for section in sections.values()]):
+            section = Dataset(kind="phantom", label=anatomy, anatomy=anatomy, shape=shape, train=[], validation=[100], test=[200])
+            found[f"{anatomy} (built in)"] = self._look(anatomy, section, 200)
+        for name in (n for n in REGISTERED if n not in [section.kind for section in sections.values()]):
+            for subject in registry.here(name)[:1]:
+                section = Dataset(kind=name, label=name, train=[], validation=["none"], test=[subject])
+                found[name] = self._look(name, section, subject)
+        return found
+
+    def _look(self, name: str, section: Dataset, subject: str | int) -> Prepared:
+        path = self.results / "looks" / f"{name}-{code_hash('data', 'io', 'phantoms', 'coils', 'fourier', 'resample')}.h5"
+        if not path.exists():
+            scan = open_scan(section, subject)
+            prepare(coarser(scan, tuple(max(1.0, n / 96) for n in scan.shape)), path, section.model_dump(mode="json"))
+        found = load(path)
+        self.opened["volumes"][f"{name}/{subject}"] = found.hash
         return found
 
     def prior_hash(self, name: str) -> str:
@@ -272,6 +298,7 @@ def write_text(path: Path, text: str) -> None:
 def check(config: Config) -> None:
     """Refuses, before any work, what would fail after hours: missing inputs, unknown methods or settings, impossible masks, no GPU."""
     config.check_inputs()
+    check_downloads(config)
     if config.device != "cpu" and not torch.cuda.is_available():
         raise ReconError(f"config {config.name}: device is {config.device}, but no GPU is visible; set 'device: cpu'")
     for method, values in config.methods.items():
@@ -283,6 +310,21 @@ def check(config: Config) -> None:
     for shape in shapes:
         for acceleration in config.accelerations + config.tuning.accelerations:
             masks.make(config.mask.kind, shape, acceleration, config.mask.calibration, config.mask.seed)
+
+
+def check_downloads(config: Config) -> None:
+    """Refuses datasets of the registry that are not all here: one line for each, with what is missing, its size, and how to get it."""
+    lines = []
+    for name, section in config.datasets.items():
+        if section.kind not in REGISTERED or section.path is not None:
+            continue
+        subjects = [str(s) for s in (*section.train, *section.validation, *section.test)]
+        lacking = fetch.missing(section.kind, subjects)
+        if lacking.files:
+            absent = f"{len(lacking.files)} of {len(subjects)} files missing in {section.folder}"
+            lines.append(f"dataset {name}: {absent}, {fetch.extent(section.kind, lacking)}; {lacking.how}")
+    if lines:
+        raise ReconError(f"config {config.name}: " + f"\nError: config {config.name}: ".join(lines))
 
 
 def _write_volume(path: Path, magnitude: Tensor) -> None:

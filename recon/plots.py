@@ -18,6 +18,7 @@ from torch import Tensor
 
 from recon import methods
 from recon.config import ROOT
+from recon.data.prepare import Prepared
 from recon.diffusion import planes
 from recon.experiments import Study, code_hash, write_text
 
@@ -36,7 +37,7 @@ def take(volume: Tensor, axis: int, index: int | None = None) -> np.ndarray:
 def show(ax: Axes, image: np.ndarray, voxel: Sequence[float], axis: int, title: str = "", **options) -> None:
     """Draws a slice perpendicular to ``axis`` in physical proportions, without ticks."""
     across, up = [v for a, v in enumerate(voxel) if a != axis]
-    ax.imshow(image, origin="lower", aspect=up / across, interpolation="nearest", **({"cmap": "gray"} | options))
+    ax.imshow(image, origin="lower", interpolation="nearest", **({"cmap": "gray", "aspect": up / across} | options))
     ax.set(xticks=[], yticks=[])
     ax.set_title(title, fontsize=9)
 
@@ -47,6 +48,35 @@ def orthogonal(volumes: dict[str, Tensor], voxel: Sequence[float], **options) ->
     for row, (name, volume) in zip(axes, volumes.items(), strict=True):
         for axis, ax in enumerate(row):
             show(ax, take(volume, axis), voxel, axis, f"{name}, {PLANES[axis]}", **options)
+    return fig
+
+
+def overview(volumes: dict[str, Prepared]) -> Figure:
+    """A row per volume: k-space over the phase encodes and along the readout, the maps of four coils, two planes of the image."""
+    fig, axes = plt.subplots(len(volumes), 5, figsize=(11, 2.5 * len(volumes)), squeeze=False, layout="constrained")
+    for row, (name, v) in zip(axes, volumes.items(), strict=True):
+        energy, (first, *_, second) = v.kspace.abs().square().sum(0).sqrt(), 2 * planes(tuple(v.reference.shape))
+        level = (energy / energy.max()).clamp(min=1e-6).log10()
+        show(row[0], take(level, 0), (1, 1, 1), 0, f"{name}\nlog |k|, (ky, kz)", aspect="equal")
+        show(row[1], take(level, 2), (1, 1, 1), 2, "log |k|, (kx, ky)", aspect="equal")
+        four = [take(s.abs(), second) for s in v.maps[:: max(1, len(v.maps) // 4)][:4]]
+        four += [0 * four[0]] * (4 - len(four))
+        show(row[2], np.block([four[:2], four[2:]]), v.voxel, second, f"4 of {len(v.maps)} maps", vmin=0)
+        for ax, axis in zip(row[3:], (first, second), strict=True):
+            size = " × ".join(f"{w:.2g}" for a, w in enumerate(v.voxel) if a != axis)
+            show(ax, take(v.reference.abs(), axis), v.voxel, axis, f"{v.origin}, {PLANES[axis]}\n{size} mm", vmin=0)
+    return fig
+
+
+def voxel_sizes(here: dict[str, Sequence[float]], registered: dict[str, tuple[Sequence[float], int]]) -> Figure:
+    """Histogram of voxel edges, three a volume: of the volumes here and, hatched, of the volumes that the registry lists."""
+    fig, ax = plt.subplots(figsize=(8, 3.4), layout="constrained")
+    edges = np.linspace(0, 3.2, 33)
+    ax.hist([list(v) for v in here.values()], edges, stacked=True, label=[f"{name} (here)" for name in here])
+    listed = {f"{name} ({count} volumes)": list(voxel) * count for name, (voxel, count) in registered.items() if count}
+    ax.hist(list(listed.values()), edges, stacked=True, label=list(listed), alpha=0.45, hatch="///", edgecolor="white")
+    ax.set(xlabel="edge of a voxel [mm]", ylabel="axes of volumes", yscale="symlog")
+    ax.legend(fontsize=7, ncols=2)
     return fig
 
 

@@ -9,10 +9,10 @@ import yaml
 from recon.config import ROOT
 
 FLOORS = [  # DESIGN: a module imports only from floors above (before) its own
-    {"errors", "progress", "config"},
+    {"errors", "progress", "schema", "registry", "config"},
     {"fourier", "wavelets", "masks", "metrics", "resample"},
     {"sense", "coils", "phantoms"},
-    {"data", "io"},
+    {"data", "io", "transport", "fetch"},
     {"unet", "diffusion", "training"},
     {"fields"},
     {"methods"},

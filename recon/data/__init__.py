@@ -39,6 +39,8 @@ def _measured(dataset: Dataset, subject: str | int) -> Scan:
     """K-space as it was measured."""
     if dataset.kind == "kspace":
         return read_scan(find(dataset.folder, dataset.pattern, subject))
+    if dataset.kind == "skm_tea":  # cut to the matrix asked for while it is read
+        return skm_tea_scan(dataset.folder, str(subject), dataset.shape)
     return KSPACE[dataset.kind](dataset.folder, str(subject))
 
 
@@ -53,4 +55,4 @@ def _simulated(dataset: Dataset, subject: str | int) -> Scan:
     return semi_synthetic(volume, voxel, subject, dataset.coils, dataset.noise, dataset.shape, dataset.voxel)
 
 
-__all__ = ["KSPACE", "VOLUMES", "Scan", "open_scan"]
+__all__ = ["KSPACE", "VOLUMES", "Scan", "coarser", "open_scan"]

@@ -14,6 +14,9 @@ Layout, after github.com/wdika/atommic (``projects/qMRI/AHEAD``: its README repe
 Which image: paper A takes "the volumes acquired with T1 weighting". That fits the first inversion, the default here; the published
 T1-weighted images are a ratio of both inversions, which has no k-space. Another image is asked for as "001:inv2_te1".
 
+Subjects: the digits of the file names. `recon fetch ahead` takes their list from the Dataverse; by hand, all 77 files make it.
+Downloads and checks of what is missing are of the first inversion alone, also for "001:inv2_te1".
+
 Uncertain: the exact name of the first inversion's file; which axis was the readout; what the header says of the centre of k-space (atommic
 does not look). Where the header's centre is not the middle of the matrix, `recon.io` refuses the file; where the data's is not, so does
 `recon.data.centring`. Memory: the scan takes 5.1 GB, and twice that while it is sorted into a grid.

@@ -45,7 +45,7 @@ def calgary_scan(folder: Path, subject: str) -> Scan:
     path = find(folder, "**/*.h5", subject)
     existing(path)
     with reading(path), h5py.File(path, "r") as file:
-        kspace = _read_hybrid(_check_layout(check_dataset(file.get("kspace"), path, "kspace"), path))
+        kspace = _read_hybrid(_check_layout(check_dataset(file, path, "kspace"), path))
     check_finite(kspace, path, "'kspace'")
     ramp = _half_field_of_view(kspace.shape[2])[:, None] * _half_field_of_view(kspace.shape[3])
     for coil in kspace:

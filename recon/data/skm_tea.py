@@ -47,7 +47,7 @@ def skm_tea_scan(folder: Path, subject: str, matrix: tuple[int, int, int] | None
     path = find(folder, "**/files_recon_calib-24/*.h5", name)
     existing(path)
     with reading(path), h5py.File(path, "r") as file:
-        dataset = _check_layout(check_dataset(file.get("kspace"), path, "kspace"), path)
+        dataset = _check_layout(check_dataset(file, path, "kspace"), path)
         stored, echoes = dataset.shape[:3], dataset.shape[3]
         matrix = matrix or stored
         if colon and number not in map(str, range(1, echoes + 1)):

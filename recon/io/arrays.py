@@ -21,7 +21,7 @@ def load_npy(path: Path) -> np.ndarray:
 def load_npz(path: Path, key: str, optional: tuple[str, ...]) -> dict[str, np.ndarray]:
     """The array ``key`` of a ``.npz`` (or its only array, under that name) and those of ``optional`` that are there."""
     with reading(path), zipfile.ZipFile(path) as archive:
-        names = [name.removesuffix(".npy") for name in archive.namelist()]
+        names = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
         main = names[0] if len(names) == 1 else key
         if main not in names:
             raise ReconError(f"{path}: has no array '{key}', only {names[:8]}; save it under that name")
@@ -29,7 +29,7 @@ def load_npz(path: Path, key: str, optional: tuple[str, ...]) -> dict[str, np.nd
         for name in wanted.values():
             _check_member(archive, f"{name}.npy", path)
         with np.load(path, allow_pickle=False) as arrays:
-            return {name: arrays[stored] for name, stored in wanted.items()}
+            return {name: arrays[f"{stored}.npy"] for name, stored in wanted.items()}
 
 
 def _check_member(archive: zipfile.ZipFile, name: str, path: Path) -> None:

@@ -39,7 +39,7 @@ def _dimensions(header: Path) -> list[int]:
         raise ReconError(f"{header}: has no line '# Dimensions' followed by the sizes; write the file with BART again")
     sizes = lines[lines.index("# Dimensions") + 1].split()
     if not sizes or len(sizes) > 16 or not all(s.isascii() and s.isdigit() and len(s) < 12 and int(s) > 0 for s in sizes):
-        raise ReconError(f"{header}: dimensions read '{' '.join(sizes)[:80]}'; expected up to 16 positive integers")
+        raise ReconError(f"{header}: dimensions read {' '.join(sizes)[:80]!r}; expected up to 16 positive integers")
     dims = [int(s) for s in sizes] + [1] * (4 - len(sizes))
     if any(n > 1 for n in dims[4:]):
         raise ReconError(

@@ -30,7 +30,7 @@ UNKNOWN_VOXEL = (1.0, 1.0, 1.0)  # mm, where a file does not say
 # What h5py, numpy, nibabel and the standard library raise on damaged files. OSError covers gzip, RuntimeError and
 # ValueError most of h5py; anything else would be a mistake of ours and is not hidden.
 LIBRARY_ERRORS = (
-    OSError, KeyError, ValueError, RuntimeError, TypeError, IndexError, EOFError, MemoryError, OverflowError,
+    OSError, LookupError, ValueError, RuntimeError, TypeError, EOFError, MemoryError, OverflowError,
     SyntaxError, ET.ParseError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, tokenize.TokenError,
     HeaderDataError, ImageFileError, OrientationError,
 )  # fmt: skip
@@ -42,8 +42,13 @@ def reading(path: Path) -> Iterator[None]:
     try:
         yield
     except LIBRARY_ERRORS as error:
-        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        reason = printable(str(error)) or type(error).__name__
         raise ReconError(f"{path}: cannot be read ({reason}); the file is damaged or incomplete, fetch or export it again") from error
+
+
+def printable(text: str) -> str:
+    """``text`` from a file as it may stand in a line: short, without breaks or what a terminal would obey."""
+    return "".join(c for c in " ".join(text.split())[:160] if c.isprintable())
 
 
 def existing(path: Path) -> None:
@@ -63,24 +68,46 @@ def check_size(path: Path, elements: int, itemsize: int, stored: int) -> None:
         raise ReconError(f"{path}: the header claims {claim}, more than the file can hold; fetch or export it again")
 
 
-def check_dataset(node: object, path: Path, name: str) -> h5py.Dataset:
-    """The HDF5 dataset, once its size and its chunks are known to lie within the file.
+def check_kind(dtype: np.dtype, path: Path, name: str) -> None:
+    """Refuses what is not plain numbers."""
+    if dtype.kind not in "biufc":
+        raise ReconError(f"{path}: '{name}' is of type {printable(str(dtype))}; expected real or complex numbers")
+
+
+def member(group: h5py.Group, name: str, path: Path) -> h5py.Group | h5py.Dataset | None:
+    """What is stored as ``name``; links are refused unopened, as HDF5 follows them to any file, and waits for any pipe."""
+    if not isinstance(group.get(name, h5py.HardLink(), getlink=True), h5py.HardLink):
+        raise ReconError(f"{path}: '{name}' is a link, which is not followed; copy what it leads to into the file")
+    return group.get(name)
+
+
+def check_dataset(group: h5py.Group, path: Path, name: str) -> h5py.Dataset:
+    """The HDF5 dataset ``name``, once its size and its chunks are known to lie within the file.
 
     HDF5 itself trusts the chunk sizes of a damaged file, and reads past its buffers.
     """
-    if not isinstance(node, h5py.Dataset) or node.shape is None:
+    node = member(group, name, path)
+    if not isinstance(node, h5py.Dataset) or (not _elsewhere(node) and node.shape is None):
         raise ReconError(f"{path}: has no dataset '{name}'; export the file again")
+    if _elsewhere(node):
+        raise ReconError(f"{path}: '{name}' is stored in other files, which are not read; copy it into one file")
     size, itemsize = path.stat().st_size, node.id.get_type().get_size()
     compressed = node.id.get_create_plist().get_nfilters() > 0
     check_size(path, math.prod(node.shape), itemsize, min(node.id.get_storage_size(), size) * (DEFLATE if compressed else 1))
     if node.chunks is not None:
         full, chunks = math.prod(node.chunks) * itemsize, []
         node.id.chunk_iter(chunks.append)
-        corners = itertools.product(*(range(0, n, step) for n, step in zip(node.shape, node.chunks, strict=True)))
+        starts = [range(0, n, step) for n, step in zip(node.shape, node.chunks, strict=True)]
         inside = all(c.byte_offset + c.size <= size and (compressed or c.size == full) for c in chunks)
-        if full > DEFLATE * size or not inside or sorted(c.chunk_offset for c in chunks) != list(corners):
+        counted = math.prod(map(len, starts)) == len(chunks)  # before they are listed: a header can claim billions
+        if full > DEFLATE * size or not inside or not counted or sorted(c.chunk_offset for c in chunks) != list(itertools.product(*starts)):
             raise ReconError(f"{path}: the chunks of '{name}' are not all there; fetch or export the file again")
     return node
+
+
+def _elsewhere(dataset: h5py.Dataset) -> bool:
+    """Whether the numbers lie in other files: HDF5 would read whatever the file names."""
+    return dataset.is_virtual or dataset.id.get_create_plist().get_external_count() > 0
 
 
 def check_lengths(table: h5py.Dataset, path: Path, name: str, offset: int) -> None:

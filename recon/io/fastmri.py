@@ -11,7 +11,7 @@ from torch import Tensor
 from recon import fourier
 from recon.data.scan import Scan
 from recon.errors import ReconError
-from recon.io.checks import UNKNOWN_VOXEL, check_dataset, measured
+from recon.io.checks import UNKNOWN_VOXEL, check_dataset, check_kind, measured
 from recon.io.header import Header, parse_header, remove_oversampling
 
 
@@ -22,7 +22,7 @@ def read_fastmri(file: h5py.File, path: Path, number: int | None = None) -> Scan
     read and makes a 2D one. Rows are the readout, columns the phase encode. An ``ismrmrd_header`` gives the voxel size and
     the readout oversampling, which is removed; ``mask`` (column) restricts what counts as measured.
     """
-    dataset = _check_layout(check_dataset(file.get("kspace"), path, "kspace"), path)
+    dataset = _check_layout(check_dataset(file, path, "kspace"), path)
     if number is not None and not 0 <= number < len(dataset):
         raise ReconError(f"{path}: has no slice {number}; choose one of 0 to {len(dataset) - 1}")
     numbers = range(len(dataset)) if number is None else [number]
@@ -32,8 +32,8 @@ def read_fastmri(file: h5py.File, path: Path, number: int | None = None) -> Scan
     slices = [remove_oversampling(_slice(dataset, i) * columns, readout, -2) for i in numbers]
     kspace = fourier.fft(torch.stack(slices, -1), (-1,))
     mask = columns[:, None].expand(-1, len(numbers)).clone()
-    meta = {"format": "fastMRI"} | (header.facts() if header else {"voxel": "unknown"})
-    meta |= {key: _plain(value) for key, value in file.attrs.items()} | ({} if number is None else {"slice": number})
+    meta = _attributes(file) | {"format": "fastMRI"} | (header.facts() if header else {"voxel": "unknown"})
+    meta |= {} if number is None else {"slice": number}
     name = path.name if number is None else f"{path.name}:{number}"
     return Scan(kspace.contiguous(), _voxel(header, dataset.shape[-1]), mask, name=name, meta=meta)
 
@@ -57,7 +57,7 @@ def _slice(dataset: h5py.Dataset, number: int) -> Complex[Tensor, "coil x y"]:
 def _header(file: h5py.File, rows: int, path: Path) -> Header | None:
     if "ismrmrd_header" not in file:
         return None
-    header = parse_header(check_dataset(file["ismrmrd_header"], path, "ismrmrd_header")[()], path)
+    header = parse_header(check_dataset(file, path, "ismrmrd_header")[()], path)
     if header.matrix[0] != rows:
         sizes = f"{rows} rows, the header's readout has {header.matrix[0]}"
         raise ReconError(f"{path}: 'kspace' has {sizes}; store it in the order (slice, coil, row, column)")
@@ -74,6 +74,7 @@ def _voxel(header: Header | None, columns: int) -> tuple[float, float, float]:
 def _columns(dataset: h5py.Dataset, numbers: range | list[int], mask: Bool[Tensor, "y"], path: Path) -> Bool[Tensor, "y"]:
     """The columns measured in every one of the slices; the zero-padded edges of a fastMRI matrix are not."""
     sampled = torch.cat([measured(_slice(dataset, i)[..., None], path) for i in numbers], 1)
+    sampled = sampled[:, sampled.any(0)] if sampled.any() else sampled  # a slice of zeros says nothing of the mask
     if (sampled != sampled[:, :1]).any():
         raise ReconError(f"{path}: the slices are sampled differently, so they do not make one 3D scan; keep the slices of one mask")
     return sampled[:, 0] & mask
@@ -83,12 +84,15 @@ def _mask(file: h5py.File, columns: int, path: Path) -> Bool[Tensor, "y"]:
     """``mask`` of test files, which have one; everything in the others."""
     if "mask" not in file:
         return torch.ones(columns, dtype=torch.bool)
-    stored = np.asarray(check_dataset(file["mask"], path, "mask")[()]).reshape(-1)
+    dataset = check_dataset(file, path, "mask")
+    check_kind(dataset.dtype, path, "mask")
+    stored = np.asarray(dataset[()]).reshape(-1)
     if stored.size != columns:
         raise ReconError(f"{path}: 'mask' has {stored.size} entries for {columns} columns; expected one per column")
     return torch.from_numpy(stored != 0)
 
 
-def _plain(value: object) -> object:
-    """An HDF5 attribute as JSON can hold it."""
-    return value.tolist() if isinstance(value, np.generic | np.ndarray) else str(value)
+def _attributes(file: h5py.File) -> dict:
+    """The attributes of the file as JSON can hold them; a name that is not UTF-8 comes as bytes."""
+    named = ((key if isinstance(key, str) else key.decode(errors="replace"), value) for key, value in file.attrs.items())
+    return {key: value.tolist() if isinstance(value, np.generic | np.ndarray) else str(value) for key, value in named}

@@ -32,13 +32,15 @@ def read_ismrmrd(file: h5py.File, path: Path) -> Scan:
     centre, repeated lines averaged, noise acquisitions returned as ``noise``. Calibration lines of a separate scan are
     left out. Raises `ReconError` for non-Cartesian data, frames that differ, and acquisitions that do not fit the header.
     """
-    xml, table = (check_dataset(file["dataset"].get(name), path, name) for name in ("xml", "data"))
+    xml, table = (check_dataset(file["dataset"], path, name) for name in ("xml", "data"))
     _check_layout(table, path)
     if h5py.check_string_dtype(xml.dtype) is None or h5py.check_string_dtype(xml.dtype).length is None:
         check_lengths(xml, path, "xml", 0)
     header = parse_header(xml[0], path)
     if header.trajectory != "cartesian":
-        raise ReconError(f"{path}: trajectory '{header.trajectory}' is not supported; only Cartesian acquisitions are: grid the data first")
+        raise ReconError(
+            f"{path}: trajectory {header.trajectory[:40]!r} is not supported; only Cartesian acquisitions are: grid the data first"
+        )
     heads = table.fields("head")[()]
     meta = {"format": "ISMRMRD"} | header.facts()
     rows = _imaging_rows(heads, header, path, meta)
@@ -210,9 +212,7 @@ def _slices_to_kz(kspace: Complex[Tensor, "coil x y slice"], mask: Bool[Tensor, 
     return fourier.fft(kspace, (-1,))
 
 
-def _noise(
-    table: h5py.Dataset, heads: np.ndarray, imaging: np.ndarray, channels: int, path: Path
-) -> Complex[Tensor, "coil sample"] | None:
+def _noise(table: h5py.Dataset, heads: np.ndarray, imaging: np.ndarray, channels: int, path: Path) -> Complex[Tensor, "coil sample"] | None:
     """The noise acquisitions, at the level they have in one imaging readout: noise power grows with the bandwidth, 1 / dwell time."""
     rows = np.flatnonzero(_flagged(heads, ismrmrd.ACQ_IS_NOISE_MEASUREMENT))
     if not len(rows):

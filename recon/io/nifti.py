@@ -14,7 +14,7 @@ from torch import Tensor
 
 from recon.errors import ReconError
 from recon.io.arrays import as_voxel, load_npy, load_npz
-from recon.io.checks import DEFLATE, check_finite, check_size, existing, reading
+from recon.io.checks import DEFLATE, check_finite, check_kind, check_size, existing, reading
 
 Voxel = tuple[float, float, float]
 MM = {"meter": 1e3, "mm": 1.0, "micron": 1e-3, "unknown": 1.0}  # NIfTI's units of length; most files that say nothing mean mm
@@ -73,8 +73,7 @@ def _read_nifti(path: Path) -> tuple[np.ndarray, Voxel]:
         image = nibabel.load(path)
         room = path.stat().st_size * (DEFLATE if path.suffix == ".gz" else 1)
         dtype = image.get_data_dtype()
-        if dtype.kind not in "biufc":
-            raise ReconError(f"{path}: voxels are of type {dtype}; expected real or complex numbers")
+        check_kind(dtype, path, "voxels")
         check_size(path, math.prod(int(n) for n in image.shape), dtype.itemsize, room)
         image = nibabel.as_closest_canonical(image)
         scale = MM[image.header.get_xyzt_units()[0]]
@@ -83,8 +82,7 @@ def _read_nifti(path: Path) -> tuple[np.ndarray, Voxel]:
 
 
 def _as_volume(array: np.ndarray, path: Path) -> Complex[Tensor, "x y z"]:
-    if array.dtype.kind not in "biufc":
-        raise ReconError(f"{path}: the volume is of type {array.dtype}; expected real or complex numbers")
+    check_kind(array.dtype, path, "volume")
     shape = array.shape
     while array.ndim > 3 and array.shape[-1] == 1:
         array = array[..., 0]

@@ -10,7 +10,7 @@ from torch import Tensor
 from recon.data.scan import Scan
 from recon.errors import ReconError
 from recon.io.arrays import as_voxel, load_npy, load_npz
-from recon.io.checks import UNKNOWN_VOXEL, check_finite, measured
+from recon.io.checks import UNKNOWN_VOXEL, check_finite, check_kind, measured
 
 
 def read_npy(path: Path) -> Scan:
@@ -25,6 +25,7 @@ def read_npz(path: Path) -> Scan:
     kspace = as_kspace(arrays["kspace"], path)
     mask, meta = measured(kspace, path), {"format": "npz"}
     if "mask" in arrays:
+        check_kind(arrays["mask"].dtype, path, "mask")
         stored = torch.from_numpy(np.ascontiguousarray(arrays["mask"] != 0))
         stored = stored[:, None] if stored.ndim == 1 else stored
         if stored.shape != mask.shape:

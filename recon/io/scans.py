@@ -6,7 +6,7 @@ from pathlib import Path
 import h5py
 
 from recon.errors import ReconError
-from recon.io.checks import existing, reading
+from recon.io.checks import existing, member, reading
 
 
 def read_scan(path: str | Path) -> "recon.data.scan.Scan":
@@ -39,6 +39,6 @@ def _read_hdf5(path: Path, layouts: dict[str, tuple[type, Callable]]) -> "recon.
             raise ReconError(f"{path}: is not an HDF5 file; check that the download is complete")
         with h5py.File(path, "r") as file:
             for key, (kind, read) in layouts.items():
-                if isinstance(file.get(key), kind):
+                if isinstance(member(file, key, path), kind):
                     return read(file, path)
             raise ReconError(f"{path}: neither ISMRMRD (group 'dataset') nor fastMRI (dataset 'kspace'); the file holds {sorted(file)[:8]}")

@@ -38,6 +38,8 @@ def copy(tmp_path_factory) -> Path:
     for part in ("recon", "workflow", "notebooks", "Snakefile"):
         source = ROOT / part
         (shutil.copytree if source.is_dir() else shutil.copy)(source, target / part)
+    (target / "data").mkdir()
+    shutil.copy(ROOT / "data" / "registry.yaml", target / "data")
     done = workflow(target)
     assert done.returncode == 0, done.stderr[-6000:]
     return target
@@ -45,7 +47,7 @@ def copy(tmp_path_factory) -> Path:
 
 def test_pictures_tables_sidecars_and_gallery(copy):
     figures = copy / "figures" / "smoke"
-    for name in ("00_start_here", "02_phantoms", "10_methods_without_shift", "10_slices_knee_R8", "10_convergence"):
+    for name in ("00_start_here", "01_data", "02_phantoms", "10_methods_without_shift", "10_slices_knee_R8", "10_convergence"):
         for suffix in (".png", ".svg", ".json"):
             assert (figures / f"{name}{suffix}").stat().st_size > 0
         assert name in (figures / "index.html").read_text()

@@ -5,6 +5,8 @@ def needs(notebook):
     """What a notebook reads: all tables, but for the introductions, which should not wait for them."""
     if notebook == "02_phantoms":
         return []
+    if notebook == "01_data":
+        return [f"{RESULTS}/data/{d}/{section.test[0]}.h5" for d, section in CONFIG.datasets.items()]
     if notebook == "00_start_here":
         dataset, section = next(iter(CONFIG.datasets.items()))
         return [f"{RESULTS}/data/{dataset}/{section.test[0]}.h5"] + prior_file(dataset) + tuned(dataset)
