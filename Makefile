@@ -2,16 +2,18 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 CONFIG ?= demo
 PROFILE ?= default
+FILES ?= 2000
+SEED ?= 0
 INSTALLED := .venv/.installed
 
-.PHONY: figures test lab bench gpu clean
+.PHONY: figures test lab bench gpu fuzz clean
 
 figures: $(INSTALLED)
 	.venv/bin/python -m workflow.scripts.run --profile workflow/profiles/$(PROFILE) --config run=$(CONFIG)
 
 test: $(INSTALLED)
 	.venv/bin/ruff check .
-	.venv/bin/python -m pytest -q
+	.venv/bin/python -m pytest -q -n 2 --dist loadfile
 
 lab: $(INSTALLED)
 	.venv/bin/jupyter lab notebooks
@@ -22,6 +24,9 @@ bench: $(INSTALLED)
 gpu: $(INSTALLED)
 	.venv/bin/python -m pytest -q -m gpu tests
 	.venv/bin/python -m tests.bench.run --device cuda
+
+fuzz: $(INSTALLED)
+	OMP_NUM_THREADS=1 .venv/bin/python -m tests.fuzz --files $(FILES) --seed $(SEED)
 
 $(INSTALLED): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "Python 3.11 is needed; give its path: make PYTHON=..."; exit 1; }

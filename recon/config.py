@@ -101,6 +101,7 @@ class Prior(Strict):
     focus: float = 2.0
     seed: int = 0
     check_every: int = 500
+    factors: tuple[float, float] | None = None  # diverse training: range of the matrix factor, [0.1, 1.0] in paper A
     network: Network = Network()
 
 

@@ -57,7 +57,7 @@ def trilinear(volume: Volume, shape: Sequence[int]) -> Resampled:
     _check(shape)
     for axis, n in zip(fourier.VOLUME, shape, strict=True):
         if n != volume.shape[axis]:
-            weights = _triangles(volume.shape[axis], n, volume.device).to(volume.dtype)
+            weights = triangles(volume.shape[axis], n, volume.device).to(volume.dtype)
             volume = (volume.movedim(axis, -1) @ weights).movedim(-1, axis)
     return volume.contiguous()
 
@@ -70,7 +70,7 @@ def noise_to_white(old: Sequence[int], new: Sequence[int], generator: torch.Gene
     """
     power, bases = torch.ones(()), []
     for n, m in zip(old, new, strict=True):
-        weights = _triangles(n, m, torch.device("cpu")) if n != m else torch.eye(n, dtype=torch.float64)
+        weights = triangles(n, m) if n != m else torch.eye(n, dtype=torch.float64)
         values, vectors = torch.linalg.eigh(n / m * weights.T @ weights)
         power, bases = power[..., None] * values.float(), [*bases, vectors.float()]
     noise = torch.randn(tuple(new), generator=generator) * (1 - power).clamp(min=0).sqrt()
@@ -99,8 +99,8 @@ def _check(shape: Sequence[int]) -> None:
         raise ReconError(f"resample: shape {tuple(shape)} is not a volume's; expected three sizes of at least 1")
 
 
-def _triangles(old: int, new: int, device: torch.device) -> Float[Tensor, "old new"]:
-    """Weights of each old voxel in each new one; columns add up to 1."""
+def triangles(old: int, new: int, device: torch.device | str = "cpu") -> Float[Tensor, "old new"]:
+    """Weights of each old voxel in each new one, as `trilinear` uses them; columns add up to 1."""
     width = max(old / new, 1.0)  # in old voxels
     centres = (torch.arange(new, dtype=torch.float64, device=device) + 0.5) * old / new - 0.5
     weights = (1 - (torch.arange(old, dtype=torch.float64, device=device)[:, None] - centres).abs() / width).clamp(min=0)

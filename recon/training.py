@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
 from jaxtyping import Complex, Float
 from safetensors import SafetensorError, safe_open
@@ -19,6 +20,7 @@ from torch import Tensor
 from recon.diffusion import DDPM, as_slices, planes
 from recon.errors import ReconError
 from recon.progress import track
+from recon.resample import triangles, trilinear
 from recon.unet import UNet, UNetConfig
 
 CHECK_SIGMAS = (0.05, 0.1, 0.2, 0.5, 1.0)  # noise levels at which validation denoising is reported
@@ -37,6 +39,7 @@ class TrainingConfig:
     focus: float = 2.0  # exponent of the timestep distribution, see DDPM.loss; 1 is the paper's
     seed: int = 0
     check_every: int = 500  # steps between validation, log line and checkpoint
+    factors: tuple[float, float] | None = None  # train on diverse voxel sizes: the range of the matrix factor, (0.1, 1) in paper A
     network: UNetConfig = field(default_factory=UNetConfig)
 
 
@@ -72,6 +75,44 @@ class SliceSource:
         turns = torch.polar(torch.ones(size), 2 * math.pi * torch.rand(size, generator=generator))
         slices = [self.volumes[entries[p][0]].select(group[0], entries[p][1]) * turn for p, turn in zip(picks, turns, strict=True)]
         return torch.view_as_real(torch.stack(slices)).movedim(-1, 1).contiguous()
+
+
+class DiverseSource(SliceSource):
+    """Draws every batch at a voxel size of its own (paper A, section 4.2, approach 1): diverse-resolution training.
+
+    The matrix factor is uniform in ``factors`` and drawn anew for every batch, whose slices so have one shape. The volume is resampled
+    along all three axes with anti-aliasing, the field of view kept; only the slice that is needed is computed.
+    """
+
+    def __init__(self, volumes: Sequence[Complex[Tensor, "x y z"]], factors: tuple[float, float]):
+        super().__init__(volumes)
+        self.factors = factors
+        self.grid = torch.linspace(*factors, 8).tolist()
+        self.spreads = [[float(torch.view_as_real(trilinear(v, coarse_shape(v.shape, f))).std()) for f in self.grid] for v in self.volumes]
+
+    def batch(self, size: int, generator: torch.Generator) -> Float[Tensor, "n 2 h w"]:
+        """``size`` slices of one plane, shape and voxel size, at the unit variance of their resampled volume."""
+        factor = float(torch.empty(()).uniform_(*self.factors, generator=generator))
+        group = self.groups[int(torch.multinomial(self.weights, 1, generator=generator))]
+        entries = self.entries[group]
+        picks = torch.randint(len(entries), (size,), generator=generator).tolist()
+        turns = torch.polar(torch.ones(size), 2 * math.pi * torch.rand(size, generator=generator))
+        slices = [turn * self._slice(*entries[p], group[0], factor) for p, turn in zip(picks, turns, strict=True)]
+        return torch.view_as_real(torch.stack(slices)).movedim(-1, 1).contiguous()
+
+    def _slice(self, number: int, index: int, axis: int, factor: float) -> Complex[Tensor, "h w"]:
+        """The slice of the resampled volume that lies where slice ``index`` of the volume does."""
+        volume = self.volumes[number]
+        shape = coarse_shape(volume.shape, factor)
+        weights = [triangles(n, m).to(volume.dtype) for n, m in zip(volume.shape, shape, strict=True)]
+        place = int((index + 0.5) * shape[axis] / volume.shape[axis])
+        image = torch.tensordot(weights.pop(axis)[:, place], volume, dims=([0], [axis]))
+        return weights[0].T @ image @ weights[1] / float(np.interp(factor, self.grid, self.spreads[number]))
+
+
+def coarse_shape(shape: Sequence[int], factor: float) -> tuple[int, int, int]:
+    """The matrix of the same field of view at ``factor`` times the voxels along each axis; axes of one voxel stay."""
+    return tuple(max(2, round(n * factor)) if n > 1 else 1 for n in shape)
 
 
 def learning_rate(step: int, config: TrainingConfig) -> float:
@@ -154,7 +195,7 @@ def train(
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(config.seed)
     generator = torch.Generator().manual_seed(config.seed)
-    source = SliceSource(volumes)
+    source = DiverseSource(volumes, config.factors) if config.factors else SliceSource(volumes)
     network = UNet(config.network).to(device)
     average = copy.deepcopy(network).requires_grad_(False)
     prior, averaged = DDPM(network), DDPM(average)

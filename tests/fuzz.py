@@ -130,33 +130,40 @@ def block(raw: bytearray, rng: random.Random) -> slice:
 
 
 def overwrite(raw: bytearray, rng: random.Random) -> None:
+    """One byte becomes any other."""
     raw[place(raw, rng)] = rng.randrange(256)
 
 
 def flip(raw: bytearray, rng: random.Random) -> None:
+    """One bit is turned over."""
     raw[place(raw, rng)] ^= 1 << rng.randrange(8)
 
 
 def truncate(raw: bytearray, rng: random.Random) -> None:
+    """The tail is lost."""
     del raw[max(1, place(raw, rng)) :]
 
 
 def insert(raw: bytearray, rng: random.Random) -> None:
+    """A few bytes come in between."""
     at = place(raw, rng)
     raw[at:at] = rng.randbytes(rng.choice((1, 8, 64)))
 
 
 def delete(raw: bytearray, rng: random.Random) -> None:
+    """A stretch is left out."""
     if len(raw) > 8:
         del raw[block(raw[:-8], rng)]
 
 
 def zero(raw: bytearray, rng: random.Random) -> None:
+    """A stretch becomes zeros."""
     part = block(raw, rng)
     raw[part] = bytes(len(raw[part]))
 
 
 def swap(raw: bytearray, rng: random.Random) -> None:
+    """Two stretches change places."""
     one, other = sorted((block(raw, rng), block(raw, rng)), key=lambda part: part.start)
     size = min(len(raw[one]), len(raw[other]), other.start - one.start)
     first, second = slice(one.start, one.start + size), slice(other.start, other.start + size)
@@ -164,6 +171,7 @@ def swap(raw: bytearray, rng: random.Random) -> None:
 
 
 def duplicate(raw: bytearray, rng: random.Random) -> None:
+    """A stretch comes twice: over what was there, or between."""
     part, at = block(raw, rng), place(raw, rng)
     copy = raw[part]
     raw[at : at + rng.choice((0, len(copy)))] = copy
@@ -238,6 +246,7 @@ def zip_damage(path: Path, raw: bytes, rng: random.Random) -> None:
 
 
 def npy_bytes(array: np.ndarray) -> bytes:
+    """The array as numpy stores it, objects and all."""
     with tempfile.TemporaryFile() as file:
         np.save(file, array, allow_pickle=True)
         file.seek(0)
@@ -350,7 +359,7 @@ def odd_shape(file: h5py.File, name: str, rng: random.Random) -> None:
         cut,
         cut,
         cut,
-        cut[..., :0],
+        rows.reshape(-1)[:0],
         rows.swapaxes(0, -1) if rows.ndim else rows,
         cut.reshape(-1)[:1].reshape(()),
     ]
@@ -439,13 +448,14 @@ def odd_xml(file: h5py.File, _: str, rng: random.Random) -> None:
     stored = np.asarray(file[name][()]).reshape(-1)[0]
     text = damaged_xml(stored if isinstance(stored, bytes) else stored.encode(), rng)
     shape = rng.choice(((), (1,), (1,), (2,)))
-    if rng.random() < 0.8:
+    if rng.random() < 0.8 and b"\0" not in text:
         replace(file, name, data=np.full(shape, text, object), dtype=h5py.string_dtype())
     else:
         replace(file, name, data=np.full(shape, text, f"S{len(text)}"))
 
 
 def damaged_xml(xml: bytes, rng: random.Random) -> bytes:
+    """The header with entities, odd numbers, odd words, odd encodings or too much of anything."""
     head, body = xml.split(b"?>", 1)
     laughs = "".join(f'<!ENTITY l{i} "{f"&l{i - 1};" * 10 if i else "lol" * 9}">' for i in range(rng.choice((3, 6, 12))))
     entities = {  # what <trajectory> reads then
@@ -567,7 +577,7 @@ def check_line(error: ReconError, path: Path) -> None:
     assert line.isprintable() and len(line) < 1000, f"not one line: {line[:300]!r}"
     assert path.name.split(".")[0] in line, f"does not name the file: {line}"
     cause = error.__cause__
-    assert not isinstance(cause, MemoryError) and not re.search("able to allocate|allocat.* memory|memory allocation", line), (
+    assert not isinstance(cause, MemoryError) and not re.search("able to allocate|not enough memory|can't allocate", line), (
         f"asked for more memory than there is: {line}"
     )
 
@@ -621,28 +631,16 @@ def run(name: str, seeds: range, report: Path) -> tuple[dict, list[str]]:
     """All cases of one loader; its process is started again after a case that ended it. Returns the sums and the failures."""
     total, failures = {"accepted": 0, "refused": 0, "worst": 0.0, "peak": 0}, []
     while len(seeds) and len(failures) < FAILURES:
-        report.write_text(json.dumps({**total, "seed": seeds[0]}))
-        command = [
-            sys.executable,
-            "-m",
-            "tests.fuzz",
-            "--loader",
-            name,
-            "--seed",
-            str(seeds[0]),
-            "--files",
-            str(len(seeds)),
-            "--report",
-            str(report),
-        ]
-        ended = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace")
+        report.write_text(json.dumps({**total, "accepted": 0, "refused": 0, "seed": seeds[0]}))
+        asked = ["--loader", name, "--seed", str(seeds[0]), "--files", str(len(seeds)), "--report", str(report)]
+        ended = subprocess.run([sys.executable, "-m", "tests.fuzz", *asked], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         part = json.loads(report.read_text())
         for key in total:
             total[key] = max(total[key], part[key]) if key in ("worst", "peak") else total[key] + part[key]
         if ended.returncode == 0:
             break
-        last = (ended.stderr.strip().splitlines() or [""])[-1]
-        failures.append(f"seed {part['seed']}: {signal.Signals(-ended.returncode).name if ended.returncode < 0 else last[:400]}")
+        last = ended.stderr.decode(errors="replace").strip().rpartition("\n")[2][:400]
+        failures.append(f"seed {part['seed']}: {signal.Signals(-ended.returncode).name if ended.returncode < 0 else last}")
         seeds = range(part["seed"] + 1, seeds.stop)
     return total, failures
 

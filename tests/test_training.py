@@ -4,7 +4,18 @@ import pytest
 import torch
 
 from recon import ReconError
-from recon.training import SliceSource, TrainingConfig, denoising_error, learning_rate, run_key, train, update_ema
+from recon.resample import trilinear
+from recon.training import (
+    DiverseSource,
+    SliceSource,
+    TrainingConfig,
+    coarse_shape,
+    denoising_error,
+    learning_rate,
+    run_key,
+    train,
+    update_ema,
+)
 from recon.unet import UNet, UNetConfig
 from tests.conftest import complex_normal
 from tests.gaussian import GaussianPrior
@@ -35,6 +46,26 @@ def test_global_phase_is_random(generator):
     source = SliceSource([torch.ones(4, 4, 4, dtype=torch.complex64)])
     phases = torch.view_as_complex(source.batch(500, generator).movedim(1, -1).contiguous())[:, 0, 0].angle()
     assert phases.min() < -2.9 and phases.max() > 2.9 and abs(float(phases.mean())) < 0.3
+
+
+def test_diverse_slices_are_those_of_the_resampled_volume(generator):
+    """Resampled along all three axes with anti-aliasing; the slice lies where the one of the full volume does."""
+    volume = smooth_volumes(generator, 1)[0]
+    source = DiverseSource([volume], (0.3, 1.0))
+    for factor in (0.3, 0.5, 0.83, 1.0):
+        coarse = trilinear(source.volumes[0], coarse_shape(volume.shape, factor))
+        for axis in range(3):
+            place = coarse.shape[axis] // 2
+            index = int((place + 0.5) * volume.shape[axis] / coarse.shape[axis])
+            found = source._slice(0, index, axis, factor)
+            assert torch.allclose(found, coarse.select(axis, place) / torch.view_as_real(coarse).std(), atol=0.02)
+
+
+def test_diverse_batches_have_a_voxel_size_of_their_own(generator):
+    """The factor is uniform over its range, drawn anew for every batch; slices stay at the scale of the prior."""
+    source = DiverseSource([complex_normal(1, 1, 1, generator=generator).expand(40, 40, 40).clone()], (0.1, 1.0))
+    sizes = torch.tensor([source.batch(3, generator).shape[-1] for _ in range(300)]) / 40
+    assert sizes.min() < 0.15 and sizes.max() > 0.95 and abs(float(sizes.mean()) - 0.55) < 0.04
 
 
 def test_ema_follows_its_warm_up():

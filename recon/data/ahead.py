@@ -43,7 +43,7 @@ def ahead_scan(folder: Path, subject: str) -> Scan:
     if scan.meta["format"] != "ISMRMRD":
         raise ReconError(f"{path}: is not an ISMRMRD file; fetch it again from the dataset's page")
     centre_spectrum(scan.kspace, (-3, -2, -1), path)
-    mask = scan.mask & measured(scan.kspace, path)  # a line of zeros was not measured
+    mask = measured(scan.kspace, path)  # of k-space as it lies now; a line of zeros was not measured
     return replace(scan, name=subject, mask=mask, meta=scan.meta | {"image": image or IMAGE})
 
 

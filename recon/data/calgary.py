@@ -83,6 +83,8 @@ def _half_field_of_view(size: int) -> Complex[Tensor, "size"]:
 
 def _sampled_planes(kspace: Complex[Tensor, "coil x y z"]) -> int:
     """How many kz planes were sampled: up to the steepest drop of their energy in the last quarter, where there is one."""
+    if kspace.shape[3] < 2:
+        return kspace.shape[3]
     energy = sum(torch.view_as_real(coil).square().sum((0, 1, 3), dtype=torch.float64) for coil in kspace)
     start = 3 * len(energy) // 4
     drops = energy[start - 1 : -1] / energy[start:].clamp(min=torch.finfo(torch.float64).tiny)

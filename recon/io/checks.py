@@ -3,6 +3,7 @@
 import itertools
 import lzma
 import math
+import re
 import struct
 import tokenize
 import xml.etree.ElementTree as ET
@@ -25,6 +26,7 @@ from recon.errors import ReconError
 
 LIMIT = 10**10  # elements; more than this is a damaged header, not a scan
 DEFLATE = 1032  # the most that one byte of a zlib stream can expand to
+REFERENCE = np.dtype([("length", "<u4"), ("heap", "<u8"), ("object", "<u4")])  # HDF5's, to what varies in length
 UNKNOWN_VOXEL = (1.0, 1.0, 1.0)  # mm, where a file does not say
 
 # What h5py, numpy, nibabel and the standard library raise on damaged files. OSError covers gzip, RuntimeError and
@@ -110,18 +112,63 @@ def _elsewhere(dataset: h5py.Dataset) -> bool:
     return dataset.is_virtual or dataset.id.get_create_plist().get_external_count() > 0
 
 
-def check_lengths(table: h5py.Dataset, path: Path, name: str, offset: int) -> None:
-    """Refuses variable-length rows that claim more than the file: HDF5 allocates whatever the ``offset``-th byte of a row says."""
-    if table.ndim != 1 or table.id.get_create_plist().get_nfilters() > 0:
+def check_text(dataset: h5py.Dataset, path: Path, name: str) -> None:
+    """Refuses what is not text, and text that is longer than the file."""
+    kind = h5py.check_string_dtype(dataset.dtype)
+    if kind is None:
+        raise ReconError(f"{path}: '{name}' is of type {printable(str(dataset.dtype))}, not text; export the file again")
+    if kind.length is None:
+        check_lengths(dataset, path, name)
+
+
+def check_lengths(table: h5py.Dataset, path: Path, name: str, offset: int = 0) -> None:
+    """Refuses rows of variable length that claim more than the file, and heaps in which HDF5 would never come to an end.
+
+    A row holds, from its ``offset``-th byte, the length (HDF5 allocates whatever it says), and the address of the heap with the content.
+    """
+    stored, rows = _stored(table), table.chunks[0] if table.chunks else table.size
+    if table.ndim > 1 or table.id.get_create_plist().get_nfilters() > 0 or not stored:
         raise ReconError(f"{path}: '{name}' is stored filtered or not as a list; export the file again with a current converter")
-    starts, rows, itemsize = [table.id.get_offset()], len(table), table.id.get_type().get_size()
-    if table.chunks is not None:
-        starts, rows = [], table.chunks[0]
-        table.id.chunk_iter(lambda chunk: starts.append(chunk.byte_offset))
-    lengths = np.add.outer(np.array(starts), itemsize * np.arange(rows)).ravel()[:, None] + offset + np.arange(4)
+    itemsize = stored[0][1] // rows
+    places = (
+        np.add.outer([start for start, _ in stored], itemsize * np.arange(rows)).ravel()[:, None] + offset + np.arange(REFERENCE.itemsize)
+    )
     raw = np.memmap(path, np.uint8, "r")
-    if raw[lengths].view("<u4").sum(dtype=np.uint64) > raw.size:
+    references = raw[places].view(REFERENCE)
+    if references["length"].sum(dtype=np.uint64) > raw.size:
         raise ReconError(f"{path}: the rows of '{name}' claim more than the file holds; fetch or export the file again")
+    heaps = np.unique(references["heap"][references["length"] > 0]).tolist()
+    check_heaps(raw, [heap + table.file.userblock_size for heap in heaps], path)
+
+
+def check_heaps(raw: np.ndarray, heaps: list[int], path: Path) -> None:
+    """Refuses global heaps whose objects do not follow one another to the end: HDF5 reads them in an endless loop."""
+    for heap in heaps:
+        magic, length = struct.unpack_from("<4s4xQ", raw, heap)
+        at, end = heap + 16, heap + length
+        whole = magic == b"GCOL" and end <= raw.size
+        while whole and at + 16 <= end:
+            index, size = struct.unpack_from("<H6xQ", raw, at)
+            step = 16 + -(-size // 8) * 8 if index else size  # object 0 is the free space, with its own header
+            whole, at = 16 <= step <= end - at, at + step
+        if not whole:
+            raise ReconError(f"{path}: what varies in length in the file is damaged; fetch or export the file again")
+
+
+def check_attributes(file: h5py.File, dataset: h5py.Dataset, path: Path) -> None:
+    """The heaps of the file, wherever they lie outside ``dataset``: h5py does not tell which of them hold the attributes."""
+    raw, at = np.memmap(path, np.uint8, "r"), 0
+    for start, size in [*sorted(_stored(dataset)), (raw.size, 0)]:
+        check_heaps(raw, [at + found.start() for found in re.finditer(b"GCOL\1", raw[at:start])], path)
+        at = max(at, start + size)
+
+
+def _stored(dataset: h5py.Dataset) -> list[tuple[int, int]]:
+    """The start and the size of every stretch of the file that holds the dataset; none where it lies in its own header."""
+    chunks, start = [], dataset.id.get_offset()
+    if dataset.chunks is not None:
+        dataset.id.chunk_iter(lambda chunk: chunks.append((chunk.byte_offset, chunk.size)))
+    return chunks if start is None else [(start, dataset.id.get_storage_size())]
 
 
 def check_finite(array: Tensor, path: Path, what: str) -> None:

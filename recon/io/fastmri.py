@@ -11,7 +11,7 @@ from torch import Tensor
 from recon import fourier
 from recon.data.scan import Scan
 from recon.errors import ReconError
-from recon.io.checks import UNKNOWN_VOXEL, check_dataset, check_kind, measured
+from recon.io.checks import UNKNOWN_VOXEL, check_attributes, check_dataset, check_kind, check_text, measured, member
 from recon.io.header import Header, parse_header, remove_oversampling
 
 
@@ -32,6 +32,7 @@ def read_fastmri(file: h5py.File, path: Path, number: int | None = None) -> Scan
     slices = [remove_oversampling(_slice(dataset, i) * columns, readout, -2) for i in numbers]
     kspace = fourier.fft(torch.stack(slices, -1), (-1,))
     mask = columns[:, None].expand(-1, len(numbers)).clone()
+    check_attributes(file, dataset, path)
     meta = _attributes(file) | {"format": "fastMRI"} | (header.facts() if header else {"voxel": "unknown"})
     meta |= {} if number is None else {"slice": number}
     name = path.name if number is None else f"{path.name}:{number}"
@@ -55,9 +56,11 @@ def _slice(dataset: h5py.Dataset, number: int) -> Complex[Tensor, "coil x y"]:
 
 
 def _header(file: h5py.File, rows: int, path: Path) -> Header | None:
-    if "ismrmrd_header" not in file:
+    if member(file, "ismrmrd_header", path) is None:
         return None
-    header = parse_header(check_dataset(file, path, "ismrmrd_header")[()], path)
+    dataset = check_dataset(file, path, "ismrmrd_header")
+    check_text(dataset, path, "ismrmrd_header")
+    header = parse_header(dataset[()], path)
     if header.matrix[0] != rows:
         sizes = f"{rows} rows, the header's readout has {header.matrix[0]}"
         raise ReconError(f"{path}: 'kspace' has {sizes}; store it in the order (slice, coil, row, column)")
@@ -82,7 +85,7 @@ def _columns(dataset: h5py.Dataset, numbers: range | list[int], mask: Bool[Tenso
 
 def _mask(file: h5py.File, columns: int, path: Path) -> Bool[Tensor, "y"]:
     """``mask`` of test files, which have one; everything in the others."""
-    if "mask" not in file:
+    if member(file, "mask", path) is None:
         return torch.ones(columns, dtype=torch.bool)
     dataset = check_dataset(file, path, "mask")
     check_kind(dataset.dtype, path, "mask")

@@ -88,7 +88,11 @@ def _triple(element: ET.Element, where: str, kind: type, path: Path) -> tuple:
     try:
         values = tuple(kind(text) for text in texts)
     except ValueError:
-        raise ReconError(f"{path}: {where} of the header reads {texts}; expected three numbers: export the file again") from None
+        raise ReconError(
+            f"{path}: {where} of the header reads {[text[:20] for text in texts]}; expected three numbers: export the file again"
+        ) from None
     if not all(math.isfinite(v) and 0 < v < 1e5 for v in values):
-        raise ReconError(f"{path}: {where} of the header is {values}; expected three positive sizes: export the file again")
+        raise ReconError(
+            f"{path}: {where} of the header is {[f'{v:.5g}' for v in values]}; expected three positive sizes: export the file again"
+        )
     return values

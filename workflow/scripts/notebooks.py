@@ -9,10 +9,9 @@ import papermill
 from recon import ReconError
 from recon.config import ROOT
 from recon.experiments import Study, write_text
+from workflow.scripts.gallery import STYLE
 
-STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:65rem;margin:2rem auto;padding:0 1rem}img{max-width:100%}
-pre{background:#f6f6f6;padding:.5rem;overflow:auto;font-size:13px}table{border-collapse:collapse;font-size:13px}
-td,th{border-bottom:1px solid #ddd;padding:.2rem .6rem;text-align:right}.prompt,.anchor-link{display:none}"""
+EXTRA = """pre{background:#f6f6f6;padding:.5rem;overflow:auto;font-size:13px}.prompt,.anchor-link{display:none}"""
 
 
 def execute(study: Study, config: str, name: str, executed: Path) -> None:
@@ -26,6 +25,6 @@ def execute(study: Study, config: str, name: str, executed: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     papermill.execute_notebook(str(source), str(executed), {"config": config}, cwd=str(ROOT), progress_bar=False, kernel_name="python3")
     page, _ = nbconvert.HTMLExporter(template_name="basic").from_filename(str(executed))
-    title = f"<!doctype html><html lang=en><meta charset=utf-8><title>{name}</title><style>{STYLE}</style>"
+    title = f"<!doctype html><html lang=en><meta charset=utf-8><title>{name}</title><style>{STYLE}{EXTRA}</style>"
     write_text(study.figures / f"{name}.html", f"{title}{page}</html>\n")
     shutil.copy(executed, target)
