@@ -79,7 +79,8 @@ def prepare(scan: Scan, path: str | Path, provenance: dict, virtual_coils: int |
     path.parent.mkdir(parents=True, exist_ok=True)
     part, scratch = (path.with_name(f"{path.name}.{os.getpid()}.{end}") for end in ("part", "scratch"))
     try:
-        with h5py.File(part, "w") as file, h5py.File(scratch, "w") as spare:
+        cache = 16 * CHUNK * scan.coils  # one chunk of every coil: tiles of the maps touch them all, over and over
+        with h5py.File(part, "w", rdcc_nbytes=cache) as file, h5py.File(scratch, "w", rdcc_nbytes=cache) as spare:
             arrays = spare if reference_only else file
             noise = _write_channels(arrays, scan, virtual_coils)
             reference = coils.mvue(_coils(arrays["kspace"]), _coils(arrays["maps"]))

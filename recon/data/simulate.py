@@ -16,7 +16,7 @@ def simulate(
     ``noise`` is the standard deviation per real component of the k-space noise (the transform is orthonormal, so it is also that of
     each coil image), relative to the standard deviation of the image.
     """
-    generator = phantoms.stream(seed, "noise")
+    generator = torch.Generator().manual_seed(seed)
     fov = tuple(v * n for v, n in zip(voxel, image.shape, strict=True))
     maps = phantoms.coil_maps(coils, image.shape, fov, seed)
     std = noise * float(torch.view_as_real(image).std())

@@ -1,18 +1,12 @@
 """What the scanner adds: receive sensitivities by Biot–Savart, a smooth object phase, and thermal noise."""
 
 import math
-import zlib
 
 import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
 from recon.errors import ReconError
-
-
-def stream(seed: int, purpose: str) -> torch.Generator:
-    """Random numbers for one ``purpose`` of a subject's ``seed``, independent of those for others."""
-    return torch.Generator().manual_seed(zlib.crc32(f"{purpose} {seed}".encode()))
 
 
 def voxel_centres(size: int, fov: float) -> Float[Tensor, "size"]:
@@ -29,7 +23,7 @@ def coil_maps(coils: int, shape: tuple[int, int, int], fov: tuple[float, float, 
     """
     if coils < 1:
         raise ReconError(f"coil_maps: {coils} coils asked for; ask for at least 1")
-    generator = stream(seed, "coils")
+    generator = torch.Generator().manual_seed(seed)
     nodes = [torch.linspace(-0.5 * f - f / 20, 0.5 * f + f / 20, 27) for f in fov]
     field = torch.stack([_loop_field(*_loop(c, coils, fov, generator), nodes) for c in range(coils)])
     weights = [_cubic_weights(voxel_centres(n, f), line).to(field.dtype) for n, f, line in zip(shape, fov, nodes, strict=True)]
@@ -83,7 +77,7 @@ def smooth_phase(shape: tuple[int, int, int], fov: tuple[float, float, float], s
 
     ``fov`` (mm) sets the relative strength along the axes: the longer one sees more of it.
     """
-    generator = stream(seed, "phase")
+    generator = torch.Generator().manual_seed(seed)
     u = [voxel_centres(n, f) * 2 / max(fov) for n, f in zip(shape, fov, strict=True)]
     legendre = [torch.stack([torch.ones_like(t), t, 1.5 * t**2 - 0.5, 2.5 * t**3 - 1.5 * t]) for t in u]
     order = sum(torch.meshgrid(*[torch.arange(4)] * 3, indexing="ij"))

@@ -54,7 +54,7 @@ class Subject:
             magnitude[where] = F.avg_pool3d(canvas.image[None], supersample)[0]
         axes = [voxel_centres(n, f) for n, f in zip(shape, self.fov, strict=True)]
         points = Points(*torch.meshgrid(*axes, indexing="ij"))
-        phase = smooth_phase(shape, self.fov, self.seed + 1_000_000 * ANATOMIES.index(self.anatomy)) + self.model.phase(points)
+        phase = smooth_phase(shape, self.fov, self.seed) + self.model.phase(points)
         return torch.polar(magnitude * self._shading(points), phase)
 
     def tissue(self, shape: tuple[int, int, int]) -> Int[Tensor, "x y z"]:
