@@ -2,9 +2,10 @@
 import sys
 
 sys.path.insert(0, workflow.basedir)
-from recon import ReconError
+from recon import ReconError, registry
 from recon.config import CODE, ROOT, load
 from recon.config import sources as files_of
+from recon.data import fingerprint
 from recon.experiments import check
 
 try:
@@ -23,6 +24,10 @@ STEP = f"{sys.executable} -m workflow.scripts.step --config {config.get('run', '
 def sources(*names):
     """The recon modules a rule depends on: editing them runs it again."""
     return [str(f.relative_to(ROOT)) for f in files_of(*names)]
+
+
+wildcard_constraints:
+    dataset="[^/]+",  # a subject may lie in a folder
 
 
 include: "workflow/rules/data.smk"

@@ -238,11 +238,17 @@ def noise_covariance(noise: Complex[Tensor, "coil sample"]) -> Complex[Tensor, "
     return noise @ noise.mH / noise.shape[1]
 
 
-def whitening_matrix(covariance: Complex[Tensor, "coil coil"]) -> Complex[Tensor, "coil coil"]:
-    """L⁻¹ for a covariance L·Lᴴ: `mix` with it gives channels whose noise has the identity as covariance (σ = 1/√2 per real component)."""
+def noise_root(covariance: Complex[Tensor, "coil coil"]) -> Complex[Tensor, "coil coil"]:
+    """L with covariance = L·Lᴴ."""
     factor, failed = torch.linalg.cholesky_ex(covariance)
     if failed:
         raise ReconError("whiten: the noise covariance is not positive definite; look for a dead or duplicated channel")
+    return factor
+
+
+def whitening_matrix(covariance: Complex[Tensor, "coil coil"]) -> Complex[Tensor, "coil coil"]:
+    """L⁻¹ for a covariance L·Lᴴ: `mix` with it gives channels whose noise has the identity as covariance (σ = 1/√2 per real component)."""
+    factor = noise_root(covariance)
     return torch.linalg.solve_triangular(factor, torch.eye(len(factor), dtype=factor.dtype), upper=False)
 
 
@@ -251,21 +257,25 @@ def mix(kspace: Complex[Tensor, "coil *sample"], matrix: Complex[Tensor, "virtua
     return (matrix @ kspace.flatten(1)).unflatten(1, kspace.shape[1:])
 
 
-def noise_level(kspace: Complex[Tensor, "coil x y z"], fraction: float = 0.02) -> float:
-    """Noise standard deviation per real component, from the measured samples farthest from the centre of k-space.
+def noise_levels(kspace: Complex[Tensor, "coil x y z"], fraction: float = 0.02) -> Float[Tensor, "coil"]:
+    """Noise standard deviation per real component of each coil, from the measured samples farthest from the centre of k-space.
 
-    The median absolute value of the outermost ``fraction`` of the samples (radius relative to each axis' extent; zeros count
-    as not measured), times 1.4826 for Gaussian noise. There the object's signal is weakest, and the median ignores the few
-    samples where it is not; what remains makes the estimate too high for data with hardly any noise.
+    The median absolute value of the outermost ``fraction`` of the samples (radius relative to each axis' extent), times 1.4826 for
+    Gaussian noise. There the object's signal is weakest, and the median ignores the few samples where it is not; what remains makes
+    the estimate too high for data with hardly any noise. A sample counts as measured above 1e-6 of the largest: zero-filling that went
+    through a transform leaves rounding behind.
     """
     axes = [(torch.arange(n, device=kspace.device) - n // 2) / max(n, 2) for n in kspace.shape[1:]]
     radius = sum(g.square() for g in torch.meshgrid(*axes, indexing="ij"))
-    measured = (kspace != 0).any(0)
-    if not measured.any():
-        raise ReconError("noise_level: k-space is all zeros")
+    floor = 1e-6 * max(float(coil.abs().max()) for coil in kspace)
+    if floor == 0:
+        raise ReconError("noise_levels: k-space is all zeros")
+    measured = torch.zeros(kspace.shape[1:], dtype=torch.bool, device=kspace.device)
+    for coil in kspace:
+        measured |= coil.abs() > floor
     limit = radius[measured].sort(descending=True).values[int(fraction * int(measured.sum()))]
-    outer = kspace[:, measured & (radius >= limit)]
-    return float(1.4826 * torch.view_as_real(outer).abs().median())
+    outer = measured & (radius >= limit)
+    return torch.stack([1.4826 * torch.view_as_real(coil[outer]).abs().median() for coil in kspace])
 
 
 def compression_matrix(kspace: Complex[Tensor, "coil *sample"], coils: int) -> Complex[Tensor, "virtual coil"]:

@@ -1,5 +1,6 @@
 """The one configuration file of a workflow run, and its schema: unknown keys and impossible values are refused."""
 
+import math
 import os
 import re
 from pathlib import Path
@@ -20,6 +21,16 @@ Registered = Literal["stanford", "calgary", "ahead", "fastmri_knee", "fastmri_br
 REGISTERED = get_args(Registered)  # the kinds that data/registry.yaml describes
 NEEDED = {"phantom": ("anatomy", "shape"), "folder": ("path", "voxel", "shape"), "kspace": ("path",)}  # the others are in the registry
 SPLITS = ("train", "validation", "test")
+SIMULATED = {"coils", "noise", "voxel", "anatomy"}
+IGNORED = {  # keys that say nothing of a kind; "measured" stands for the registry's sets of k-space
+    "phantom": {"path", "pattern", "voxel"},
+    "folder": {"anatomy"},
+    "kspace": SIMULATED | {"shape"},
+    "skm_tea": SIMULATED | {"pattern"},  # its shape is the matrix that is kept of k-space
+    "brats": {"anatomy", "pattern"},
+    "roots": {"anatomy", "pattern"},
+    "measured": SIMULATED | {"shape", "pattern"},
+}
 
 
 class Dataset(Strict):
@@ -41,7 +52,7 @@ class Dataset(Strict):
     voxel_factor: float | tuple[float, float, float] = 1.0  # larger voxels over the same field of view, along all axes or each
     resampling: Literal["kspace", "trilinear"] = "kspace"  # as a scanner would, or as in paper A
     train: list[int | str]
-    validation: list[int | str] = Field(min_length=1)
+    validation: list[int | str]
     test: list[int | str] = Field(min_length=1)
 
     @model_validator(mode="before")
@@ -51,14 +62,23 @@ class Dataset(Strict):
             return values
         entry = registry.lookup(values["kind"])
         if entry.dataverse and not entry.listed() and not set(SPLITS) <= set(values):
-            raise ReconError(f"dataset {values['kind']}: its subjects are not known yet; run: python -m recon fetch {values['kind']}")
+            kind, count = values["kind"], sum(entry.dataverse.counts.values())
+            size = 8 * count * entry.coils * math.prod(entry.shape) / 1e9
+            about = f"its {count} volumes (about {size:.0f} GB) are not listed yet"
+            raise ReconError(f"dataset {kind}: {about}; run: python -m recon fetch {kind}")
         return {name: list(getattr(entry.splits, name)) for name in SPLITS} | values
 
     @model_validator(mode="after")
     def _consistent(self):
-        splits = [set(map(str, getattr(self, name))) for name in SPLITS]
-        if sum(map(len, splits)) != len(set.union(*splits)):
-            raise ValueError("a subject stands in more than one of train, validation and test")
+        splits = {name: list(map(str, getattr(self, name))) for name in SPLITS}
+        person = registry.lookup(self.kind).person if self.kind in REGISTERED else None
+        if shared := registry.overlap(splits, person):
+            raise ValueError(f"a subject stands in more than one of train, validation and test: {shared}")
+        for key in sorted(IGNORED[self.kind if self.kind in IGNORED else "measured"]):
+            if getattr(self, key) != type(self).model_fields[key].default:
+                raise ValueError(f"a dataset of kind {self.kind} has no {key}; remove it")
+        if min(self.voxel_factor if isinstance(self.voxel_factor, tuple) else (self.voxel_factor,)) < 1:
+            raise ValueError(f"voxel_factor is {self.voxel_factor}; expected 1 or more: voxels can only be made larger")
         for key in NEEDED.get(self.kind, ()):
             if getattr(self, key) is None:
                 raise ValueError(f"a dataset of kind {self.kind} needs {key}")

@@ -22,8 +22,9 @@ from torch import Tensor
 
 from recon import fetch, masks, methods, metrics, phantoms, registry
 from recon.config import CODE, REGISTERED, ROOT, Config, Dataset, sources
-from recon.data import coarser, open_scan
+from recon.data import coarser, fingerprint, open_scan, source
 from recon.data.prepare import Prepared, load, prepare, problem
+from recon.data.resolution import coarse_shape
 from recon.diffusion import DDPM, load_weights
 from recon.errors import ReconError
 from recon.sense import Problem
@@ -85,13 +86,15 @@ class Study:
         """Prepares one volume; of a training volume only the reference is kept."""
         path, section = self.data_path(dataset, subject), self.config.datasets[dataset]
         training = str(subject) in map(str, section.train)
-        prepare(open_scan(section, subject), path, section.model_dump(mode="json"), section.virtual_coils, reference_only=training)
+        prepare(open_scan(section, subject), path, provenance(section, subject), section.virtual_coils, reference_only=training)
         return path
 
     def volume(self, dataset: str, subject: str | int) -> Prepared:
         """A prepared volume, preparing it first where that has not been done."""
         path = self.data_path(dataset, subject)
-        found = _load(path if path.exists() else self.prepare(dataset, subject))
+        if not made_from(path, self.config.datasets[dataset], subject):
+            self.prepare(dataset, subject)
+        found = _load(path, path.stat().st_mtime_ns)
         self.opened["volumes"][f"{dataset}/{subject}"] = found.hash
         return found
 
@@ -108,15 +111,18 @@ class Study:
             found[f"{anatomy} (built in)"] = self._look(anatomy, section, 200)
         for name in (n for n in REGISTERED if n not in [section.kind for section in sections.values()]):
             for subject in registry.here(name)[:1]:
-                section = Dataset(kind=name, label=name, train=[], validation=["none"], test=[subject])
-                found[name] = self._look(name, section, subject)
+                section = Dataset(kind=name, label=name, train=[], validation=[], test=[subject])
+                try:
+                    found[name] = self._look(name, section, subject)
+                except ReconError as error:  # a stray file of a set that nobody asked for
+                    print(f"{name} is left out: {error}")
         return found
 
     def _look(self, name: str, section: Dataset, subject: str | int) -> Prepared:
-        path = self.results / "looks" / f"{name}-{code_hash('data', 'io', 'phantoms', 'coils', 'fourier', 'resample')}.h5"
-        if not path.exists():
+        path = self.results / "looks" / f"{name}-{subject}.h5"
+        if not made_from(path, section, subject):
             scan = open_scan(section, subject)
-            prepare(coarser(scan, tuple(max(1.0, n / 96) for n in scan.shape)), path, section.model_dump(mode="json"))
+            prepare(coarser(scan, tuple(max(1.0, n / 96) for n in scan.shape)), path, provenance(section, subject))
         found = load(path)
         self.opened["volumes"][f"{name}/{subject}"] = found.hash
         return found
@@ -208,7 +214,7 @@ class Study:
             "origin": truth.origin,
             "method": case.method,
             "prior": case.prior or "",
-            "voxel_factor": 1.0,
+            "voxel_factor": self.config.datasets[case.dataset].voxel_factor,
             "R": case.acceleration,
             "R_realised": masks.acceleration(task.operator.mask),
             **scores,
@@ -306,10 +312,32 @@ def check(config: Config) -> None:
         for dataset in config.datasets:
             if methods.lookup(method).needs_prior and config.prior_of(dataset) is None:
                 raise ReconError(f"config {config.name}: method {method} needs a prior for dataset {dataset}; add one under priors")
-    shapes = [dataset.shape[1:] for dataset in config.datasets.values() if dataset.shape]
-    for shape in shapes:
-        for acceleration in config.accelerations + config.tuning.accelerations:
-            masks.make(config.mask.kind, shape, acceleration, config.mask.calibration, config.mask.seed)
+    for section in config.datasets.values():
+        if section.kind in ("folder", "kspace"):
+            for subject in (*section.train, *section.validation, *section.test):
+                source(section, subject)
+        shape = section.shape or (registry.lookup(section.kind).shape if section.kind in REGISTERED else None)
+        if shape is not None:
+            plane = coarse_shape(shape, section.voxel_factor)[1:]
+            for acceleration in config.accelerations + config.tuning.accelerations:
+                masks.make(config.mask.kind, plane, acceleration, config.mask.calibration, config.mask.seed)
+
+
+def provenance(section: Dataset, subject: str | int) -> dict:
+    """What a prepared volume follows from: its dataset's settings, the file it was read from, and the code that did it."""
+    settings = section.model_dump(mode="json", exclude={"label", "train", "validation", "test"})
+    code = code_hash("data", "io", "phantoms", "coils", "fourier", "resample")
+    return {"dataset": settings, "subject": str(subject), "source": fingerprint(section, subject), "code": code}
+
+
+def made_from(path: Path, section: Dataset, subject: str | int) -> bool:
+    """Whether a prepared volume follows from these settings and this file. (Code is left to the workflow, which sees what was edited.)"""
+    try:
+        with h5py.File(path) as file:
+            stored = json.loads(file.attrs["provenance"])
+    except (OSError, KeyError, ValueError):
+        return False
+    return all(stored.get(key) == value for key, value in provenance(section, subject).items() if key != "code")
 
 
 def check_downloads(config: Config) -> None:
@@ -337,7 +365,7 @@ def _write_volume(path: Path, magnitude: Tensor) -> None:
 
 
 @lru_cache(maxsize=2)
-def _load(path: Path) -> Prepared:
+def _load(path: Path, written: int) -> Prepared:
     return load(path)
 
 

@@ -157,7 +157,8 @@ def missing(name: str, subjects: list[str]) -> Missing:
     loads = transfers(name, list(absent.values()))
     unknown = any(i.bytes is None for i in loads)
     if dataset.access == "open":
-        how = f"run: python -m recon fetch {name} --subjects {' '.join(absent)}"
+        few = f" --subjects {' '.join(absent)}" if len(absent) <= 4 else ""  # more are no longer one readable line
+        how = f"run: python -m recon fetch {name}{few}"
     else:
         how = f"run: python -m recon fetch {name}, which says what to sign and where the files belong"
     files = [str(i.path) for i in absent.values()]

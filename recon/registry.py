@@ -113,6 +113,19 @@ class Dataverse(Strict):
         return Splits(**{split: list(islice(order, self.counts.get(split, 0))) for split in SPLITS})
 
 
+def overlap(splits: dict[str, list[str]], person: str | None = None) -> str | None:
+    """What two splits share: a file, through slices, echoes or folders, or a person; None where they are apart."""
+    whom = {split: [(s, re.search(person or "$^", s)) for s in bare(subjects)] for split, subjects in splits.items()}
+    for one, other in combinations(splits, 2):
+        for (a, found), (b, other_found) in product(whom[one], whom[other]):
+            if found and other_found and found["person"] == other_found["person"]:
+                return f"{a} in {one} and {b} in {other} show one person"
+        for a, b in product(bare(splits[one]), bare(splits[other])):
+            if f"/{a}".endswith(f"/{b}") or f"/{b}".endswith(f"/{a}"):
+                return f"the file of {a} stands in {one} and in {other}"
+    return None
+
+
 class Dataset(Strict):
     """One entry of the registry."""
 
@@ -127,6 +140,7 @@ class Dataset(Strict):
     voxel: tuple[float, float, float] | None = None  # mm
     coils: int | None = Field(None, ge=1)
     path: Below  # with {subject}, below the dataset's folder; where releases differ a glob, whose * crosses folders
+    person: str | None = None  # regular expression that finds whom a subject's name means, where that is not all of it
     mirrors: list[Url] = []  # with {subject}, tried in order
     dataverse: Dataverse | None = None  # gives files and splits, which then stay empty here
     files: dict[Stem, File] = {}
@@ -153,11 +167,10 @@ class Dataset(Strict):
         return self
 
     def _sides_are_apart(self):
-        """Nothing of a volume that is tested, no slice, echo or copy in another folder, is trained on."""
-        for one, other in combinations(SPLITS, 2):
-            for a, b in product(bare(self.subjects(one)), bare(self.subjects(other))):
-                if f"/{a}".endswith(f"/{b}") or f"/{b}".endswith(f"/{a}"):
-                    raise ValueError(f"the file of {a} stands in {one} and in {other}")
+        """Nothing of a volume that is tested, no slice, echo, copy in another folder or second scan of the person, is trained on."""
+        shared = overlap({split: self.subjects(split) for split in SPLITS}, self.person)
+        if shared:
+            raise ValueError(shared)
 
     def _can_be_fetched(self):
         """Open datasets need a definite path and a source for every subject, if no listing gives them."""

@@ -40,6 +40,8 @@ def central_frequencies(kspace: Complex[Tensor, "*coil x y z"], shape: Sequence[
     """
     for axis, n in zip(fourier.VOLUME, shape, strict=True):
         old = kspace.shape[axis]
+        if old == n:
+            continue
         kspace = fourier.crop(kspace, [min(old, n)], [axis])
         frequency = torch.arange(min(old, n), dtype=torch.float64, device=kspace.device) - min(old, n) // 2
         turns = frequency * ((n // 2 + 0.5) / n - (old // 2 + 0.5) / old)  # from one grid's origin to the other's, in fields of view

@@ -58,6 +58,7 @@ def test_missing_files_are_named_before_any_work(tmp_path, smoke):
 
 def test_missing_environment_variable(tmp_path, smoke, monkeypatch):
     monkeypatch.delenv("NOWHERE", raising=False)
+    del smoke["datasets"]["knee"]["anatomy"]
     smoke["datasets"]["knee"] |= {"kind": "folder", "path": "${NOWHERE}", "voxel": [1, 1, 1]}
     path = tmp_path / "mine.yaml"
     path.write_text(yaml.safe_dump(smoke))
@@ -82,3 +83,23 @@ def test_a_dataset_of_the_registry_takes_its_subjects_from_there(tmp_path, smoke
     assert few.test == one.test[:1] and few.train == one.train and few.folder == tmp_path / "elsewhere"
     with pytest.raises(ValueError, match="more than one of"):
         Dataset(kind="stanford", label="Stanford", test=one.train[:1])
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"train": ["f1:3"], "test": ["f1:4"]}, "the file of f1"),
+        ({"train": ["multicoil_val/f2"], "test": ["f2"]}, "more than one of"),
+        ({"noise": 0.5}, "fastmri_knee has no noise"),
+        ({"shape": [160, 160, 1]}, "has no shape"),
+        ({"voxel_factor": 0.5}, "expected 1 or more"),
+    ],
+)
+def test_leaks_and_keys_without_effect_are_refused(changes, words):
+    with pytest.raises(ValueError, match=words):
+        Dataset(**({"kind": "fastmri_knee", "label": "x", "train": [], "validation": ["v"], "test": ["t"]} | changes))
+
+
+def test_two_series_of_one_exam_are_one_person():
+    with pytest.raises(ValueError, match="show one person"):
+        Dataset(kind="calgary", label="x", train=["e15802s13_P50176"], validation=["e15802s3_P42496"], test=["x"])

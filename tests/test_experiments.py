@@ -36,7 +36,7 @@ def test_key_depends_on_everything_the_result_depends_on(study, monkeypatch):
     keys.add(study.key(study.case("knee", 200, 4, "cg_sense", weight=0.3)))
     other_mask = Study(study.config.model_copy(update={"mask": study.config.mask.model_copy(update={"seed": 9})}), study.root)
     keys.add(other_mask.key(case))
-    monkeypatch.setattr(experiments, "code_hash", lambda: "changed")
+    monkeypatch.setattr(experiments, "code_hash", lambda *modules: "changed")
     keys.add(study.key(case))
     full = Study(study.config.model_copy(update={"maps": "full"}), study.root)
     keys.add(full.key(study.case("knee", 200, 4, "cg_sense")))
@@ -125,3 +125,13 @@ def test_an_optimum_at_the_end_of_its_range_is_named():
     assert at_edge("cg_sense", {"weight": 1.1e-4, "iterations": 20}) == ["weight"]
     assert at_edge("cg_sense", {"weight": 5e-3, "iterations": 60}) == ["iterations"]
     assert at_edge("zero_filled", {}) == []
+
+
+def test_a_prepared_volume_of_other_settings_is_prepared_again(study):
+    """The cache is the file, and what it says it was made from."""
+    first = study.volume("knee", 200).hash
+    section = study.config.datasets["knee"].model_copy(update={"voxel_factor": 1.25})
+    changed = Study(study.config.model_copy(update={"datasets": {"knee": section}}), study.root)
+    coarse = changed.volume("knee", 200)
+    assert coarse.hash != first and changed.run(changed.case("knee", 200, 4, "zero_filled"))["voxel_factor"] == 1.25
+    assert study.volume("knee", 200).hash == first

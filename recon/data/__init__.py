@@ -1,7 +1,9 @@
 """Where scans come from: one file per dataset, one shared `Scan` record."""
 
 from collections.abc import Callable
+from pathlib import Path
 
+from recon import registry
 from recon.config import Dataset
 from recon.data.ahead import ahead_scan
 from recon.data.brats import brats_volume
@@ -35,6 +37,23 @@ def open_scan(dataset: Dataset, subject: str | int) -> Scan:
     return coarser(scan, dataset.voxel_factor, dataset.resampling)
 
 
+def source(dataset: Dataset, subject: str | int) -> Path | None:
+    """The file that a subject is read from; None for a phantom. Raises `ReconError` where it is not there."""
+    if dataset.kind == "phantom":
+        return None
+    if dataset.kind in ("folder", "kspace"):
+        return find(dataset.folder, dataset.pattern, subject)
+    return registry.items(dataset.kind, [str(subject)])[0].path if dataset.path is None else None
+
+
+def fingerprint(dataset: Dataset, subject: str | int) -> dict:
+    """Name, size and time of the file that a subject is read from: what tells that it was replaced."""
+    path = source(dataset, subject)
+    if path is None or not path.is_file():
+        return {}
+    return {"file": path.name, "bytes": path.stat().st_size, "mtime_ns": path.stat().st_mtime_ns}
+
+
 def _measured(dataset: Dataset, subject: str | int) -> Scan:
     """K-space as it was measured."""
     if dataset.kind == "kspace":
@@ -55,4 +74,4 @@ def _simulated(dataset: Dataset, subject: str | int) -> Scan:
     return semi_synthetic(volume, voxel, subject, dataset.coils, dataset.noise, dataset.shape, dataset.voxel)
 
 
-__all__ = ["KSPACE", "VOLUMES", "Scan", "coarser", "open_scan"]
+__all__ = ["KSPACE", "VOLUMES", "Scan", "coarser", "fingerprint", "open_scan", "source"]

@@ -44,20 +44,29 @@ def channels(scan: Scan, virtual_coils: int | None = None) -> tuple[Complex[Tens
     """The matrix that makes the channels independent and few (None: leave them), and the noise's standard deviation per real component.
 
     A measured scan that has a noise scan is whitened with it, which makes the noise of all coils independent and equal.
-    Simulated coils are so already. Without a noise scan the level is estimated from the outskirts of k-space.
+    Simulated coils are so already. Without a noise scan (or one of fewer than ten samples a coil) the level is that which the scan
+    brings, or is estimated from the outskirts of k-space: its root mean square over the channels.
     ``virtual_coils`` keeps that many combinations, those of highest energy in the centre of k-space.
     """
-    matrix = None
-    if scan.noise is None or scan.noise.shape[1] <= 10 * scan.coils:
-        noise = coils.noise_level(scan.kspace)
-    elif scan.origin != "measured":
+    matrix, noise, levels = None, 2**-0.5, scan.levels
+    if has_noise_scan(scan) and scan.origin == "measured":
+        matrix = coils.whitening_matrix(coils.noise_covariance(scan.noise))
+    elif has_noise_scan(scan):
         noise = float(torch.view_as_real(scan.noise).std())
     else:
-        matrix, noise = coils.whitening_matrix(coils.noise_covariance(scan.noise)), 2**-0.5
+        levels = coils.noise_levels(scan.kspace) if levels is None else levels
+        noise = float(levels.square().mean().sqrt())
     if virtual_coils is not None:
         strongest = coils.compression_matrix(mixed(centre(scan), matrix), virtual_coils)
+        if not has_noise_scan(scan):
+            noise = float((strongest.abs() * levels).square().sum(1).mean().sqrt())
         matrix = strongest if matrix is None else strongest @ matrix
     return matrix, noise
+
+
+def has_noise_scan(scan: Scan) -> bool:
+    """Whether the scan's own noise measurement is long enough to tell the coils' covariance."""
+    return scan.noise is not None and scan.noise.shape[1] > 10 * scan.coils
 
 
 def mixed(kspace: Complex[Tensor, "coil *sample"], matrix: Complex[Tensor, "virtual coil"] | None) -> Complex[Tensor, "virtual *sample"]:
@@ -88,7 +97,8 @@ def prepare(scan: Scan, path: str | Path, provenance: dict, virtual_coils: int |
             file["support"] = (reference.abs() > 0.05 * reference.abs().max()).numpy()
             if scan.truth is not None and not reference_only:
                 file["truth"] = scan.truth.numpy()
-            file.attrs.update(name=scan.name, origin=scan.origin, voxel=scan.voxel, noise=noise, hash=_digest(arrays, reference, noise))
+            file.attrs.update(name=scan.name, origin=scan.origin, voxel=scan.voxel, noise=noise)
+            file.attrs["hash"] = _digest(scan, arrays, reference, noise)
             file.attrs["provenance"] = json.dumps(provenance | {"scan": scan.meta}, default=str)
         os.replace(part, path)
     finally:
@@ -114,12 +124,13 @@ def _coils(dataset: h5py.Dataset) -> Iterator[Complex[Tensor, "x y z"]]:
     return (torch.from_numpy(dataset[c]) for c in range(len(dataset)))
 
 
-def _digest(file: h5py.File, reference: Complex[Tensor, "x y z"], noise: float) -> str:
-    digest = hashlib.sha256(repr(noise).encode())
+def _digest(scan: Scan, file: h5py.File, reference: Complex[Tensor, "x y z"], noise: float) -> str:
+    digest = hashlib.sha256(repr((noise, scan.voxel)).encode())
     for name in ("kspace", "maps"):
         for c in range(len(file[name])):
             digest.update(file[name][c])
-    digest.update(reference.numpy())
+    for array in (reference, scan.mask, scan.truth):
+        digest.update(b"" if array is None else array.numpy())
     return digest.hexdigest()[:16]
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 import torch
-from jaxtyping import Bool, Complex
+from jaxtyping import Bool, Complex, Float
 from torch import Tensor
 
 from recon.errors import ReconError
@@ -22,6 +22,7 @@ class Scan:
     mask: Bool[Tensor, "y z"]  # measured phase encodes
     name: str = ""
     noise: Complex[Tensor, "coil sample"] | None = None  # a noise-only measurement, where there is one
+    levels: Float[Tensor, "coil"] | None = None  # standard deviation of the noise per real component, where known otherwise
     truth: Complex[Tensor, "x y z"] | None = None  # noise-free image × root sum of squares of the maps, where it is simulated
     origin: str = "measured"  # "measured", "semi-synthetic" or "phantom"; shown wherever the scan is shown
     meta: dict = field(default_factory=dict)  # what the file says of itself; kept for provenance

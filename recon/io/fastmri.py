@@ -98,4 +98,5 @@ def _mask(file: h5py.File, columns: int, path: Path) -> Bool[Tensor, "y"]:
 def _attributes(file: h5py.File) -> dict:
     """The attributes of the file as JSON can hold them; a name that is not UTF-8 comes as bytes."""
     named = ((key if isinstance(key, str) else key.decode(errors="replace"), value) for key, value in file.attrs.items())
-    return {key: value.tolist() if isinstance(value, np.generic | np.ndarray) else str(value) for key, value in named}
+    kept = ((key, value) for key, value in named if key != "patient_id")  # says who was scanned, and nothing of the scan
+    return {key: value.tolist() if isinstance(value, np.generic | np.ndarray) else str(value) for key, value in kept}

@@ -23,6 +23,7 @@ class Header:
     center: tuple[int, int]  # the encoding steps 1 and 2 at ky = 0 and kz = 0
     slices: int | None  # as announced by the encoding limits
     acceleration: tuple[int, int]
+    noise_bandwidth: float  # of the receiver, relative to the nominal one; 1 where not said
     calibration: str  # "embedded", "separate", …; "" where not said
 
     @property
@@ -45,13 +46,15 @@ class Header:
 
 def parse_header(xml: bytes | str, path: Path) -> Header:
     """Reads the header; raises `ReconError` where the sizes are missing or absurd."""
-    encoding = ET.fromstring(xml).find("{*}encoding")
+    root = ET.fromstring(xml)
+    encoding = root.find("{*}encoding")
     if encoding is None:
         raise ReconError(f"{path}: the ISMRMRD header has no <encoding>; export the file again")
     limits = [f"encodingLimits/kspace_encoding_step_{i}/center" for i in (1, 2)]
     matrix = _triple(encoding, "encodedSpace/matrixSize", int, path)
     center = tuple(_number(encoding, limit, int, matrix[i] // 2) for i, limit in enumerate(limits, 1))
     last, first = (_number(encoding, f"encodingLimits/slice/{end}", int, -1) for end in ("maximum", "minimum"))
+    share = _number(root, "acquisitionSystemInformation/relativeReceiverNoiseBandwidth", float, 1.0)
     acceleration = "parallelImaging/accelerationFactor/kspace_encoding_step_"
     return Header(
         trajectory=_text(encoding, "trajectory").lower(),
@@ -62,6 +65,7 @@ def parse_header(xml: bytes | str, path: Path) -> Header:
         center=center,
         slices=last - first + 1 if last >= first >= 0 else None,
         acceleration=tuple(_number(encoding, f"{acceleration}{i}", int, 1) for i in (1, 2)),
+        noise_bandwidth=share if 0 < share <= 1 else 1.0,
         calibration=_text(encoding, "parallelImaging/calibrationMode").lower(),
     )
 
@@ -78,7 +82,7 @@ def _text(element: ET.Element, where: str) -> str:
     return "" if found is None else (found.text or "").strip()
 
 
-def _number(element: ET.Element, where: str, kind: type, default: int) -> int:
+def _number(element: ET.Element, where: str, kind: type, default: int | float) -> int | float:
     text = _text(element, where)
     return kind(text) if text else default
 

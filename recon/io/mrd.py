@@ -57,9 +57,9 @@ def read_ismrmrd(file: h5py.File, path: Path) -> Scan:
     if header.matrix[2] == 1 and shape[1] > 1:
         kspace = _slices_to_kz(kspace, mask, path)
     voxel = (header.fov[0] / header.matrix[0], header.fov[1] / header.matrix[1], voxel_z)
-    noise = _noise(table, heads, rows, channels, path)
-    if noise is not None:
-        noise = noise / float(count[mask.flatten()].float().mean().sqrt())  # as averaging has lowered that of k-space
+    noise = _noise(table, heads, rows, channels, header, path)
+    if noise is not None:  # averaging has lowered that of k-space: its root mean square over the lines
+        noise = noise * float((1 / count[count > 0].float()).mean().sqrt())
     return Scan(kspace, voxel, mask, name=path.name, noise=noise, meta=meta)
 
 
@@ -211,8 +211,13 @@ def _slices_to_kz(kspace: Complex[Tensor, "coil x y slice"], mask: Bool[Tensor, 
     return fourier.fft(kspace, (-1,))
 
 
-def _noise(table: h5py.Dataset, heads: np.ndarray, imaging: np.ndarray, channels: int, path: Path) -> Complex[Tensor, "coil sample"] | None:
-    """The noise acquisitions, at the level they have in one imaging readout: noise power grows with the bandwidth, 1 / dwell time."""
+def _noise(
+    table: h5py.Dataset, heads: np.ndarray, imaging: np.ndarray, channels: int, header: Header, path: Path
+) -> Complex[Tensor, "coil sample"] | None:
+    """The noise acquisitions, at the level they have in one imaging readout: noise power grows with the bandwidth, 1 / dwell time.
+
+    Of its nominal bandwidth the noise scan shows the share that the header calls ``relativeReceiverNoiseBandwidth``.
+    """
     rows = np.flatnonzero(_flagged(heads, ismrmrd.ACQ_IS_NOISE_MEASUREMENT))
     if not len(rows):
         return None
@@ -222,6 +227,6 @@ def _noise(table: h5py.Dataset, heads: np.ndarray, imaging: np.ndarray, channels
     noise = torch.cat(list(_readouts(table, rows, channels, samples, path))).transpose(0, 1).flatten(1)
     dwell, imaging_dwell = (float(heads["sample_time_us"][r[0]]) for r in (rows, imaging))
     known = 0 < dwell < np.inf and 0 < imaging_dwell < np.inf  # writers may leave the field empty
-    noise = noise * (dwell / imaging_dwell) ** 0.5 if known else noise
+    noise = noise * (dwell / (imaging_dwell * header.noise_bandwidth)) ** 0.5 if known else noise
     check_finite(noise, path, "the noise scan")
     return noise

@@ -53,7 +53,8 @@ def test_from_the_published_file_to_the_prepared_volume(kind, tmp_path, monkeypa
     images = writers.coil_images((24, 20, 18), 4)
     object_ = (1000 * np.sqrt((np.abs(images) ** 2).sum(0)) / np.abs(images).max()).astype(np.int16)
     subject = write(kind, tmp_path / "root" / kind, images, object_)
-    section = Dataset(kind=kind, label=kind, coils=4, noise=0.001, train=[], validation=["none"], test=[subject])
+    simulated = {"coils": 4, "noise": 0.001} if kind in VOLUMES else {}
+    section = Dataset(kind=kind, label=kind, train=[], validation=[], test=[subject], **simulated)
     assert registry.here(kind) == [subject]
     scan = open_scan(section, subject)
     assert scan.origin == ("semi-synthetic" if kind in VOLUMES else "measured")

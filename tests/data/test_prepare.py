@@ -9,6 +9,7 @@ import torch
 from recon import ReconError, coils, fourier, masks, phantoms
 from recon.data.prepare import channels, load, mixed, prepare, problem
 from recon.data.simulate import simulate
+from tests.conftest import complex_normal
 
 SHAPE = (24, 32, 28)
 
@@ -72,6 +73,16 @@ def test_virtual_coils_keep_white_noise_and_the_object(scan, prepared, tmp_path)
     with pytest.raises(ReconError, match="between 1 and 6"):
         stored(scan, tmp_path, virtual_coils=7)
     assert [p.name for p in tmp_path.iterdir()] == ["v.h5"], "a refused preparation leaves what was there"
+
+
+def test_the_noise_of_virtual_coils_follows_from_that_of_the_channels(scan, generator):
+    """Unequal channels without a noise scan: the level stated is the root mean square of what the combinations carry."""
+    sigma = torch.tensor([1.0, 1, 1, 1, 5, 5])
+    noise = sigma[:, None, None, None] * complex_normal(6, *SHAPE, generator=generator) / 2**0.5
+    bare = replace(scan, origin="measured", noise=None, levels=sigma / 2, kspace=scan.kspace + noise)
+    matrix, level = channels(bare, 3)
+    expected = torch.view_as_real(coils.mix(noise, matrix)).std()
+    assert level == pytest.approx(float(expected), rel=0.05)
 
 
 def test_reference_is_the_truth_with_noise(scan, prepared, image, maps):

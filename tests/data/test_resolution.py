@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from recon import ReconError, coils, fourier, phantoms
+from recon.data.prepare import channels
 from recon.data.resolution import coarser
 from recon.data.scan import Scan
 from recon.data.simulate import simulate
@@ -67,6 +68,35 @@ def test_noise_stays_white_at_its_level(generator, method, factor):
     middle = fourier.crop(coarse.kspace, [max(1, n // 2) for n in coarse.shape])
     for part in (coarse.kspace, middle):
         assert torch.allclose(coils.noise_covariance(part.flatten(1)), mixing @ mixing.mH, atol=0.06)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_noise_level_is_told_before_the_outskirts_are_cut_off(scan, method):
+    """Without a noise scan it is estimated from the full k-space, and handed on: of a coarse k-space the outskirts are anatomy."""
+    true = scan.meta["noise_std"]
+    quiet = replace(scan, noise=None)
+    fine, coarse = channels(quiet)[1], channels(coarser(quiet, 2, method))[1]
+    assert coarse == fine == pytest.approx(true, rel=0.6)  # the knee has signal in the outskirts, too, at this size
+    if method == "kspace":  # an estimate from what is left takes anatomy for noise
+        assert channels(replace(coarser(scan, 2, method), noise=None))[1] > 1.2 * fine
+
+
+def test_every_subject_gets_noise_of_its_own(generator):
+    """Interpolation replaces lost noise; what it adds to two subjects is not correlated."""
+
+    def added(name):
+        noise = complex_normal(1, *SHAPE, generator=generator)
+        scan = Scan(noise, (1.0, 1.0, 1.0), torch.ones(SHAPE[1:], dtype=torch.bool), name=name, levels=torch.full((1,), 0.7))
+        return coarser(scan, 2, "trilinear").kspace.flatten()
+
+    one, other = added("a"), added("b")
+    assert float(torch.vdot(one, other).abs() / one.norm() / other.norm()) < 0.05
+
+
+def test_a_simulation_without_noise_stays_without(subject):
+    scan = simulate(subject.render((12, 16, 14)), (2.0, 2.0, 2.0), 2, 0.0, seed=5, name="k5", origin="phantom")
+    coarse = coarser(scan, 2, "trilinear")
+    assert channels(coarse)[1] == 0 and torch.isfinite(torch.view_as_real(coarse.kspace)).all()
 
 
 def test_axes_are_coarsened_one_by_one_and_unmeasured_samples_stay_so(scan):

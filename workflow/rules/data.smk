@@ -12,6 +12,7 @@ rule prepare:
         f"{RESULTS}/data/{{dataset}}/{{subject}}.h5",
     params:
         section=lambda w: CONFIG.datasets[w.dataset].model_dump_json(exclude={"label", "train", "validation", "test"}),
+        source=lambda w: str(fingerprint(CONFIG.datasets[w.dataset], w.subject)),
         training=lambda w: w.subject in map(str, CONFIG.datasets[w.dataset].train),
     log:
         f"logs/{NAME}/prepare/{{dataset}}/{{subject}}.log",

@@ -20,6 +20,8 @@ rule notebook:
         sources("plots", "claims"),
     output:
         f"{RESULTS}/notebooks/{{notebook}}.ipynb",
+    params:
+        here=lambda w: str({n: registry.here(n) for n in registry.datasets()}) if w.notebook == "01_data" else "",
     log:
         notebook=f"logs/{NAME}/notebooks/{{notebook}}.ipynb",
         text=f"logs/{NAME}/notebooks/{{notebook}}.log",
