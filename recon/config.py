@@ -134,6 +134,16 @@ class Tuning(Strict):
     subjects: int = Field(1, ge=1)  # how many validation volumes
 
 
+class Comparison(Strict):
+    """A table of cases: every method on every test volume, at every acceleration, with every prior and every variation."""
+
+    datasets: list[str] | None = None  # those named; null: all of the configuration
+    methods: list[str] | None = None
+    accelerations: list[float] | None = None
+    priors: list[str] | None = None  # null: each dataset's matched one
+    vary: dict[str, list[float]] = {}  # a setting and the values it takes in turn, all others as tuned
+
+
 class Config(Strict):
     """A whole workflow run."""
 
@@ -150,13 +160,34 @@ class Config(Strict):
     methods: dict[str, dict] = {}  # methods to compare, with settings that are not tuned
     tuning: Tuning = Tuning()
     notebooks: list[str] = []
+    comparisons: dict[str, Comparison] = {"10_methods_without_shift": Comparison()}  # by the notebook that shows them
+
+    @model_validator(mode="before")
+    @classmethod
+    def _inherited(cls, values):
+        """``like: NAME`` takes over what the dataset NAME says; the keys beside it are changes."""
+        if not isinstance(values, dict) or not isinstance(values.get("datasets"), dict):
+            return values
+        datasets = dict(values["datasets"])
+        for name, section in datasets.items():
+            if isinstance(section, dict) and "like" in section:
+                if not isinstance(datasets.get(section["like"]), dict):
+                    raise ValueError(f"dataset {name} is like {section['like']!r}, which is not under datasets")
+                datasets[name] = datasets[section["like"]] | {key: value for key, value in section.items() if key != "like"}
+        return values | {"datasets": datasets}
 
     @model_validator(mode="after")
     def _references(self):
+        for name, comparison in self.comparisons.items():
+            for kind, known in (("datasets", self.datasets), ("methods", self.methods), ("priors", self.priors)):
+                for wanted in getattr(comparison, kind) or []:
+                    if wanted not in known:
+                        raise ValueError(f"comparison {name} names {wanted!r}, which is not under {kind}")
         for name, prior in self.priors.items():
             if prior.dataset not in self.datasets:
                 raise ValueError(f"prior {name} names the dataset {prior.dataset!r}, which is not under datasets")
-        if any(r < 1 for r in self.accelerations + self.tuning.accelerations):
+        compared = [r for comparison in self.comparisons.values() for r in comparison.accelerations or []]
+        if any(r < 1 for r in self.accelerations + self.tuning.accelerations + compared):
             raise ValueError("accelerations must be at least 1")
         for name, dataset in self.datasets.items():
             if self.tuning.subjects > len(dataset.validation):
@@ -177,9 +208,14 @@ class Config(Strict):
             if not (ROOT / "notebooks" / f"{notebook}.ipynb").is_file():
                 raise ReconError(f"config {self.name}: there is no notebook notebooks/{notebook}.ipynb; correct 'notebooks'")
 
+    def compared(self, comparison: str) -> list[tuple[str, str]]:
+        """The (dataset, test subject) pairs of a comparison."""
+        datasets = self.comparisons[comparison].datasets or list(self.datasets)
+        return [(name, str(subject)) for name in datasets for subject in self.datasets[name].test]
+
     def prior_of(self, dataset: str) -> str | None:
-        """The name of the prior trained on ``dataset``, None where there is none."""
-        return next((name for name, prior in self.priors.items() if prior.dataset == dataset), None)
+        """The name of the matched prior, trained on ``dataset`` at its voxel size; None where there is none."""
+        return next((name for name, prior in self.priors.items() if prior.dataset == dataset and not prior.factors), None)
 
 
 def sources(*modules: str) -> list[Path]:

@@ -137,6 +137,14 @@ class Study:
         self.prior_hash(name)
         return _load_prior(self.prior_path(name)).to(self.config.device)
 
+    def trained_at(self, prior: str | None) -> str:
+        """The voxel factor of the data a prior was trained on, or "diverse"; empty without a prior."""
+        if prior is None:
+            return ""
+        section = self.config.priors[prior]
+        factor = self.config.datasets[section.dataset].voxel_factor
+        return "diverse" if section.factors else "×".join(f"{f:g}" for f in (factor if isinstance(factor, tuple) else (factor,)))
+
     def mask(self, dataset: str, subject: str | int, acceleration: float) -> Tensor:
         """The mask of one subject; every subject has its own."""
         section, shape = self.config.mask, tuple(self.volume(dataset, subject).mask.shape)
@@ -150,12 +158,15 @@ class Study:
             self._posed = asked, problem(self.volume(dataset, subject), mask, self.config.maps).to(self.config.device)
         return self._posed[1]
 
-    def case(self, dataset: str, subject: str | int, acceleration: float, method: str, **changes) -> Case:
-        """A case with the tuned parameters of its method, the configuration's own settings and ``changes``, in rising precedence."""
+    def case(self, dataset: str, subject: str | int, acceleration: float, method: str, prior: str | None = None, **changes) -> Case:
+        """A case with the tuned parameters of its method, the configuration's own settings and ``changes``, in rising precedence.
+
+        Without ``prior`` it has the dataset's matched one.
+        """
         chosen = self.tuned(dataset, method, acceleration) | self.config.methods.get(method, {}) | changes
         settings = asdict(methods.settings(method, **chosen))
-        prior = self.config.prior_of(dataset) if methods.lookup(method).needs_prior else None
-        return Case(dataset, str(subject), float(acceleration), method, settings, prior)
+        chosen_prior = (prior or self.config.prior_of(dataset)) if methods.lookup(method).needs_prior else None
+        return Case(dataset, str(subject), float(acceleration), method, settings, chosen_prior)
 
     def tuning(self, dataset: str, method: str) -> dict:
         """The record of a method's tuning, as shipped or as made here; empty where there is none."""
@@ -214,6 +225,7 @@ class Study:
             "origin": truth.origin,
             "method": case.method,
             "prior": case.prior or "",
+            "trained_at": self.trained_at(case.prior),
             "voxel_factor": self.config.datasets[case.dataset].voxel_factor,
             "R": case.acceleration,
             "R_realised": masks.acceleration(task.operator.mask),
@@ -260,11 +272,28 @@ class Study:
         with h5py.File(self.results / "cases" / f"{row['key']}.h5") as file:
             return torch.from_numpy(file["magnitude"][()].astype(np.float32)) * float(file.attrs["scale"])
 
-    def comparison(self, dataset: str, subject: str | int | None = None) -> pd.DataFrame:
-        """Rows of every configured method at every acceleration, for one test subject or all."""
-        subjects = self.config.datasets[dataset].test if subject is None else [subject]
-        cases = [self.case(dataset, s, r, m) for s in subjects for r in self.config.accelerations for m in self.config.methods]
-        return pd.DataFrame([self.run(case) for case in cases])
+    def cases(self, name: str, dataset: str, subject: str | int) -> list[tuple[Case, dict]]:
+        """The cases of a comparison for one test subject, each with what is varied in it."""
+        section, out = self.config.comparisons[name], []
+        variations = [{key: value} for key, values in section.vary.items() for value in values] or [{}]
+        for acceleration in section.accelerations or self.config.accelerations:  # outermost: the problem is posed once for all
+            for method in section.methods or self.config.methods:
+                found = methods.lookup(method)
+                known = vars(found.settings())
+                for prior in (section.priors if found.needs_prior else None) or [None]:
+                    for change in (v for v in variations if set(v) <= set(known)):
+                        typed = {key: type(known[key])(value) for key, value in change.items()}
+                        out.append((self.case(dataset, subject, acceleration, method, prior, **typed), change))
+        return out
+
+    def comparison(self, name: str, pairs: list[tuple[str, str]] | None = None) -> pd.DataFrame:
+        """The table of a comparison, for all of its (dataset, subject) pairs or those given; ``varied`` and ``value`` say what changed."""
+        rows = []
+        for dataset, subject in pairs or self.config.compared(name):
+            for case, change in self.cases(name, dataset, subject):
+                varied, value = next(iter(change.items()), ("", float("nan")))
+                rows.append(self.run(case) | {"varied": varied, "value": value})
+        return pd.DataFrame(rows)
 
 
 class Stopwatch:
@@ -307,6 +336,10 @@ def check(config: Config) -> None:
     check_downloads(config)
     if config.device != "cpu" and not torch.cuda.is_available():
         raise ReconError(f"config {config.name}: device is {config.device}, but no GPU is visible; set 'device: cpu'")
+    for comparison in config.comparisons.values():
+        for setting in comparison.vary:
+            if not any(setting in vars(methods.lookup(m).settings()) for m in comparison.methods or config.methods):
+                raise ReconError(f"config {config.name}: no method of the comparison has a setting {setting!r}; correct 'vary'")
     for method, values in config.methods.items():
         methods.settings(method, **values)
         for dataset in config.datasets:

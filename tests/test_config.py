@@ -2,7 +2,7 @@ import pytest
 import yaml
 
 from recon import ReconError
-from recon.config import CONFIGS, Dataset, load
+from recon.config import CONFIGS, Config, Dataset, load
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda p: p.stem)
@@ -103,3 +103,24 @@ def test_leaks_and_keys_without_effect_are_refused(changes, words):
 def test_two_series_of_one_exam_are_one_person():
     with pytest.raises(ValueError, match="show one person"):
         Dataset(kind="calgary", label="x", train=["e15802s13_P50176"], validation=["e15802s3_P42496"], test=["x"])
+
+
+def test_a_dataset_like_another_differs_in_what_it_says(tmp_path, smoke):
+    smoke["datasets"]["knee_2x"] = {"like": "knee", "label": "coarse", "voxel_factor": 2}
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(smoke))
+    found = load(path).datasets
+    assert found["knee_2x"] == found["knee"].model_copy(update={"label": "coarse", "voxel_factor": 2.0})
+    smoke["datasets"]["knee_2x"]["like"] = "elbow"
+    assert "like 'elbow'" in refused(tmp_path, smoke)
+
+
+@pytest.mark.parametrize("kind", ["datasets", "methods", "priors"])
+def test_a_comparison_names_what_there_is(tmp_path, smoke, kind):
+    smoke["comparisons"] = {"13_resolution_shift": {kind: ["none"]}}
+    assert f"names 'none', which is not under {kind}" in refused(tmp_path, smoke)
+
+
+def test_the_matched_prior_is_not_the_diverse_one(smoke):
+    smoke["priors"] = {"diverse": smoke["priors"]["knee"] | {"factors": [0.1, 1.0]}} | smoke["priors"]
+    assert Config(**smoke).prior_of("knee") == "knee"

@@ -2,9 +2,10 @@ import json
 
 import pytest
 import torch
+import yaml
 
 from recon import ReconError, experiments
-from recon.config import load
+from recon.config import CONFIGS, Config, load
 from recon.experiments import Study, check, file_hash
 from recon.tuning import at_edge, candidates, tune
 
@@ -61,7 +62,7 @@ def test_row_and_volume_belong_together(study):
 
 
 def test_comparison_has_every_method_subject_and_acceleration(study):
-    table = study.comparison("knee")
+    table = study.comparison("10_methods_without_shift")
     assert len(table) == 2 * 2 * 2 and set(table["method"]) == {"zero_filled", "cg_sense"}
 
 
@@ -135,3 +136,23 @@ def test_a_prepared_volume_of_other_settings_is_prepared_again(study):
     coarse = changed.volume("knee", 200)
     assert coarse.hash != first and changed.run(changed.case("knee", 200, 4, "zero_filled"))["voxel_factor"] == 1.25
     assert study.volume("knee", 200).hash == first
+
+
+def test_a_comparison_is_every_method_prior_variation_and_acceleration():
+    """Methods without a prior appear once; a setting is varied only where the method has it; whole numbers stay whole."""
+    raw = yaml.safe_load((CONFIGS / "smoke.yaml").read_text())
+    raw["datasets"]["knee_2x"] = {"like": "knee", "voxel_factor": 2}
+    raw["priors"] |= {"knee_2x": raw["priors"]["knee"] | {"dataset": "knee_2x"}}
+    raw["priors"] |= {"diverse": raw["priors"]["knee"] | {"factors": [0.1, 1.0]}}
+    shift = {"methods": ["l1_wavelet", "annealed"], "priors": ["knee", "knee_2x", "diverse"], "accelerations": [4]}
+    raw["comparisons"] = {"13_resolution_shift": shift, "11_hyperparameters": {"methods": ["variational"], "vary": {"slices": [2, 4]}}}
+    study = Study(Config(**raw))
+    assert study.config.compared("13_resolution_shift") == [(d, s) for d in ("knee", "knee_2x") for s in ("200", "201")]
+    cases = [case for case, _ in study.cases("13_resolution_shift", "knee_2x", "200")]
+    assert [(c.method, c.prior) for c in cases] == [("l1_wavelet", None)] + [("annealed", p) for p in shift["priors"]]
+    assert [study.trained_at(c.prior) for c in cases] == ["", "1", "2", "diverse"]
+    varied = study.cases("11_hyperparameters", "knee", "200")
+    assert [(c.acceleration, c.settings["slices"], change) for c, change in varied] == [
+        (r, n, {"slices": n}) for r in (4.0, 8.0) for n in (2, 4)
+    ]
+    assert all(isinstance(c.settings["slices"], int) and c.prior == "knee" for c, _ in varied)

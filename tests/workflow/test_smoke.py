@@ -84,7 +84,7 @@ def test_a_second_call_does_nothing(copy):
 
 def test_a_killed_run_is_called_again_as_it_was(copy):
     """Kill the whole run in the middle of a job; the same call then finishes, and a second run at the same time is refused."""
-    table = copy / "results/smoke/tables/knee/201.csv"
+    table = copy / "results/smoke/tables/10_methods_without_shift/knee/201.csv"
     log = copy / "logs/smoke/cases/knee/201.log"
     later = (copy / "results/smoke/notebooks/10_methods_without_shift.ipynb", copy / "figures/smoke/index.html")
     for lost in (table, log, *later):  # Snakemake makes a missing file again only where something missing needs it
@@ -120,7 +120,7 @@ def test_cases_resume_and_repeat_bit_for_bit(copy):
     lost = next(r for r in rows if json.loads(r.read_text())["method"] == "annealed" and json.loads(r.read_text())["volume"] == "200")
     before, stamps = json.loads(lost.read_text()), {r: r.stat().st_mtime_ns for r in rows}
     lost.unlink()
-    assert step(copy, "cases", "knee", "200").returncode == 0
+    assert step(copy, "cases", "10_methods_without_shift", "knee", "200").returncode == 0
     after = json.loads(lost.read_text())
     assert {k: after[k] for k in ("psnr", "ssim", "nrmse", "key")} == {k: before[k] for k in ("psnr", "ssim", "nrmse", "key")}
     assert [r for r in rows if r.stat().st_mtime_ns != stamps[r]] == [lost]

@@ -1,19 +1,25 @@
-# All methods at all accelerations for one test subject: one job, so that starting Python and loading the prior are paid once.
+# All cases of a comparison for one test subject: one job, so that starting Python and loading priors are paid once.
+
+
+def priors_of(comparison, dataset):
+    named = CONFIG.comparisons[comparison].priors
+    return [f for name in named for f in weights(name)] if named else prior_file(dataset)
 
 
 rule cases:
     input:
         f"{RESULTS}/data/{{dataset}}/{{subject}}.h5",
-        lambda w: prior_file(w.dataset) + tuned(w.dataset),
+        lambda w: priors_of(w.comparison, w.dataset) + tuned(w.dataset),
         sources(*CODE, "experiments"),
     output:
-        f"{RESULTS}/tables/{{dataset}}/{{subject}}.csv",
+        f"{RESULTS}/tables/{{comparison}}/{{dataset}}/{{subject}}.csv",
     params:
         section=CONFIG.model_dump_json(include={"methods", "accelerations", "mask", "maps", "device", "threads"}),
+        comparison=lambda w: CONFIG.comparisons[w.comparison].model_dump_json(),
     log:
-        f"logs/{NAME}/cases/{{dataset}}/{{subject}}.log",
+        f"logs/{NAME}/cases/{{comparison}}/{{dataset}}/{{subject}}.log",
     threads: CONFIG.threads
     resources:
         gpu=GPU,
     shell:
-        "{STEP} cases {wildcards.dataset} {wildcards.subject} > {log} 2>&1"
+        "{STEP} cases {wildcards.comparison} {wildcards.dataset} {wildcards.subject} > {log} 2>&1"

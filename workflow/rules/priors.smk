@@ -3,7 +3,11 @@
 
 def prior_file(dataset):
     name = CONFIG.prior_of(dataset)
-    return [] if name is None else [CONFIG.priors[name].shipped or f"{RESULTS}/priors/{name}.safetensors"]
+    return [] if name is None else weights(name)
+
+
+def weights(name):
+    return [CONFIG.priors[name].shipped or f"{RESULTS}/priors/{name}.safetensors"]
 
 
 rule prior:

@@ -37,10 +37,10 @@ def tune(study: Study, dataset: str, method: str) -> None:
     write_text(study.tuning_path(dataset, method), json.dumps(tuning.tune(study, dataset, method), indent=1))
 
 
-def cases(study: Study, dataset: str, subject: str) -> None:
-    """Runs every case of one test subject and writes its table."""
-    table: pd.DataFrame = study.comparison(dataset, subject)
-    write_text(study.results / "tables" / dataset / f"{subject}.csv", table.to_csv(index=False))
+def cases(study: Study, comparison: str, dataset: str, subject: str) -> None:
+    """Runs every case of a comparison for one test subject and writes its table."""
+    table: pd.DataFrame = study.comparison(comparison, [(dataset, subject)])
+    write_text(study.results / "tables" / comparison / dataset / f"{subject}.csv", table.to_csv(index=False))
 
 
 def ship(study: Study) -> None:
@@ -64,7 +64,7 @@ def parser() -> argparse.ArgumentParser:
         "prepare": ["dataset", "subject"],
         "prior": ["name"],
         "tune": ["dataset", "method"],
-        "cases": ["dataset", "subject"],
+        "cases": ["comparison", "dataset", "subject"],
         "notebook": ["name", "executed"],
         "gallery": [],
         "ship": [],
@@ -86,7 +86,7 @@ def main(arguments: list[str] | None = None) -> int:
             "prepare": study.prepare,
             "prior": lambda name: prior(study, name),
             "tune": lambda dataset, method: tune(study, dataset, method),
-            "cases": lambda dataset, subject: cases(study, dataset, subject),
+            "cases": lambda comparison, dataset, subject: cases(study, comparison, dataset, subject),
             "notebook": lambda name, executed: notebooks.execute(study, config, name, Path(executed)),
             "gallery": lambda: gallery.write(study),
             "ship": lambda: ship(study),
