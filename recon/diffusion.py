@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -17,6 +18,7 @@ from jaxtyping import Complex, Float
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from recon.errors import ReconError
 from recon.unet import UNet, UNetConfig
@@ -27,7 +29,10 @@ class Prior(Protocol):
     """What methods ask of a prior."""
 
     def denoise(self, x: Float[Tensor, "n 2 h w"], sigma: float | Float[Tensor, "n"]) -> Float[Tensor, "n 2 h w"]:
-        """``E[x0 | x0 + sigma n = x]``, for slices at unit variance and noise of standard deviation ``sigma`` per channel."""
+        """``E[x0 | x0 + sigma n = x]``, for slices at unit variance and noise of standard deviation ``sigma`` per channel.
+
+        Where ``x`` requires grad the result can be differentiated with respect to it.
+        """
 
     def sigma(self, t: float) -> float:
         """Noise-to-signal ratio at DDPM timestep ``t`` in [0, steps]."""
@@ -85,16 +90,42 @@ class DDPM(nn.Module):
         x_t = alpha_bar.sqrt() * x0 + (1 - alpha_bar).sqrt() * eps
         return (self.epsilon(x_t, t.to(x0.device).float()) - eps).square().mean()
 
-    @torch.no_grad()
+    def tweedie(self, x: Float[Tensor, "n 2 h w"], sigma: Float[Tensor, "n"], t: Float[Tensor, "n"]) -> Float[Tensor, "n 2 h w"]:
+        """``x - sigma eps_hat``, all slices in one network call."""
+        level = sigma.view(-1, 1, 1, 1)
+        return x - level * self.epsilon(x * (1 + level**2).rsqrt(), t)
+
     def denoise(self, x: Float[Tensor, "n 2 h w"], sigma: float | Float[Tensor, "n"]) -> Float[Tensor, "n 2 h w"]:
-        """``E[x0 | x0 + sigma n = x]`` from one network evaluation per slice (Tweedie); one ``sigma`` or one per slice."""
+        """``E[x0 | x0 + sigma n = x]`` from one network evaluation per slice (Tweedie); one ``sigma`` or one per slice.
+
+        A graph is built only where ``x`` requires grad; a backward pass then evaluates each batch once more, which holds the
+        activations of one batch at a time.
+        """
         sigma = torch.as_tensor(sigma, dtype=torch.float32, device=x.device).expand(len(x))
         t = self.timestep(sigma).to(x.device)
-        out = torch.empty_like(x)
-        for part in torch.arange(len(x)).split(self.batch):
-            level = sigma[part].view(-1, 1, 1, 1)
-            out[part] = x[part] - level * self.epsilon(x[part] * (1 + level**2).rsqrt(), t[part])
-        return out
+        parts = zip(x.split(self.batch), sigma.split(self.batch), t.split(self.batch), strict=True)
+        if x.requires_grad and torch.is_grad_enabled():
+            return torch.cat([checkpoint(self.tweedie, *part, use_reentrant=False, preserve_rng_state=False) for part in parts])
+        with torch.no_grad():
+            return torch.cat([self.tweedie(*part) for part in parts])
+
+
+def noise_like(x: Tensor, generator: torch.Generator) -> Tensor:
+    """Standard normal numbers in the shape of ``x``; where it is complex, in either real component."""
+    real = torch.view_as_real(x) if x.is_complex() else x
+    noise = torch.randn(real.shape, generator=generator).to(x.device)
+    return torch.view_as_complex(noise) if x.is_complex() else noise
+
+
+def ddim_step(x0_hat: Tensor, eps: Tensor, sigma_t: float, sigma_s: float, eta: float, generator: torch.Generator) -> Tensor:
+    """From noise-to-signal ratio ``sigma_t`` to ``sigma_s`` (Song et al. 2021, equation 12), given the clean estimate and the noise.
+
+    The state is ``x = x_t / sqrt(alpha_bar) = x0 + sigma eps``. With ``alpha_bar = 1 / (1 + sigma²)`` equation 16 for the standard
+    deviation of the fresh noise becomes ``eta sigma_s sqrt(1 - sigma_s² / sigma_t²)``.
+    """
+    fresh = eta**2 * (1 - (sigma_s / sigma_t) ** 2)  # share of the noise's variance that is drawn anew
+    x = x0_hat + sigma_s * (1 - fresh) ** 0.5 * eps
+    return x + sigma_s * fresh**0.5 * noise_like(x, generator) if sigma_s * fresh > 0 else x
 
 
 @torch.no_grad()
@@ -107,16 +138,11 @@ def ddim(
 ) -> Float[Tensor, "n 2 h w"]:
     """Draws slices by DDIM (Song et al. 2021, equation 12); ``eta = 1`` and ``steps = 1000`` is DDPM's ancestral sampler."""
     device = next(prior.parameters()).device
-    times = torch.linspace(prior.steps, 0, steps + 1).round().long()
-    x = torch.randn(shape, generator=generator).to(device)
-    for t, s in zip(times[:-1], times[1:], strict=True):
-        a_t, a_s = float(prior.alpha_bar[t]), float(prior.alpha_bar[s])
-        x0_hat = prior.denoise(x / a_t**0.5, prior.sigma(int(t)))
-        eps = (x - a_t**0.5 * x0_hat) / (1 - a_t) ** 0.5
-        spread = eta * ((1 - a_s) / (1 - a_t) * (1 - a_t / a_s)) ** 0.5
-        x = a_s**0.5 * x0_hat + max(1 - a_s - spread**2, 0.0) ** 0.5 * eps
-        if spread > 0:
-            x = x + spread * torch.randn(shape, generator=generator).to(device)
+    sigmas = [prior.sigma(int(t)) for t in torch.linspace(prior.steps, 0, steps + 1).round()]
+    x = (1 + sigmas[0] ** 2) ** 0.5 * torch.randn(shape, generator=generator).to(device)
+    for sigma_t, sigma_s in pairwise(sigmas):
+        x0_hat = prior.denoise(x, sigma_t)
+        x = ddim_step(x0_hat, (x - x0_hat) / sigma_t, sigma_t, sigma_s, eta, generator)
     return x
 
 

@@ -25,7 +25,7 @@ from recon.experiments import Study, code_hash, write_text
 PLANES = ("sagittal", "coronal", "axial")  # perpendicular to x, y, z
 PACKAGES = ("h5py", "matplotlib", "numpy", "pandas", "safetensors", "scipy", "snakemake", "torch")
 COLOURS = dict(zip(methods.METHODS, plt.rcParams["axes.prop_cycle"].by_key()["color"], strict=False))
-MARKERS = dict(zip(methods.METHODS, "ovsD^P*X", strict=False))
+MARKERS = dict(zip(methods.METHODS, "ovsD^P*Xh", strict=False))
 STARTED = time.perf_counter()  # a notebook imports this module first, so its wall time counts from here
 
 

@@ -1,9 +1,11 @@
-"""A Gaussian prior, for which every denoiser, sample and posterior is known in closed form."""
+"""Gaussian priors, for which every denoiser, sample and posterior is known in closed form, and the scans they are known on."""
 
 import torch
 from torch import Tensor
 
-from recon.diffusion import DDPM
+from recon import fourier
+from recon.diffusion import DDPM, Prior
+from recon.sense import Problem, Sense
 
 
 class GaussianPrior(DDPM):
@@ -16,3 +18,57 @@ class GaussianPrior(DDPM):
     def denoise(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         sigma = torch.as_tensor(sigma).expand(len(x)).view(-1, 1, 1, 1)
         return self.mean + self.spread**2 / (self.spread**2 + sigma**2) * (x - self.mean)
+
+
+class SmoothPrior(GaussianPrior):
+    """Slices of zero mean whose spatial frequencies f are independent with variance S(f) = spread² / (1 + |8 f|²)."""
+
+    def spectrum(self, h: int, w: int) -> Tensor:
+        """S on the grid of the orthonormal transform, centred."""
+        f = torch.fft.fftshift(torch.fft.fftfreq(h))[:, None].square() + torch.fft.fftshift(torch.fft.fftfreq(w)).square()
+        return self.spread**2 / (1 + 64 * f)
+
+    def denoise(self, x: Tensor, sigma: float | Tensor) -> Tensor:
+        s = torch.fft.ifftshift(self.spectrum(*x.shape[-2:]))
+        image = torch.complex(x[:, 0], x[:, 1])
+        image = torch.fft.ifft2(s / (s + sigma**2) * torch.fft.fft2(image))
+        return torch.stack([image.real, image.imag], 1)
+
+
+class Counted:
+    """A prior that notes the shape and the noise level of every batch it denoises."""
+
+    def __init__(self, prior: Prior):
+        self.prior, self.sigma, self.shapes, self.levels = prior, prior.sigma, [], []
+
+    def denoise(self, x: Tensor, sigma: float | Tensor) -> Tensor:
+        self.shapes.append(tuple(x.shape))
+        self.levels.append(float(sigma))
+        return self.prior.denoise(x, sigma)
+
+    @property
+    def slices(self) -> int:
+        """Slices denoised so far."""
+        return sum(shape[0] for shape in self.shapes)
+
+
+def single_coil(shape: tuple[int, int, int], generator: torch.Generator, part: float = 0.5) -> Problem:
+    """A random scan with one coil of sensitivity 1, so that AᴴA is diagonal in the frequencies; the mean frequency is not measured."""
+    mask = torch.rand(shape[1:], generator=generator) < part
+    mask[shape[1] // 2, shape[2] // 2] = False
+    operator = Sense(torch.ones(1, *shape, dtype=torch.complex64), mask)
+    kspace = mask * torch.randn(1, *shape, generator=generator, dtype=torch.complex64)
+    return Problem(operator, kspace, operator.adjoint(kspace), noise=0.0, scale=1.0)
+
+
+def frequencies(volume: Tensor, problem: Problem, mean: float = 0.0) -> tuple[Tensor, Tensor, Tensor]:
+    """Real components of a sample less its prior mean: at the measured frequencies, the data there, and at the others."""
+    k = fourier.fft(volume - mean * (1 + 1j))
+    mask = problem.operator.mask.expand(volume.shape)
+    return tuple(torch.view_as_real(part).flatten() for part in (k[mask], problem.kspace[0][mask], k[~mask]))
+
+
+def regress(x: Tensor, y: Tensor) -> tuple[float, float]:
+    """The factor a and the residual variance of x = a y + residual."""
+    a = float(x @ y / (y @ y))
+    return a, float((x - a * y).square().mean())

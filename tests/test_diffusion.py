@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from recon import ReconError
-from recon.diffusion import DDPM, as_slices, as_volume, ddim, load_weights, save_weights
+from recon.diffusion import DDPM, as_slices, as_volume, ddim, ddim_step, load_weights, save_weights
 from recon.unet import UNet, UNetConfig
 from tests.conftest import complex_normal
 from tests.gaussian import GaussianPrior
@@ -62,6 +62,40 @@ def test_sampler_draws_from_a_gaussian_prior(steps, eta, generator):
     assert float(samples.std()) == pytest.approx(0.5, rel=0.06)
 
 
+@pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize(("t", "s"), [(1000, 980), (500, 20), (20, 0)])
+def test_ddim_step_is_equation_12(t, s, eta):
+    """Against Song et al. in their own variable x_t = sqrt(ᾱ) x, with the same noise."""
+    prior = DDPM(torch.nn.Identity())
+    a_t, a_s = float(prior.alpha_bar[t]), float(prior.alpha_bar[s])
+    x0_hat, eps = torch.randn(2, 5, 2, 4, 4, generator=torch.Generator().manual_seed(0))
+    z = torch.randn(x0_hat.shape, generator=torch.Generator().manual_seed(1))
+    spread = eta * ((1 - a_s) / (1 - a_t) * (1 - a_t / a_s)) ** 0.5
+    expected = a_s**0.5 * x0_hat + (1 - a_s - spread**2) ** 0.5 * eps + spread * z
+    found = ddim_step(x0_hat, eps, prior.sigma(t), prior.sigma(s), eta, torch.Generator().manual_seed(1))
+    assert torch.allclose(a_s**0.5 * found, expected, atol=1e-5)
+
+
+def test_gradients_through_the_denoiser(generator):
+    """With respect to x only where x asks for it; the backward pass evaluates each batch once more, which bounds the memory."""
+    prior = DDPM(UNet(SMALL), batch=2, bf16=False)
+    for parameter in prior.parameters():
+        torch.nn.init.normal_(parameter, std=0.1, generator=generator)
+    sizes = []
+    prior.network.register_forward_pre_hook(lambda module, inputs: sizes.append(len(inputs[0])))
+    x, pull = torch.randn(2, 5, 2, 8, 8, generator=generator)
+    assert not prior.denoise(x, 0.5).requires_grad and sizes == [2, 2, 1]
+    x.requires_grad_()
+    with torch.no_grad():
+        assert not prior.denoise(x, 0.5).requires_grad
+    sizes.clear()
+    (gradient,) = torch.autograd.grad(prior.denoise(x, 0.5), x, pull)
+    assert sorted(sizes) == [1, 1, 2, 2, 2, 2]
+    sigma = torch.full((5,), 0.5)
+    (expected,) = torch.autograd.grad(prior.tweedie(x, sigma, prior.timestep(sigma)), x, pull)
+    assert torch.allclose(gradient, expected, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_slices_and_volume_are_inverse(axis, generator):
     volume = complex_normal(3, 4, 5, generator=generator)
@@ -78,6 +112,7 @@ def test_weights_round_trip(tmp_path, generator):
     prior, about = load_weights(tmp_path / "p.safetensors")
     x = torch.randn(1, 2, 8, 8, generator=generator)
     assert about == {"seed": 3} and prior.network.config == SMALL
+    assert not prior.training and not any(p.requires_grad for p in prior.parameters())
     expected = net(x, torch.ones(1))
     assert (prior.network(x, torch.ones(1)) - expected).norm() < 0.02 * expected.norm()
     for a, b in zip(net.parameters(), prior.network.parameters(), strict=True):

@@ -3,6 +3,7 @@
 The anatomy is real; where a volume is a magnitude, its phase is simulated. Coils and noise always are.
 """
 
+import re
 import zlib
 from pathlib import Path
 
@@ -19,10 +20,11 @@ from recon.resample import to_voxel
 
 
 def find(folder: Path, pattern: str, subject: str | int) -> Path:
-    """The one file of ``folder`` that matches ``pattern`` and whose name starts with the subject."""
+    """The one file below ``folder`` that matches ``pattern`` and is called SUBJECT.*; a subject may name its folder, too."""
     if not folder.is_dir():
         raise ReconError(f"{folder}: no such folder; correct the dataset's path")
-    found = [p for p in sorted(folder.glob(pattern)) if p.name.split(".")[0] == str(subject)]
+    called = re.compile(rf"(^|/){re.escape(str(subject))}\.[^/]*$")
+    found = [p for p in sorted(folder.glob(pattern)) if called.search(p.relative_to(folder).as_posix())]
     if len(found) != 1:
         raise ReconError(f"{folder}: {len(found)} files match {pattern} and are named {subject}.*; expected exactly one")
     return found[0]

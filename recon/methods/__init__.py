@@ -9,7 +9,7 @@ from torch import Tensor
 
 from recon.diffusion import Prior
 from recon.errors import ReconError
-from recon.methods import classical, variational
+from recon.methods import classical, dds, mbir, tpdm, variational
 from recon.methods.common import Callback, ignore
 from recon.sense import Problem
 
@@ -29,6 +29,10 @@ CG_SPACE = {"weight": (1e-4, 0.3), "iterations": (5, 60)}
 L1_SPACE = {"weight": (5e-4, 0.05)}
 VARIATIONAL_SPACE = {"weight": (0.02, 0.5), "t_max": (30.0, 400.0)}
 ANNEALED_SPACE = {"weight": (0.05, 2.0), "t_max": (40.0, 300.0)}
+TPDM_DDS_SPACE = {"gamma": (0.1, 30.0), "eta": (0.1, 1.0)}
+DDS_SPACE = {"weight": (1e-4, 0.3), "rho": (0.01, 30.0)}
+MBIR_SPACE = {"weight": (1e-5, 0.1), "rho": (1e-4, 1.0)}
+TPDM_SPACE = {"zeta": (5e-3, 0.5), "snr": (0.02, 0.4)}
 
 METHODS = {
     "zero_filled": Method(classical.zero_filled, classical.ZeroFilledSettings, False, "Zero-filled", {}),
@@ -36,6 +40,10 @@ METHODS = {
     "l1_wavelet": Method(classical.l1_wavelet, classical.L1WaveletSettings, False, "ℓ1-wavelet", L1_SPACE),
     "variational": Method(variational.variational, variational.VariationalSettings, True, "Variational (paper A)", VARIATIONAL_SPACE),
     "annealed": Method(variational.annealed, variational.AnnealedSettings, True, "Annealed (ours)", ANNEALED_SPACE),
+    "tpdm_dds": Method(dds.tpdm_dds, dds.TpdmDdsSettings, True, "TPDM+DDS", TPDM_DDS_SPACE),
+    "dds": Method(dds.dds, dds.DdsSettings, True, "DDS+TV", DDS_SPACE),
+    "diffusion_mbir": Method(mbir.diffusion_mbir, mbir.DiffusionMbirSettings, True, "DiffusionMBIR", MBIR_SPACE),
+    "tpdm": Method(tpdm.tpdm, tpdm.TpdmSettings, True, "TPDM", TPDM_SPACE),
 }
 
 

@@ -55,6 +55,16 @@ def test_fit_crops_and_pads_around_the_centre():
     assert fit(volume, (4, 9, 6))[2, 4, 3] == 1
 
 
+def test_a_subject_may_have_dots_and_name_its_folder(folder):
+    (folder / "site").mkdir()
+    for name in ("pot.1.npz", "site/s1.nii.gz", "site/pot.1.npz"):
+        (folder / name).touch()
+    assert find(folder, "*.npz", "pot.1") == folder / "pot.1.npz"
+    assert find(folder, "**/*.gz", "site/s1") == folder / "site" / "s1.nii.gz"
+    with pytest.raises(ReconError, match="2 files match"):
+        find(folder, "**/*.npz", "pot.1")
+
+
 def test_refusals(folder):
     with pytest.raises(ReconError, match="0 files match .* named s9"):
         find(folder, "*.nii.gz", "s9")
