@@ -85,7 +85,7 @@ def test_a_second_call_does_nothing(copy):
 def test_a_killed_run_is_called_again_as_it_was(copy):
     """Kill the whole run in the middle of a job; the same call then finishes, and a second run at the same time is refused."""
     table = copy / "results/smoke/tables/10_methods_without_shift/knee/201.csv"
-    log = copy / "logs/smoke/cases/knee/201.log"
+    log = copy / "logs/smoke/cases/10_methods_without_shift/knee/201.log"
     later = (copy / "results/smoke/notebooks/10_methods_without_shift.ipynb", copy / "figures/smoke/index.html")
     for lost in (table, log, *later):  # Snakemake makes a missing file again only where something missing needs it
         lost.unlink()
