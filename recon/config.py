@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from recon import registry
 from recon.errors import ReconError
+from recon.registry import SPLITS
 from recon.schema import ROOT, Strict, read_yaml
 
 CONFIGS = ROOT / "workflow" / "config"
@@ -20,7 +21,6 @@ CODE = ("fourier", "wavelets", "masks", "metrics", "sense", "coils", "data", "un
 Registered = Literal["stanford", "calgary", "ahead", "fastmri_knee", "fastmri_brain", "skm_tea", "brats", "roots"]
 REGISTERED = get_args(Registered)  # the kinds that data/registry.yaml describes
 NEEDED = {"phantom": ("anatomy", "shape"), "folder": ("path", "voxel", "shape"), "kspace": ("path",)}  # the others are in the registry
-SPLITS = ("train", "validation", "test")
 SIMULATED = {"coils", "noise", "voxel", "anatomy"}
 IGNORED = {  # keys that say nothing of a kind; "measured" stands for the registry's sets of k-space
     "phantom": {"path", "pattern", "voxel"},

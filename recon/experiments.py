@@ -325,9 +325,7 @@ class Stopwatch:
 def write_text(path: Path, text: str) -> None:
     """Writes a file whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    part.write_text(text)
-    os.replace(part, path)
+    registry.write_whole(path, text)
 
 
 def check(config: Config) -> None:
@@ -417,5 +415,4 @@ def file_hash(path: Path) -> str:
     """SHA-256 of a file, shortened; a missing file is named."""
     if not path.exists():
         raise ReconError(f"{path}: no such file; run the workflow (make figures) or train the prior first")
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    return registry.digest(path)[:16]

@@ -6,8 +6,9 @@ import json
 import math
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -69,11 +70,15 @@ class SliceSource:
 
     def batch(self, size: int, generator: torch.Generator) -> Float[Tensor, "n 2 h w"]:
         """``size`` slices of one plane and shape."""
+        return self._draw(size, generator, lambda number, index, axis: self.volumes[number].select(axis, index))
+
+    def _draw(self, size: int, generator: torch.Generator, cut: Callable[[int, int, int], Tensor]) -> Float[Tensor, "n 2 h w"]:
+        """Slices of one group, each as ``cut(volume, index, axis)`` gives it, turned by a random phase."""
         group = self.groups[int(torch.multinomial(self.weights, 1, generator=generator))]
         entries = self.entries[group]
         picks = torch.randint(len(entries), (size,), generator=generator).tolist()
         turns = torch.polar(torch.ones(size), 2 * math.pi * torch.rand(size, generator=generator))
-        slices = [self.volumes[entries[p][0]].select(group[0], entries[p][1]) * turn for p, turn in zip(picks, turns, strict=True)]
+        slices = [cut(*entries[p], group[0]) * turn for p, turn in zip(picks, turns, strict=True)]
         return torch.view_as_real(torch.stack(slices)).movedim(-1, 1).contiguous()
 
 
@@ -93,12 +98,7 @@ class DiverseSource(SliceSource):
     def batch(self, size: int, generator: torch.Generator) -> Float[Tensor, "n 2 h w"]:
         """``size`` slices of one plane, shape and voxel size, at the unit variance of their resampled volume."""
         factor = float(torch.empty(()).uniform_(*self.factors, generator=generator))
-        group = self.groups[int(torch.multinomial(self.weights, 1, generator=generator))]
-        entries = self.entries[group]
-        picks = torch.randint(len(entries), (size,), generator=generator).tolist()
-        turns = torch.polar(torch.ones(size), 2 * math.pi * torch.rand(size, generator=generator))
-        slices = [turn * self._slice(*entries[p], group[0], factor) for p, turn in zip(picks, turns, strict=True)]
-        return torch.view_as_real(torch.stack(slices)).movedim(-1, 1).contiguous()
+        return self._draw(size, generator, partial(self._slice, factor=factor))
 
     def _slice(self, number: int, index: int, axis: int, factor: float) -> Complex[Tensor, "h w"]:
         """The slice of the resampled volume that lies where slice ``index`` of the volume does."""
