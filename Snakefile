@@ -3,14 +3,15 @@ import sys
 
 sys.path.insert(0, workflow.basedir)
 from recon import ReconError, registry
-from recon.config import CODE, ROOT, load
+from recon.config import CODE, ROOT, TRAINING, load
 from recon.config import sources as files_of
 from recon.data import fingerprint
-from recon.experiments import check
+from recon.experiments import CHOICES
+from recon.preflight import check
 
 try:
     CONFIG = load(config.get("run", "demo"))
-    check(CONFIG)
+    check(CONFIG, here=workflow.local_exec)
 except ReconError as error:
     sys.exit(f"Error: {error}")
 
@@ -28,6 +29,7 @@ def sources(*names):
 
 wildcard_constraints:
     dataset="[^/]+",  # a subject may lie in a folder
+    comparison="[^/]+",
 
 
 include: "workflow/rules/data.smk"

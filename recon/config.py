@@ -16,6 +16,7 @@ from recon.schema import ROOT, Strict, read_yaml
 CONFIGS = ROOT / "workflow" / "config"
 # The source whose change makes every case stale: workflow rules and case keys depend on it.
 CODE = ("fourier", "wavelets", "masks", "metrics", "sense", "coils", "data", "unet", "diffusion", "fields", "methods")
+TRAINING = ("unet", "diffusion", "training", "resample", "fourier")  # the same for priors
 
 
 Registered = Literal["stanford", "calgary", "ahead", "fastmri_knee", "fastmri_brain", "skm_tea", "brats", "roots"]
@@ -31,6 +32,14 @@ IGNORED = {  # keys that say nothing of a kind; "measured" stands for the regist
     "roots": {"anatomy", "pattern"},
     "measured": SIMULATED | {"shape", "pattern"},
 }
+
+
+class Mask(Strict):
+    """Which phase encodes are kept."""
+
+    kind: Literal["poisson_disc", "gaussian_2d", "uniform", "gaussian_1d", "random_1d", "uniform_1d"] = "poisson_disc"
+    calibration: tuple[int, int] = (12, 12)  # fully sampled centre (y, z), included in R
+    seed: int = 0  # every subject's mask is drawn from it and the subject's name
 
 
 class Dataset(Strict):
@@ -54,6 +63,9 @@ class Dataset(Strict):
     train: list[int | str]
     validation: list[int | str]
     test: list[int | str] = Field(min_length=1)
+    mask: Mask | None = None  # null: the configuration's
+    accelerations: list[float] | None = Field(None, min_length=1)  # null: the configuration's
+    prior: str | None = None  # the matched one; null: the one trained on this dataset
 
     @model_validator(mode="before")
     @classmethod
@@ -90,14 +102,6 @@ class Dataset(Strict):
         return expand(self.path) if self.path is not None else registry.data_root() / self.kind
 
 
-class Mask(Strict):
-    """Which phase encodes are kept."""
-
-    kind: Literal["poisson_disc", "gaussian_2d", "uniform", "gaussian_1d", "random_1d", "uniform_1d"] = "poisson_disc"
-    calibration: tuple[int, int] = (12, 12)  # fully sampled centre (y, z), included in R
-    seed: int = 0  # every subject's mask is drawn from it and the subject's name
-
-
 class Network(Strict):
     """`recon.unet.UNetConfig`."""
 
@@ -114,15 +118,25 @@ class Prior(Strict):
 
     dataset: str
     shipped: str | None = None  # weights in data/priors, relative to the repository
-    steps: int = 6000
-    batch: int = 8
-    learning_rate: float = 5.0e-4
+    steps: int = Field(6000, ge=1)
+    batch: int = Field(8, ge=1)
+    learning_rate: float = Field(5.0e-4, gt=0)
     decay: Literal["cosine", "constant"] = "cosine"
-    focus: float = 2.0
+    focus: float = Field(2.0, gt=0)
     seed: int = 0
-    check_every: int = 500
+    check_every: int = Field(500, ge=1)
     factors: tuple[float, float] | None = None  # diverse training: range of the matrix factor, [0.1, 1.0] in paper A
+    held_out: tuple[float, float] | None = None  # a part of that range that training never sees
     network: Network = Network()
+
+    @model_validator(mode="after")
+    def _ranges(self):
+        low, high = self.factors or (1.0, 1.0)
+        if not 0 < low <= high <= 1:
+            raise ValueError(f"factors is {self.factors}; expected two numbers in (0, 1], the smaller first")
+        if self.held_out and not low < self.held_out[0] < self.held_out[1] < high:
+            raise ValueError(f"held_out is {self.held_out}; expected two numbers inside factors, {self.factors}, the smaller first")
+        return self
 
 
 class Tuning(Strict):
@@ -135,13 +149,20 @@ class Tuning(Strict):
 
 
 class Comparison(Strict):
-    """A table of cases: every method on every test volume, at every acceleration, with every prior and every variation."""
+    """A table of cases: every method on every test volume, at every acceleration, with every prior and every variation.
+
+    Its name starts with the number of the notebook that shows it.
+    """
 
     datasets: list[str] | None = None  # those named; null: all of the configuration
     methods: list[str] | None = None
     accelerations: list[float] | None = None
-    priors: list[str] | None = None  # null: each dataset's matched one
-    vary: dict[str, list[float]] = {}  # a setting and the values it takes in turn, all others as tuned
+    priors: list[str] | dict[str, list[str]] | None = None  # for all datasets, or by dataset; null: each dataset's matched one
+    vary: dict[str, list[float | str]] = {}  # a setting and the values it takes in turn, all others as tuned
+
+    def priors_for(self, dataset: str) -> list[str] | None:
+        """The priors that stand side by side on ``dataset``; None for its matched one."""
+        return self.priors.get(dataset) if isinstance(self.priors, dict) else self.priors
 
 
 class Config(Strict):
@@ -160,7 +181,7 @@ class Config(Strict):
     methods: dict[str, dict] = {}  # methods to compare, with settings that are not tuned
     tuning: Tuning = Tuning()
     notebooks: list[str] = []
-    comparisons: dict[str, Comparison] = {"10_methods_without_shift": Comparison()}  # by the notebook that shows them
+    comparisons: dict[str, Comparison] = {"10_methods_without_shift": Comparison()}
 
     @model_validator(mode="before")
     @classmethod
@@ -168,33 +189,35 @@ class Config(Strict):
         """``like: NAME`` takes over what the dataset NAME says; the keys beside it are changes."""
         if not isinstance(values, dict) or not isinstance(values.get("datasets"), dict):
             return values
-        datasets = dict(values["datasets"])
-        for name, section in datasets.items():
-            if isinstance(section, dict) and "like" in section:
-                if not isinstance(datasets.get(section["like"]), dict):
-                    raise ValueError(f"dataset {name} is like {section['like']!r}, which is not under datasets")
-                datasets[name] = datasets[section["like"]] | {key: value for key, value in section.items() if key != "like"}
-        return values | {"datasets": datasets}
+        datasets = values["datasets"]
+        return values | {"datasets": {name: _resolved(name, datasets) for name in datasets}}
 
     @model_validator(mode="after")
     def _references(self):
         for name, comparison in self.comparisons.items():
-            for kind, known in (("datasets", self.datasets), ("methods", self.methods), ("priors", self.priors)):
-                for wanted in getattr(comparison, kind) or []:
-                    if wanted not in known:
-                        raise ValueError(f"comparison {name} names {wanted!r}, which is not under {kind}")
+            by_dataset = comparison.priors if isinstance(comparison.priors, dict) else {}
+            named_priors = [p for priors in by_dataset.values() for p in priors] if by_dataset else comparison.priors
+            named = [*(comparison.datasets or []), *by_dataset], comparison.methods, named_priors
+            for (kind, known), wanted in zip(self._named().items(), named, strict=True):
+                for missing in (w for w in wanted or [] if w not in known):
+                    raise ValueError(f"comparison {name} names {missing!r}, which is not under {kind}")
         for name, prior in self.priors.items():
             if prior.dataset not in self.datasets:
                 raise ValueError(f"prior {name} names the dataset {prior.dataset!r}, which is not under datasets")
-        compared = [r for comparison in self.comparisons.values() for r in comparison.accelerations or []]
+        compared = [r for part in (*self.comparisons.values(), *self.datasets.values()) for r in part.accelerations or []]
         if any(r < 1 for r in self.accelerations + self.tuning.accelerations + compared):
             raise ValueError("accelerations must be at least 1")
         for name, dataset in self.datasets.items():
+            if dataset.prior is not None and dataset.prior not in self.priors:
+                raise ValueError(f"dataset {name} names the prior {dataset.prior!r}, which is not under priors")
             if self.tuning.subjects > len(dataset.validation):
                 raise ValueError(
                     f"tuning.subjects is {self.tuning.subjects}, but dataset {name} has {len(dataset.validation)} for validation"
                 )
         return self
+
+    def _named(self) -> dict[str, dict]:
+        return {"datasets": self.datasets, "methods": self.methods, "priors": self.priors}
 
     def check_inputs(self) -> None:
         """Refuses, before any work, data folders and shipped files that are not there."""
@@ -213,9 +236,49 @@ class Config(Strict):
         datasets = self.comparisons[comparison].datasets or list(self.datasets)
         return [(name, str(subject)) for name in datasets for subject in self.datasets[name].test]
 
+    def shown_in(self, notebook: str) -> list[str]:
+        """The comparisons that a notebook shows: those whose name starts with its number."""
+        return [name for name in self.comparisons if number(name) == number(notebook)]
+
+    def methods_on(self, dataset: str) -> list[str]:
+        """The methods that some comparison runs on ``dataset``, in the order of ``methods``."""
+        seen = [c.methods or list(self.methods) for name, c in self.comparisons.items() if dataset in dict(self.compared(name))]
+        return [method for method in self.methods if any(method in methods for methods in seen)]
+
+    def mask_of(self, dataset: str) -> Mask:
+        """Which phase encodes of ``dataset`` are kept."""
+        return self.datasets[dataset].mask or self.mask
+
+    def accelerations_of(self, dataset: str) -> list[float]:
+        """The accelerations at which ``dataset`` is reconstructed."""
+        return self.datasets[dataset].accelerations or self.accelerations
+
+    def tuned_at(self, dataset: str) -> list[float]:
+        """The accelerations at which methods are tuned: where the dataset has its own, those nearest to the ones asked for."""
+        own, wanted = self.datasets[dataset].accelerations, self.tuning.accelerations
+        return sorted({min(own, key=lambda r: abs(math.log(r / w))) for w in wanted}) if own else wanted
+
     def prior_of(self, dataset: str) -> str | None:
-        """The name of the matched prior, trained on ``dataset`` at its voxel size; None where there is none."""
+        """The name of the matched prior: the dataset's own choice, or the one trained on it at its voxel size; None where there is none."""
+        if self.datasets[dataset].prior:
+            return self.datasets[dataset].prior
         return next((name for name, prior in self.priors.items() if prior.dataset == dataset and not prior.factors), None)
+
+
+def _resolved(name: str, datasets: dict, seen: tuple[str, ...] = ()) -> object:
+    """A dataset's section with what it is ``like`` filled in."""
+    section = datasets[name]
+    if not isinstance(section, dict) or "like" not in section:
+        return section
+    model = section["like"]
+    if not isinstance(datasets.get(model), dict) or model in (name, *seen):
+        raise ValueError(f"dataset {name} is like {model!r}, which is not under datasets, or like itself")
+    return _resolved(model, datasets, (*seen, name)) | {key: value for key, value in section.items() if key != "like"}
+
+
+def number(name: str) -> str:
+    """What the names of a notebook, of its comparisons and of its figures start with."""
+    return name.split("_")[0]
 
 
 def sources(*modules: str) -> list[Path]:

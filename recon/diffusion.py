@@ -49,7 +49,7 @@ class DDPM(nn.Module):
 
     steps = 1000
 
-    def __init__(self, network: nn.Module, batch: int = 16, bf16: bool | None = None):
+    def __init__(self, network: nn.Module, batch: int = 32, bf16: bool | None = None):
         super().__init__()
         self.network = network
         self.batch = batch  # slices per network call; bounds memory

@@ -4,12 +4,15 @@ A case's key is the hash of everything its result depends on: the volume's conte
 weights and the source of the code that runs. Its row is written last, so a killed run loses at most the case in hand.
 """
 
+import fcntl
 import hashlib
 import json
 import os
 import re
 import time
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -20,14 +23,16 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from recon import fetch, masks, methods, metrics, phantoms, registry
+from recon import masks, methods, metrics, phantoms, registry
 from recon.config import CODE, REGISTERED, ROOT, Config, Dataset, sources
-from recon.data import coarser, fingerprint, open_scan, source
+from recon.data import coarser, fingerprint, open_scan
 from recon.data.prepare import Prepared, load, prepare, problem
-from recon.data.resolution import coarse_shape
 from recon.diffusion import DDPM, load_weights
 from recon.errors import ReconError
 from recon.sense import Problem
+
+# Keys of a dataset that its prepared volumes do not depend on.
+CHOICES = {"label", "train", "validation", "test", "mask", "accelerations", "prior"}
 
 
 @dataclass(frozen=True)
@@ -89,12 +94,12 @@ class Study:
         prepare(open_scan(section, subject), path, provenance(section, subject), section.virtual_coils, reference_only=training)
         return path
 
-    def volume(self, dataset: str, subject: str | int) -> Prepared:
-        """A prepared volume, preparing it first where that has not been done."""
+    def volume(self, dataset: str, subject: str | int, reference_only: bool = False) -> Prepared:
+        """A prepared volume, preparing it first where that has not been done; see `recon.data.prepare.load`."""
         path = self.data_path(dataset, subject)
         if not made_from(path, self.config.datasets[dataset], subject):
             self.prepare(dataset, subject)
-        found = _load(path, path.stat().st_mtime_ns)
+        found = _load(path, path.stat().st_mtime_ns, reference_only)
         self.opened["volumes"][f"{dataset}/{subject}"] = found.hash
         return found
 
@@ -138,16 +143,18 @@ class Study:
         return _load_prior(self.prior_path(name)).to(self.config.device)
 
     def trained_at(self, prior: str | None) -> str:
-        """The voxel factor of the data a prior was trained on, or "diverse"; empty without a prior."""
+        """The voxel factor of the data a prior was trained on, or "diverse" and whether a part was held out; empty without a prior."""
         if prior is None:
             return ""
         section = self.config.priors[prior]
         factor = self.config.datasets[section.dataset].voxel_factor
-        return "diverse" if section.factors else "×".join(f"{f:g}" for f in (factor if isinstance(factor, tuple) else (factor,)))
+        if section.factors:
+            return "diverse, part held out" if section.held_out else "diverse"
+        return "×".join(f"{f:g}" for f in (factor if isinstance(factor, tuple) else (factor,)))
 
     def mask(self, dataset: str, subject: str | int, acceleration: float) -> Tensor:
         """The mask of one subject; every subject has its own."""
-        section, shape = self.config.mask, tuple(self.volume(dataset, subject).mask.shape)
+        section, shape = self.config.mask_of(dataset), tuple(self.volume(dataset, subject).mask.shape)
         return masks.make(section.kind, shape, acceleration, section.calibration, section.seed + zlib.crc32(str(subject).encode()))
 
     def problem(self, dataset: str, subject: str | int, acceleration: float) -> Problem:
@@ -188,7 +195,7 @@ class Study:
         parts = {
             "case": asdict(case),
             "volume": self.volume(case.dataset, case.subject).hash,
-            "mask": self.config.mask.model_dump(mode="json"),
+            "mask": hashlib.sha256(self.mask(case.dataset, case.subject, case.acceleration).numpy().tobytes()).hexdigest(),
             "maps": self.config.maps,
             "machine": [self.config.device, self.config.threads],
             "prior": self.prior_hash(case.prior) if case.prior else None,
@@ -200,14 +207,27 @@ class Study:
         """The row of a case, from disk where it was computed before."""
         stem = self.results / "cases" / self.key(case)
         row_file, volume_file = stem.with_suffix(".json"), stem.with_suffix(".h5")
-        if row_file.exists() and (volume_file.exists() or not keep_volume):
-            return json.loads(row_file.read_text())
         stem.parent.mkdir(parents=True, exist_ok=True)
-        row, magnitude = self._compute(case)
-        if keep_volume:
-            _write_volume(volume_file, magnitude)
-        write_text(row_file, json.dumps(row | {"key": stem.name}))
-        return row | {"key": stem.name}
+        with alone(stem.with_suffix(".lock")):  # another process may be at it
+            if not row_file.exists() or (keep_volume and not volume_file.exists()):
+                scores, magnitude = self._compute(case)
+                if keep_volume:
+                    _write_volume(volume_file, magnitude)
+                write_text(row_file, json.dumps(self._labels(case) | scores | {"key": stem.name}))
+        labels = self._labels(case)  # they may have changed since
+        return labels | json.loads(row_file.read_text()) | labels | {"key": stem.name}
+
+    def _labels(self, case: Case) -> dict:
+        """What a row says of its case beside the result; computed anew at every reading, so that it follows the configuration."""
+        return {
+            "dataset": case.dataset,
+            "volume": case.subject,
+            "method": case.method,
+            "prior": case.prior or "",
+            "trained_at": self.trained_at(case.prior),
+            "voxel_factor": self.config.datasets[case.dataset].voxel_factor,
+            "R": case.acceleration,
+        }
 
     def _compute(self, case: Case) -> tuple[dict, Tensor]:
         task = self.problem(case.dataset, case.subject, case.acceleration)
@@ -219,22 +239,9 @@ class Study:
         scores = metrics.all_metrics(magnitude, truth.reference.abs())
         scores["psnr_support"] = metrics.psnr(magnitude, truth.reference.abs(), truth.support)
         scores["psnr_truth"] = metrics.psnr(magnitude, truth.truth.abs()) if truth.truth is not None else float("nan")
-        row = {
-            "dataset": case.dataset,
-            "volume": case.subject,
-            "origin": truth.origin,
-            "method": case.method,
-            "prior": case.prior or "",
-            "trained_at": self.trained_at(case.prior),
-            "voxel_factor": self.config.datasets[case.dataset].voxel_factor,
-            "R": case.acceleration,
-            "R_realised": masks.acceleration(task.operator.mask),
-            **scores,
-            "seconds": watch.seconds,
-            "peak_memory_mb": watch.megabytes,
-            "denoised_slices": prior.slices if prior else 0,
-        }
-        return row, magnitude
+        about = {"origin": truth.origin, "R_realised": masks.acceleration(task.operator.mask)}
+        cost = {"seconds": watch.seconds, "peak_memory_mb": watch.megabytes, "denoised_slices": prior.slices if prior else 0}
+        return about | scores | cost, magnitude
 
     def trace(self, case: Case) -> pd.DataFrame:
         """PSNR after every iteration of a case against the number of slices denoised so far."""
@@ -276,13 +283,12 @@ class Study:
         """The cases of a comparison for one test subject, each with what is varied in it."""
         section, out = self.config.comparisons[name], []
         variations = [{key: value} for key, values in section.vary.items() for value in values] or [{}]
-        for acceleration in section.accelerations or self.config.accelerations:  # outermost: the problem is posed once for all
+        for acceleration in section.accelerations or self.config.accelerations_of(dataset):  # outermost: the problem is posed once for all
             for method in section.methods or self.config.methods:
                 found = methods.lookup(method)
-                known = vars(found.settings())
-                for prior in (section.priors if found.needs_prior else None) or [None]:
-                    for change in (v for v in variations if set(v) <= set(known)):
-                        typed = {key: type(known[key])(value) for key, value in change.items()}
+                for prior in (section.priors_for(dataset) if found.needs_prior else None) or [None]:
+                    for change in (v for v in variations if set(v) <= set(vars(found.settings()))):
+                        typed = {key: methods.varied(method, key, value) for key, value in change.items()}
                         out.append((self.case(dataset, subject, acceleration, method, prior, **typed), change))
         return out
 
@@ -322,41 +328,23 @@ class Stopwatch:
         self.seconds = time.perf_counter() - self.begun
 
 
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Holds a lock: of two processes that need the same case, the second waits for the result of the first."""
+    with path.open("a") as guard:
+        fcntl.flock(guard, fcntl.LOCK_EX)
+        yield
+
+
 def write_text(path: Path, text: str) -> None:
     """Writes a file whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     registry.write_whole(path, text)
 
 
-def check(config: Config) -> None:
-    """Refuses, before any work, what would fail after hours: missing inputs, unknown methods or settings, impossible masks, no GPU."""
-    config.check_inputs()
-    check_downloads(config)
-    if config.device != "cpu" and not torch.cuda.is_available():
-        raise ReconError(f"config {config.name}: device is {config.device}, but no GPU is visible; set 'device: cpu'")
-    for comparison in config.comparisons.values():
-        for setting in comparison.vary:
-            if not any(setting in vars(methods.lookup(m).settings()) for m in comparison.methods or config.methods):
-                raise ReconError(f"config {config.name}: no method of the comparison has a setting {setting!r}; correct 'vary'")
-    for method, values in config.methods.items():
-        methods.settings(method, **values)
-        for dataset in config.datasets:
-            if methods.lookup(method).needs_prior and config.prior_of(dataset) is None:
-                raise ReconError(f"config {config.name}: method {method} needs a prior for dataset {dataset}; add one under priors")
-    for section in config.datasets.values():
-        if section.kind in ("folder", "kspace"):
-            for subject in (*section.train, *section.validation, *section.test):
-                source(section, subject)
-        shape = section.shape or (registry.lookup(section.kind).shape if section.kind in REGISTERED else None)
-        if shape is not None:
-            plane = coarse_shape(shape, section.voxel_factor)[1:]
-            for acceleration in config.accelerations + config.tuning.accelerations:
-                masks.make(config.mask.kind, plane, acceleration, config.mask.calibration, config.mask.seed)
-
-
 def provenance(section: Dataset, subject: str | int) -> dict:
     """What a prepared volume follows from: its dataset's settings, the file it was read from, and the code that did it."""
-    settings = section.model_dump(mode="json", exclude={"label", "train", "validation", "test"})
+    settings = section.model_dump(mode="json", exclude=CHOICES)
     code = code_hash("data", "io", "phantoms", "coils", "fourier", "resample")
     return {"dataset": settings, "subject": str(subject), "source": fingerprint(section, subject), "code": code}
 
@@ -371,21 +359,6 @@ def made_from(path: Path, section: Dataset, subject: str | int) -> bool:
     return all(stored.get(key) == value for key, value in provenance(section, subject).items() if key != "code")
 
 
-def check_downloads(config: Config) -> None:
-    """Refuses datasets of the registry that are not all here: one line for each, with what is missing, its size, and how to get it."""
-    lines = []
-    for name, section in config.datasets.items():
-        if section.kind not in REGISTERED or section.path is not None:
-            continue
-        subjects = [str(s) for s in (*section.train, *section.validation, *section.test)]
-        lacking = fetch.missing(section.kind, subjects)
-        if lacking.files:
-            absent = f"{len(lacking.files)} of {len(subjects)} files missing in {section.folder}"
-            lines.append(f"dataset {name}: {absent}, {fetch.extent(section.kind, lacking)}; {lacking.how}")
-    if lines:
-        raise ReconError(f"config {config.name}: " + f"\nError: config {config.name}: ".join(lines))
-
-
 def _write_volume(path: Path, magnitude: Tensor) -> None:
     scale = float(magnitude.max())
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
@@ -396,8 +369,8 @@ def _write_volume(path: Path, magnitude: Tensor) -> None:
 
 
 @lru_cache(maxsize=2)
-def _load(path: Path, written: int) -> Prepared:
-    return load(path)
+def _load(path: Path, written: int, reference_only: bool) -> Prepared:
+    return load(path, reference_only)
 
 
 @lru_cache(maxsize=2)

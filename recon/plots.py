@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from mpl_toolkits.axes_grid1.inset_locator import mark_inset
 from torch import Tensor
 
-from recon import methods
+from recon import claims, methods
 from recon.config import ROOT
 from recon.data.prepare import Prepared
 from recon.diffusion import planes
@@ -24,9 +24,33 @@ from recon.experiments import Study, code_hash, write_text
 
 PLANES = ("sagittal", "coronal", "axial")  # perpendicular to x, y, z
 PACKAGES = ("h5py", "matplotlib", "numpy", "pandas", "safetensors", "scipy", "snakemake", "torch")
-COLOURS = dict(zip(methods.METHODS, plt.rcParams["axes.prop_cycle"].by_key()["color"], strict=False))
-MARKERS = dict(zip(methods.METHODS, "ovsD^P*Xh", strict=False))
+COLOURS = plt.rcParams["axes.prop_cycle"].by_key()["color"]
+_METHODS = {
+    name: {"label": method.label, "color": colour, "marker": marker}
+    for (name, method), colour, marker in zip(methods.METHODS.items(), COLOURS, "ovsD^P*Xh", strict=False)
+}
+_SHIFTS = {
+    "matched": ("C2", "o"),
+    "2× coarser": ("C1", "s"),
+    "4× coarser": ("C3", "v"),
+    "2× finer": ("C8", "^"),
+    "4× finer": ("C5", "X"),
+    "diverse": ("C0", "D"),
+    "diverse, part held out": ("C4", "P"),
+}
+_PRIORS = {"1": ("C2", "o"), "2": ("C1", "s"), "4": ("C3", "v")}
+# How every method, and every kind of prior, looks in every figure; see `style`.
+STYLES = (
+    _METHODS
+    | {name: {"label": f"prior: {name}", "color": c, "marker": m} for name, (c, m) in _SHIFTS.items()}
+    | {name: {"label": f"prior of {name}× voxels", "color": c, "marker": m} for name, (c, m) in _PRIORS.items()}
+)
 STARTED = time.perf_counter()  # a notebook imports this module first, so its wall time counts from here
+
+
+def style(name: str) -> dict:
+    """Label, colour and marker of a method or a kind of prior; those not foreseen share one look."""
+    return STYLES.get(str(name), {"label": str(name), "color": "C7", "marker": "."})
 
 
 def take(volume: Tensor, axis: int, index: int | None = None) -> np.ndarray:
@@ -80,21 +104,105 @@ def voxel_sizes(here: dict[str, Sequence[float]], registered: dict[str, tuple[Se
     return fig
 
 
-def curves(table: pd.DataFrame, metrics: dict[str, str]) -> Figure:
-    """Mean over the volumes against acceleration, one line per method; bars span the volumes' standard deviation."""
+def curves(table: pd.DataFrame, metrics: dict[str, str], by: str = "method") -> Figure:
+    """Mean over the volumes against acceleration, a row per dataset, a line per value of the column ``by``; bars: standard deviation."""
     datasets = list(table["dataset"].unique())
     size = (4.0 * len(metrics) + 2, 3.3 * len(datasets))
     fig, axes = plt.subplots(len(datasets), len(metrics), figsize=size, squeeze=False, layout="constrained")
     for row, dataset in zip(axes, datasets, strict=True):
         for ax, (metric, label) in zip(row, metrics.items(), strict=True):
-            for name, group in table[table["dataset"] == dataset].groupby("method", sort=False):
+            shown = claims.one_row_each(table[table["dataset"] == dataset], by)
+            for name, group in shown.groupby(by, sort=False):
                 stats = group.groupby("R")[metric].agg(["mean", "std"])
-                style = {"marker": MARKERS[name], "color": COLOURS[name], "capsize": 2, "markersize": 5}
-                ax.errorbar(stats.index, stats["mean"], stats["std"].fillna(0), label=methods.lookup(name).label, **style)
-            ax.set(xlabel="acceleration R", ylabel=label, xticks=sorted(table["R"].unique()))
-            ax.set_title(f"{dataset} ({group['origin'].iloc[0]})")
+                ax.errorbar(stats.index, stats["mean"], stats["std"].fillna(0), capsize=2, markersize=5, **style(name))
+            ax.set(xlabel="acceleration R", ylabel=label, xticks=sorted(shown["R"].unique()))
+            ax.set_title(f"{dataset} ({shown['origin'].iloc[0]})")
             ax.grid(alpha=0.3)
-    fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside right upper", fontsize=9)
+    _legend(fig, axes)
+    return fig
+
+
+def _legend(fig: Figure, axes: np.ndarray) -> None:
+    """One legend beside all panels, every label once."""
+    handles = {text: line for ax in axes.flat for line, text in zip(*ax.get_legend_handles_labels(), strict=True)}
+    fig.legend(handles.values(), handles.keys(), loc="outside right upper", fontsize=9)
+
+
+def losses(table: pd.DataFrame, metrics: dict[str, str], best: str = "matched") -> Figure:
+    """Paired difference of every prior to the ``best`` one against acceleration: a dot per volume, a line through the means."""
+    datasets = list(table["dataset"].unique())
+    size = (4.0 * len(metrics) + 2, 2.8 * len(datasets))
+    fig, axes = plt.subplots(len(datasets), len(metrics), figsize=size, squeeze=False, layout="constrained")
+    for row, dataset in zip(axes, datasets, strict=True):
+        shown = table[table["dataset"] == dataset]
+        for ax, (metric, label) in zip(row, metrics.items(), strict=True):
+            for name in (n for n in shown["shift"].unique() if n != best):
+                gains = claims.paired_gain(shown, name, best, metric, "shift")
+                means = gains.groupby("R")["gain"].mean()
+                line = ax.plot(means.index, means, **style(name))[0]
+                ax.plot(gains["R"], gains["gain"], ".", alpha=0.5, color=line.get_color())
+            ax.axhline(0, color="black", lw=0.8)
+            ax.set(xlabel="acceleration R", ylabel=f"Δ {label}", title=dataset, xticks=sorted(shown["R"].unique()))
+            ax.grid(alpha=0.3)
+    _legend(fig, axes)
+    return fig
+
+
+def sweeps(table: pd.DataFrame, metric: str = "psnr", label: str = "PSNR [dB]") -> Figure:
+    """A panel per setting that was varied, a line per dataset and R: the mean over the volumes at every value."""
+    settings = list(table["varied"].unique())
+    fig, axes = plt.subplots(1, len(settings), figsize=(3.2 * len(settings), 3.2), squeeze=False, layout="constrained", sharey=True)
+    for ax, setting in zip(axes[0], settings, strict=True):
+        shown = claims.one_row_each(table[table["varied"] == setting], "value")
+        values = list(shown["value"].map(claims.as_text).unique())
+        for (dataset, acceleration), rows in shown.groupby(["dataset", "R"], sort=False):
+            means = rows.assign(value=rows["value"].map(claims.as_text)).groupby("value")[metric].mean()
+            ax.plot(values, means[values], "o-", label=f"{dataset}, R = {acceleration:g}")
+        ax.set(xlabel=setting)
+        ax.grid(alpha=0.3)
+    axes[0, 0].set_ylabel(label)
+    axes[0, 0].legend(fontsize=8)
+    return fig
+
+
+def orientations(table: pd.DataFrame) -> Figure:
+    """PSNR and time against the number of orientations whose slices are regularised, a line per method and R: means over the volumes."""
+    fig, axes = plt.subplots(1, 2, figsize=(10.5, 3.4), layout="constrained")
+    lines = dict(zip(sorted(table["R"].unique()), ("-", "--", ":", "-.") * len(table), strict=False))
+    for ax, (column, label) in zip(axes, {"psnr": "PSNR [dB]", "seconds": "time [s]"}.items(), strict=True):
+        for (method, acceleration), rows in table.groupby(["method", "R"], sort=False):
+            means = rows.groupby("value")[column].mean()
+            ax.plot(
+                means.index.astype(int),
+                means,
+                linestyle=lines[acceleration],
+                **style(method) | {"label": f"{style(method)['label']}, R = {acceleration:g}"},
+            )
+        ax.set(xlabel="orientations", ylabel=label, xticks=sorted(table["value"].astype(int).unique()))
+        ax.grid(alpha=0.3)
+    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside right upper", fontsize=8)
+    return fig
+
+
+def masks(drawn: dict[str, Tensor]) -> Figure:
+    """Masks over the phase encodes, y to the right and z up, one panel each."""
+    fig, axes = plt.subplots(1, len(drawn), figsize=(2.4 * len(drawn), 2.6), squeeze=False, layout="constrained")
+    for ax, (name, mask) in zip(axes[0], drawn.items(), strict=True):
+        show(ax, mask.numpy().T, (1, 1, 1), 0, name)
+        ax.set(xlabel="ky", ylabel="kz")
+    return fig
+
+
+def cost(table: pd.DataFrame) -> Figure:
+    """PSNR against network evaluations and against time: a dot per case."""
+    fig, axes = plt.subplots(1, 2, figsize=(8.5, 3.4), layout="constrained", sharey=True)
+    for ax, (column, label) in zip(axes, {"denoised_slices": "slices denoised", "seconds": "time [s]"}.items(), strict=True):
+        for name, rows in table.groupby("method", sort=False):
+            ax.plot(rows[column], rows["psnr"], linestyle="", **{k: v for k, v in style(name).items() if k != "linestyle"})
+        ax.set(xscale="log", xlabel=label)
+        ax.grid(alpha=0.3)
+    axes[0].set_ylabel("PSNR [dB]")
+    axes[1].legend(fontsize=8)
     return fig
 
 
@@ -109,6 +217,14 @@ def convergence(traces: pd.DataFrame) -> Figure:
         ax.grid(alpha=0.3)
     axes[0, 0].legend(fontsize=8)
     return fig
+
+
+def panels(study: Study, table: pd.DataFrame, dataset: str, acceleration: float, by: str = "method") -> dict[str, Tensor]:
+    """The first test subject's volumes at one acceleration, named by the column ``by`` and their PSNR: what `comparison` draws."""
+    subject = str(study.config.datasets[dataset].test[0])
+    rows = table[(table["dataset"] == dataset) & (table["volume"] == subject) & (table["R"] == acceleration)]
+    named = [(style(getattr(row, by))["label"], row) for row in rows.itertuples()]
+    return {f"{name}\n{row.psnr:.1f} dB": study.reconstruction(row._asdict()) for name, row in named}
 
 
 def comparison(
@@ -175,7 +291,7 @@ def save(study: Study, fig: Figure, name: str, table: pd.DataFrame | None = None
 def sidecar(study: Study) -> dict:
     """All that is needed to make a figure again, and to tell whether it has changed: inputs are those opened so far."""
     config = study.config
-    tuning = {f"{d}/{m}": study.tuning(d, m).get("best") for d in config.datasets for m in config.methods}
+    tuning = {f"{d}/{m}": study.tuning(d, m).get("best") for d in config.datasets for m in config.methods_on(d)}
     return {
         "git": _git("rev-parse", "HEAD"),
         "dirty": bool(_git("status", "--porcelain", "--untracked-files=no", "--", "recon", "workflow", "notebooks")),

@@ -101,6 +101,11 @@ def _check(shape: Sequence[int]) -> None:
         raise ReconError(f"resample: shape {tuple(shape)} is not a volume's; expected three sizes of at least 1")
 
 
+def sincs(old: int, new: int) -> Complex[Tensor, "old new"]:
+    """Weights of each old voxel in each new one, as `crop_kspace` uses them: Dirichlet kernels."""
+    return crop_kspace(torch.eye(old, dtype=torch.complex128)[..., None, None], (new, 1, 1))[..., 0, 0]
+
+
 def triangles(old: int, new: int, device: torch.device | str = "cpu") -> Float[Tensor, "old new"]:
     """Weights of each old voxel in each new one, as `trilinear` uses them; columns add up to 1."""
     width = max(old / new, 1.0)  # in old voxels

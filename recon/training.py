@@ -21,7 +21,7 @@ from torch import Tensor
 from recon.diffusion import DDPM, as_slices, planes
 from recon.errors import ReconError
 from recon.progress import track
-from recon.resample import triangles, trilinear
+from recon.resample import crop_kspace, sincs, triangles, trilinear
 from recon.unet import UNet, UNetConfig
 
 CHECK_SIGMAS = (0.05, 0.1, 0.2, 0.5, 1.0)  # noise levels at which validation denoising is reported
@@ -41,6 +41,8 @@ class TrainingConfig:
     seed: int = 0
     check_every: int = 500  # steps between validation, log line and checkpoint
     factors: tuple[float, float] | None = None  # train on diverse voxel sizes: the range of the matrix factor, (0.1, 1) in paper A
+    held_out: tuple[float, float] | None = None  # a part of that range in which no factor is drawn
+    resampling: str = "kspace"  # how: as a scanner would measure fewer frequencies, or "trilinear" as in paper A
     network: UNetConfig = field(default_factory=UNetConfig)
 
 
@@ -78,36 +80,53 @@ class SliceSource:
         entries = self.entries[group]
         picks = torch.randint(len(entries), (size,), generator=generator).tolist()
         turns = torch.polar(torch.ones(size), 2 * math.pi * torch.rand(size, generator=generator))
-        slices = [cut(*entries[p], group[0]) * turn for p, turn in zip(picks, turns, strict=True)]
+        slices = [cut(*entries[p], group[0]) * turn for p, turn in zip(picks, turns.tolist(), strict=True)]
         return torch.view_as_real(torch.stack(slices)).movedim(-1, 1).contiguous()
 
 
 class DiverseSource(SliceSource):
     """Draws every batch at a voxel size of its own (paper A, section 4.2, approach 1): diverse-resolution training.
 
-    The matrix factor is uniform in ``factors`` and drawn anew for every batch, whose slices so have one shape. The volume is resampled
-    along all three axes with anti-aliasing, the field of view kept; only the slice that is needed is computed.
+    The matrix factor is uniform in ``factors`` without ``held_out`` and drawn anew for every batch, whose slices so have one shape. The
+    volume is resampled along all three axes with anti-aliasing, the field of view kept; only the slice that is needed is computed.
+    "kspace" leaves the frequencies that remain as they are. "trilinear" damps them, by 0.4 at the highest, at every factor below 1, so
+    that hardly any batch is as sharp as the volumes themselves.
     """
 
-    def __init__(self, volumes: Sequence[Complex[Tensor, "x y z"]], factors: tuple[float, float]):
+    def __init__(
+        self,
+        volumes: Sequence[Complex[Tensor, "x y z"]],
+        factors: tuple[float, float],
+        held_out: tuple[float, float] | None = None,
+        resampling: str = "kspace",
+    ):
         super().__init__(volumes)
-        self.factors = factors
+        self.factors, self.held_out = factors, held_out or (factors[1], factors[1])
+        self.weights_of, resample = (sincs, crop_kspace) if resampling == "kspace" else (triangles, trilinear)
+        self.inside = [(v != 0).to(v.dtype) for v in self.volumes]  # references are zero where the coils see nothing
         self.grid = torch.linspace(*factors, 8).tolist()
-        self.spreads = [[float(torch.view_as_real(trilinear(v, coarse_shape(v.shape, f))).std()) for f in self.grid] for v in self.volumes]
+        self.spreads = [[float(torch.view_as_real(resample(v, coarse_shape(v.shape, f))).std()) for f in self.grid] for v in self.volumes]
 
     def batch(self, size: int, generator: torch.Generator) -> Float[Tensor, "n 2 h w"]:
         """``size`` slices of one plane, shape and voxel size, at the unit variance of their resampled volume."""
-        factor = float(torch.empty(()).uniform_(*self.factors, generator=generator))
+        (low, high), (start, stop) = self.factors, self.held_out
+        factor = float(torch.empty(()).uniform_(low, high - (stop - start), generator=generator))
+        factor += (stop - start) * (factor >= start)  # uniform in what remains without the part held out
         return self._draw(size, generator, partial(self._slice, factor=factor))
 
     def _slice(self, number: int, index: int, axis: int, factor: float) -> Complex[Tensor, "h w"]:
         """The slice of the resampled volume that lies where slice ``index`` of the volume does."""
         volume = self.volumes[number]
         shape = coarse_shape(volume.shape, factor)
-        weights = [triangles(n, m).to(volume.dtype) for n, m in zip(volume.shape, shape, strict=True)]
         place = int((index + 0.5) * shape[axis] / volume.shape[axis])
-        image = torch.tensordot(weights.pop(axis)[:, place], volume, dims=([0], [axis]))
-        return weights[0].T @ image @ weights[1] / float(np.interp(factor, self.grid, self.spreads[number]))
+
+        def resampled(values: Tensor, weights_of: Callable[[int, int], Tensor]) -> Tensor:
+            weights = [weights_of(n, m).to(values) for n, m in zip(volume.shape, shape, strict=True)]
+            image = torch.tensordot(weights.pop(axis)[:, place], values, dims=([0], [axis]))
+            return weights[0].T @ image @ weights[1]
+
+        inside = resampled(self.inside[number], triangles).real > 0.5  # no ringing where a coarse reference would be zero
+        return resampled(volume, self.weights_of) * inside / float(np.interp(factor, self.grid, self.spreads[number]))
 
 
 def coarse_shape(shape: Sequence[int], factor: float) -> tuple[int, int, int]:
@@ -195,7 +214,8 @@ def train(
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(config.seed)
     generator = torch.Generator().manual_seed(config.seed)
-    source = DiverseSource(volumes, config.factors) if config.factors else SliceSource(volumes)
+    volumes = [v.to(device) for v in volumes]
+    source = DiverseSource(volumes, config.factors, config.held_out, config.resampling) if config.factors else SliceSource(volumes)
     network = UNet(config.network).to(device)
     average = copy.deepcopy(network).requires_grad_(False)
     prior, averaged = DDPM(network), DDPM(average)

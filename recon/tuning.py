@@ -33,12 +33,13 @@ def tune(study: Study, dataset: str, method: str) -> dict:
     section = study.config.tuning
     subjects = study.config.datasets[dataset].validation[: section.subjects]
     record = {"dataset": dataset, "method": method, "subjects": subjects, "trials": {}, "best": {}, "at_edge": {}}
-    for acceleration in section.accelerations:
-        trials = []
-        for values in track(list(candidates(method, section.trials, study.config.seed)), f"tuning {method} at R = {acceleration:g}"):
-            cases = [study.case(dataset, s, acceleration, method, **values) for s in subjects]
-            score = float(np.mean([study.run(c, keep_volume=False)["psnr"] for c in cases]))
-            trials.append({"settings": values, "psnr": score})
+    for acceleration in study.config.tuned_at(dataset):
+        tried = list(candidates(method, section.trials, study.config.seed))
+        runs = [(s, values) for s in subjects for values in tried]  # subjects outermost: the problem is posed once for all trials
+        cases = [study.case(dataset, s, acceleration, method, **values) for s, values in runs]
+        scores = [study.run(case, keep_volume=False)["psnr"] for case in track(cases, f"tuning {method} at R = {acceleration:g}")]
+        means = np.reshape(scores, (len(subjects), len(tried))).mean(0).tolist()
+        trials = [{"settings": values, "psnr": score} for values, score in zip(tried, means, strict=True)]
         record["trials"][f"{acceleration:g}"] = trials
         best = max(trials, key=lambda trial: trial["psnr"])["settings"]
         record["best"][f"{acceleration:g}"], record["at_edge"][f"{acceleration:g}"] = best, at_edge(method, best)

@@ -1,13 +1,25 @@
 import pytest
 import yaml
 
-from recon import ReconError
-from recon.config import CONFIGS, Config, Dataset, load
+from recon import ReconError, registry
+from recon.config import CONFIGS, ROOT, Config, Dataset, load
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda p: p.stem)
-def test_every_shipped_configuration_is_valid_and_named_after_its_file(path):
-    assert load(path.stem).name == path.stem
+def test_every_shipped_configuration_is_valid_and_named_after_its_file(path, monkeypatch):
+    """With the AHEAD brains listed, as after their fetch; without, the one line says what to run."""
+    found = registry.lookup("ahead")
+    if path.stem == "paper_7t":
+        with pytest.raises(ReconError, match="run: python -m recon fetch ahead"):
+            load(path.stem)
+    splits = found.dataverse.splits([f"{n:03}" for n in range(1, 78)], "")
+    ahead = found.model_copy(update={"splits": splits})
+    monkeypatch.setattr(registry, "lookup", lambda name: ahead if name == "ahead" else registry.datasets()[name])
+    config = load(path.stem)
+    assert config.name == path.stem
+    assert all((ROOT / "notebooks" / f"{notebook}.ipynb").is_file() for notebook in config.notebooks)
+    for name in config.comparisons:
+        assert any(name in config.shown_in(notebook) for notebook in config.notebooks), f"no notebook shows {name}"
 
 
 @pytest.fixture
@@ -117,10 +129,34 @@ def test_a_dataset_like_another_differs_in_what_it_says(tmp_path, smoke):
 
 @pytest.mark.parametrize("kind", ["datasets", "methods", "priors"])
 def test_a_comparison_names_what_there_is(tmp_path, smoke, kind):
-    smoke["comparisons"] = {"13_resolution_shift": {kind: ["none"]}}
+    smoke["comparisons"] = {"12_resolution_shift": {kind: ["none"]}}
     assert f"names 'none', which is not under {kind}" in refused(tmp_path, smoke)
 
 
 def test_the_matched_prior_is_not_the_diverse_one(smoke):
     smoke["priors"] = {"diverse": smoke["priors"]["knee"] | {"factors": [0.1, 1.0]}} | smoke["priors"]
     assert Config(**smoke).prior_of("knee") == "knee"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"factors": [1.0, 0.3]}, "the smaller first"),
+        ({"factors": [0.3, 2.0]}, r"in \(0, 1\]"),
+        ({"held_out": [0.4, 0.6]}, "inside factors"),
+        ({"factors": [0.1, 1.0], "held_out": [0.65, 0.4]}, "inside factors"),
+        ({"steps": 0}, "greater than or equal to 1"),
+    ],
+)
+def test_impossible_training_is_refused(smoke, changes, words):
+    smoke["priors"]["knee"] |= changes
+    with pytest.raises(ValueError, match=words):
+        Config(**smoke)
+
+
+def test_likeness_goes_through_several_datasets_in_any_order(smoke):
+    datasets = {"c": {"like": "b", "coils": 2}, "b": {"like": "knee", "noise": 0.5}} | smoke["datasets"]
+    found = Config(**smoke | {"datasets": datasets}).datasets["c"]
+    assert (found.coils, found.noise, found.anatomy) == (2, 0.5, "knee")
+    with pytest.raises(ValueError, match="like itself"):
+        Config(**smoke | {"datasets": datasets | {"b": {"like": "c"}}})

@@ -1,12 +1,14 @@
 import json
+import threading
 
 import pytest
 import torch
 import yaml
 
 from recon import ReconError, experiments
-from recon.config import CONFIGS, Config, load
-from recon.experiments import Study, check, file_hash
+from recon.config import CONFIGS, Comparison, Config, load
+from recon.experiments import Study, alone, file_hash
+from recon.preflight import check
 from recon.tuning import at_edge, candidates, tune
 
 
@@ -16,7 +18,8 @@ def study(tmp_path_factory) -> Study:
     config = load("smoke")
     section = config.datasets["knee"].model_copy(update={"shape": (16, 32, 32), "coils": 2})
     config = config.model_copy(update={"datasets": {"knee": section}, "methods": {"zero_filled": {}, "cg_sense": {"iterations": 5}}})
-    config = config.model_copy(update={"accelerations": [3.0, 4.0]})
+    config = config.model_copy(update={"accelerations": [3.0, 4.0], "comparisons": {"10_methods_without_shift": Comparison()}})
+    config = config.model_copy(update={"notebooks": ["10_methods_without_shift"]})
     return Study(config, tmp_path_factory.mktemp("study"))
 
 
@@ -108,12 +111,24 @@ def test_masks_differ_between_subjects_but_not_between_calls(study):
         ({"methods": {"l1_wavelet": {"lambda": 1}}}, "has no setting 'lambda'"),
         ({"methods": {"annealed": {}}, "priors": {}}, "needs a prior"),
         ({"accelerations": [500.0]}, "calibration"),
+        ({"comparisons": {"11": Comparison(vary={"iterations": [0.0]})}}, "iterations = 0"),
+        ({"comparisons": {"11": Comparison(vary={"iterations": [2.5]})}}, "iterations = 2.5"),
+        ({"comparisons": {"11": Comparison(vary={"weight": ["much"]})}}, "weight = 'much'"),
+        ({"comparisons": {"11": Comparison(vary={"slabs": [1.0]})}}, "no method of the comparison has a setting 'slabs'"),
+        ({"comparisons": {"10_methods_without_shift": Comparison(accelerations=[500.0])}}, "calibration"),
+        ({"comparisons": {}}, "notebook 10_methods_without_shift shows the comparison 10_methods_without_shift"),
+        ({"notebooks": []}, "no notebook shows the comparison 10_methods_without_shift"),
         pytest.param({"device": "cuda"}, "no GPU", marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")),
     ],
 )
 def test_what_would_fail_later_is_refused_before_any_work(study, change, words):
     with pytest.raises(ReconError, match=words):
         check(study.config.model_copy(update=change))
+
+
+def test_a_cluster_is_asked_for_its_gpu_only_where_the_work_is_done(study):
+    """The machine that sends the jobs need not have one."""
+    check(study.config.model_copy(update={"device": "cuda"}), here=False)
 
 
 def test_missing_prior_is_named(study):
@@ -141,14 +156,14 @@ def test_a_prepared_volume_of_other_settings_is_prepared_again(study):
 def test_a_comparison_is_every_method_prior_variation_and_acceleration():
     """Methods without a prior appear once; a setting is varied only where the method has it; whole numbers stay whole."""
     raw = yaml.safe_load((CONFIGS / "smoke.yaml").read_text())
-    raw["datasets"]["knee_2x"] = {"like": "knee", "voxel_factor": 2}
-    raw["priors"] |= {"knee_2x": raw["priors"]["knee"] | {"dataset": "knee_2x"}}
-    raw["priors"] |= {"diverse": raw["priors"]["knee"] | {"factors": [0.1, 1.0]}}
+    raw["datasets"] = {"knee": raw["datasets"]["knee"], "knee_2x": {"like": "knee", "voxel_factor": 2}}
+    prior = raw["priors"]["knee"]
+    raw["priors"] = {"knee": prior, "knee_2x": prior | {"dataset": "knee_2x"}, "diverse": prior | {"factors": [0.1, 1.0]}}
     shift = {"methods": ["l1_wavelet", "annealed"], "priors": ["knee", "knee_2x", "diverse"], "accelerations": [4]}
-    raw["comparisons"] = {"13_resolution_shift": shift, "11_hyperparameters": {"methods": ["variational"], "vary": {"slices": [2, 4]}}}
+    raw["comparisons"] = {"12_resolution_shift": shift, "11_hyperparameters": {"methods": ["variational"], "vary": {"slices": [2, 4]}}}
     study = Study(Config(**raw))
-    assert study.config.compared("13_resolution_shift") == [(d, s) for d in ("knee", "knee_2x") for s in ("200", "201")]
-    cases = [case for case, _ in study.cases("13_resolution_shift", "knee_2x", "200")]
+    assert study.config.compared("12_resolution_shift") == [(d, s) for d in ("knee", "knee_2x") for s in ("200", "201")]
+    cases = [case for case, _ in study.cases("12_resolution_shift", "knee_2x", "200")]
     assert [(c.method, c.prior) for c in cases] == [("l1_wavelet", None)] + [("annealed", p) for p in shift["priors"]]
     assert [study.trained_at(c.prior) for c in cases] == ["", "1", "2", "diverse"]
     varied = study.cases("11_hyperparameters", "knee", "200")
@@ -156,3 +171,51 @@ def test_a_comparison_is_every_method_prior_variation_and_acceleration():
         (r, n, {"slices": n}) for r in (4.0, 8.0) for n in (2, 4)
     ]
     assert all(isinstance(c.settings["slices"], int) and c.prior == "knee" for c, _ in varied)
+
+
+def test_a_dataset_may_have_its_own_mask_accelerations_and_priors():
+    """The smoke configuration's Gaussian mask; priors side by side are named per dataset; tuning is at the nearest of its accelerations."""
+    config = load("smoke")
+    study = Study(config)
+    cases = [case for case, _ in study.cases("14_gaussian_mask", "knee_2x_gaussian", "200")]
+    assert [(c.acceleration, c.prior) for c in cases] == [(r, p) for r in (2.0, 3.0) for p in ("knee_2x", "knee", "knee_diverse")]
+    assert config.mask_of("knee_2x_gaussian").kind == "gaussian_2d" and config.mask_of("knee").kind == "poisson_disc"
+    assert config.tuned_at("knee_2x_gaussian") == [3.0] and config.tuned_at("knee") == [4.0]
+    assert config.prior_of("knee_2x_gaussian") == "knee_2x" and config.methods_on("knee_2x_gaussian") == ["variational"]
+    assert config.shown_in("13_posterior_sampling") == ["13_posterior_sampling", "13_samplers"]
+    schedules = [c.settings["schedule"] for c, change in study.cases("11_hyperparameters", "knee", "200") if "schedule" in change]
+    assert schedules == ["uniform", "annealed"]
+
+
+def test_labels_follow_the_configuration_and_not_the_stored_row(study):
+    """A row that was computed before says what the prior or the dataset is called now."""
+    case = study.case("knee", 200, 4, "zero_filled")
+    row = study.run(case, keep_volume=False)
+    path = study.results / "cases" / f"{row['key']}.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"trained_at": "4", "psnr": 1.0}))
+    again = study.run(case, keep_volume=False)
+    assert again["trained_at"] == "" and again["psnr"] == 1.0 and list(again)[:3] == ["dataset", "volume", "method"]
+    path.unlink()
+
+
+def test_two_processes_compute_a_case_once(study):
+    """The second waits for the first one's row."""
+    case = study.case("knee", 201, 4, "zero_filled")
+    stem = study.results / "cases" / study.key(case)
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    row = {"psnr": 1.0, "key": stem.name}
+    done = threading.Event()
+
+    def second() -> None:
+        assert study.run(case, keep_volume=False).items() >= row.items()
+        done.set()
+
+    with alone(stem.with_suffix(".lock")):
+        stem.with_suffix(".json").unlink(missing_ok=True)
+        waiting = threading.Thread(target=second)
+        waiting.start()
+        assert not done.wait(0.5)
+        stem.with_suffix(".json").write_text(json.dumps(row))
+    waiting.join()
+    stem.with_suffix(".json").unlink()
+    assert done.is_set()

@@ -16,7 +16,7 @@ FLOORS = [  # DESIGN: a module imports only from floors above (before) its own
     {"unet", "diffusion", "training"},
     {"fields"},
     {"methods"},
-    {"experiments", "tuning", "claims", "plots", "__main__"},
+    {"experiments", "preflight", "tuning", "claims", "plots", "__main__"},
 ]
 
 

@@ -4,24 +4,29 @@ import json
 
 import pytest
 
-from recon.config import CONFIGS, ROOT, Dataset, load
+from recon.config import ROOT, Dataset, load
 from recon.diffusion import load_weights
+from recon.errors import ReconError
+from recon.experiments import CHOICES
+from recon.preflight import check_shipped
 
-CONFIGURED = [(path.stem, name) for path in CONFIGS.glob("*.yaml") for name, p in load(path.stem).priors.items() if p.shipped]
-SHIPPED = [(c, n) for c, n in CONFIGURED if load(c).priors[n].shipped.startswith("data/")]
+DEMO = load("demo")
 
 
-@pytest.mark.parametrize(("config", "name"), SHIPPED)
-def test_shipped_prior_was_trained_by_its_configuration(config, name):
-    settings = load(config)
-    section = settings.priors[name]
+@pytest.mark.parametrize("name", DEMO.priors)
+def test_shipped_prior_was_trained_by_its_configuration(name):
+    """On the same data, with the same settings; small, and with its log."""
+    section = DEMO.priors[name]
     path = ROOT / section.shipped
     prior, about = load_weights(path)
     assert path.stat().st_size <= 5e6
-    assert Dataset(**about["data"]) == settings.datasets[section.dataset]
-    trained = about["training"]
-    assert {k: trained[k] for k in ("steps", "batch", "seed", "focus")} == section.model_dump(include={"steps", "batch", "seed", "focus"})
-    assert tuple(trained["network"]["multipliers"]) == section.network.multipliers
+    data, wanted = (
+        d.model_dump(exclude=CHOICES - {"train", "validation"}) for d in (Dataset(**about["data"]), DEMO.datasets[section.dataset])
+    )
+    assert data == wanted and about["training"].get("resampling", "kspace") == DEMO.datasets[section.dataset].resampling
+    said = section.model_dump(mode="json", exclude={"dataset", "shipped", "network"})
+    assert {key: about["training"][key] for key in said} == said
+    assert about["training"]["network"].items() >= section.network.model_dump(mode="json").items()
     log = [json.loads(line) for line in path.with_suffix(".jsonl").read_text().splitlines()]
     assert log[-1]["step"] == section.steps and log[-1]["mse"] == about["validation_mse"]
 
@@ -29,13 +34,24 @@ def test_shipped_prior_was_trained_by_its_configuration(config, name):
 def test_shipped_tuning_has_one_budget_for_all_methods_and_no_test_subject():
     config = load("demo")
     records = json.loads((ROOT / config.tuning.shipped).read_text())
-    assert set(records) == set(config.datasets)
+    assert set(records) == {d for d in config.datasets if config.methods_on(d)}
     for dataset, methods in records.items():
-        assert set(methods) == set(config.methods)
+        assert set(methods) == set(config.methods_on(dataset))
         for name, record in methods.items():
             assert set(record["subjects"]) <= set(config.datasets[dataset].validation)
             counts = {len(trials) for trials in record["trials"].values()}
             assert counts == ({1} if name == "zero_filled" else {config.tuning.trials})
+
+
+def test_other_weights_or_tuning_than_configured_are_refused():
+    """Shipped ones are taken for what the configuration says they are."""
+    check_shipped(DEMO)
+    prior = DEMO.priors["knee"].model_copy(update={"learning_rate": 1.0})
+    with pytest.raises(ReconError, match=r"trained with learning_rate 0.0005, the configuration says 1.0; 'shipped: null' trains it anew"):
+        check_shipped(DEMO.model_copy(update={"priors": {"knee": prior}}))
+    tuning = DEMO.tuning.model_copy(update={"accelerations": [2.0]})
+    with pytest.raises(ReconError, match="has no record of zero_filled on knee at R = 2"):
+        check_shipped(DEMO.model_copy(update={"tuning": tuning}))
 
 
 def test_repository_is_small():

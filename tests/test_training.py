@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from recon import ReconError
-from recon.resample import trilinear
+from recon.resample import crop_kspace, trilinear
 from recon.training import (
     DiverseSource,
     SliceSource,
@@ -48,12 +48,13 @@ def test_global_phase_is_random(generator):
     assert phases.min() < -2.9 and phases.max() > 2.9 and abs(float(phases.mean())) < 0.3
 
 
-def test_diverse_slices_are_those_of_the_resampled_volume(generator):
+@pytest.mark.parametrize(("resampling", "resample"), [("kspace", crop_kspace), ("trilinear", trilinear)])
+def test_diverse_slices_are_those_of_the_resampled_volume(resampling, resample, generator):
     """Resampled along all three axes with anti-aliasing; the slice lies where the one of the full volume does."""
     volume = smooth_volumes(generator, 1)[0]
-    source = DiverseSource([volume], (0.3, 1.0))
+    source = DiverseSource([volume], (0.3, 1.0), resampling=resampling)
     for factor in (0.3, 0.5, 0.83, 1.0):
-        coarse = trilinear(source.volumes[0], coarse_shape(volume.shape, factor))
+        coarse = resample(source.volumes[0], coarse_shape(volume.shape, factor))
         for axis in range(3):
             place = coarse.shape[axis] // 2
             index = int((place + 0.5) * volume.shape[axis] / coarse.shape[axis])
@@ -61,11 +62,28 @@ def test_diverse_slices_are_those_of_the_resampled_volume(generator):
             assert torch.allclose(found, coarse.select(axis, place) / torch.view_as_real(coarse).std(), atol=0.02)
 
 
+def test_what_lies_outside_the_object_stays_zero(generator):
+    """References are zero where the coils see nothing, at every voxel size; cropping k-space alone would leave ringing there."""
+    volume = complex_normal(16, 16, 16, generator=generator)
+    volume[:, :6] = 0
+    found = DiverseSource([volume], (0.3, 1.0))._slice(0, 8, 0, 0.5)
+    assert found.shape == (8, 8) and not found[:2].any() and found[4:].all()
+
+
 def test_diverse_batches_have_a_voxel_size_of_their_own(generator):
     """The factor is uniform over its range, drawn anew for every batch; slices stay at the scale of the prior."""
     source = DiverseSource([complex_normal(1, 1, 1, generator=generator).expand(40, 40, 40).clone()], (0.1, 1.0))
     sizes = torch.tensor([source.batch(3, generator).shape[-1] for _ in range(300)]) / 40
     assert sizes.min() < 0.15 and sizes.max() > 0.95 and abs(float(sizes.mean()) - 0.55) < 0.04
+
+
+def test_voxel_sizes_held_out_are_never_drawn(generator):
+    """What remains of the range is drawn uniformly, on both sides of the gap."""
+    volume = complex_normal(1, 1, 1, generator=generator).expand(40, 40, 40).clone()
+    source = DiverseSource([volume], (0.1, 1.0), (0.4, 0.65))
+    sizes = torch.tensor([source.batch(2, generator).shape[-1] for _ in range(300)]) / 40
+    assert not ((sizes > 0.41) & (sizes < 0.64)).any()
+    assert abs(float((sizes < 0.5).float().mean()) - 0.3 / 0.65) < 0.09
 
 
 def test_ema_follows_its_warm_up():

@@ -59,6 +59,6 @@ def semi_synthetic(
     seed = zlib.crc32(str(subject).encode())
     if not volume.imag.any():
         fov = tuple(v * n for v, n in zip(voxel, volume.shape, strict=True))
-        volume = torch.polar(volume.real.clamp(min=0), phantoms.smooth_phase(tuple(volume.shape), fov, seed))
+        volume = torch.polar(volume.real.clamp(min=0), phantoms.smooth_phase(tuple(volume.shape), fov, phantoms.stream(seed, "phase")))
     volume = volume / volume.abs().amax().clamp(min=torch.finfo(torch.float32).tiny)
     return simulate(volume, voxel, coils, noise, seed, name=str(subject), origin="semi-synthetic")

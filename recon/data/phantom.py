@@ -10,4 +10,4 @@ def phantom_scan(anatomy: str, seed: int, shape: tuple[int, int, int], coils: in
     fov = phantoms.FOV[anatomy]
     voxel = tuple(f / n for f, n in zip(fov, shape, strict=True))
     image = phantoms.subject(anatomy, seed).render(shape)
-    return simulate(image, voxel, coils, noise, seed, name=f"{anatomy}-{seed}", origin="phantom")
+    return simulate(image, voxel, coils, noise, phantoms.stream(seed, anatomy), name=f"{anatomy}-{seed}", origin="phantom")

@@ -148,12 +148,12 @@ def problem(prepared: Prepared, mask: Bool[Tensor, "y z"], maps: str = "calibrat
     return Problem.build(kspace, kept, sensitivities, prepared.noise, prepared.voxel)
 
 
-def load(path: str | Path) -> Prepared:
-    """Reads what `prepare` wrote."""
-    names = ("kspace", "mask", "maps", "reference", "support", "truth")
+def load(path: str | Path, reference_only: bool = False) -> Prepared:
+    """Reads what `prepare` wrote; ``reference_only`` leaves k-space and maps on disk, as training has no use for them."""
+    names, heavy = ("kspace", "mask", "maps", "reference", "support", "truth"), ("kspace", "maps", "truth") if reference_only else ()
     try:
         with h5py.File(path) as file:
-            arrays = {k: torch.from_numpy(file[k][()]) if k in file else None for k in names}
+            arrays = {k: torch.from_numpy(file[k][()]) if k in file and k not in heavy else None for k in names}
             scalars = {k: file.attrs[k] for k in ("noise", "name", "origin", "hash")}
             voxel = tuple(map(float, file.attrs["voxel"]))
             return Prepared(**arrays, **(scalars | {"noise": float(scalars["noise"])}), voxel=voxel)

@@ -16,9 +16,9 @@ def simulate(
     ``noise`` is the standard deviation per real component of the k-space noise (the transform is orthonormal, so it is also that of
     each coil image), relative to the standard deviation of the image.
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(phantoms.stream(seed, "noise"))
     fov = tuple(v * n for v, n in zip(voxel, image.shape, strict=True))
-    maps = phantoms.coil_maps(coils, image.shape, fov, seed)
+    maps = phantoms.coil_maps(coils, image.shape, fov, phantoms.stream(seed, "coils"))
     std = noise * float(torch.view_as_real(image).std())
     kspace = torch.stack([fourier.fft(s * image) + phantoms.complex_noise(image.shape, std, generator) for s in maps])
     noise_scan = phantoms.complex_noise((coils, 4096), std, generator)

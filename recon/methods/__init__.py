@@ -30,7 +30,7 @@ L1_SPACE = {"weight": (5e-4, 0.05)}
 VARIATIONAL_SPACE = {"weight": (0.02, 0.5), "t_max": (30.0, 400.0)}
 ANNEALED_SPACE = {"weight": (0.05, 2.0), "t_max": (40.0, 300.0)}
 TPDM_DDS_SPACE = {"gamma": (0.1, 30.0), "eta": (0.1, 1.0)}
-DDS_SPACE = {"weight": (1e-4, 0.3), "rho": (0.01, 30.0)}
+DDS_SPACE = {"weight": (1e-4, 0.1), "rho": (1e-4, 1.0)}
 MBIR_SPACE = {"weight": (1e-5, 0.1), "rho": (1e-4, 1.0)}
 TPDM_SPACE = {"zeta": (5e-3, 0.5), "snr": (0.02, 0.4)}
 
@@ -68,6 +68,12 @@ def settings(name: str, **values) -> object:
         raise ReconError(f"method {name}: {first['loc'][0]} = {first['input']!r}: {first['msg']}; numbers as 0.001 or 1.0e-3") from error
 
 
+def varied(name: str, setting: str, value: float | str) -> object:
+    """A value that a configuration gives a setting, in the setting's type: whole numbers stay whole; impossible values are refused."""
+    whole = isinstance(value, float) and value.is_integer() and isinstance(getattr(lookup(name).settings(), setting), int)
+    return getattr(settings(name, **{setting: int(value) if whole else value}), setting)
+
+
 def reconstruct(problem: Problem, name: str, prior: Prior | None = None, callback: Callback = ignore, **values) -> Complex[Tensor, "x y z"]:
     """Runs a method by name; the volume is in the scale of ``problem``."""
     method = lookup(name)
@@ -76,4 +82,4 @@ def reconstruct(problem: Problem, name: str, prior: Prior | None = None, callbac
     return method.run(problem, prior, settings(name, **values), callback)
 
 
-__all__ = ["METHODS", "Method", "lookup", "reconstruct", "settings"]
+__all__ = ["METHODS", "Method", "lookup", "reconstruct", "settings", "varied"]

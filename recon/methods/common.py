@@ -24,6 +24,7 @@ NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Timestep = Annotated[float, Field(gt=0, le=T)]
 Axis = Literal[0, 1, 2]
+Planes = Annotated[int, Field(ge=1, le=3)]  # how many orientations are regularised: across z alone, across y and z, or all three
 
 Callback = Callable[[int, Tensor], None]  # called with the iteration and the volume, in the scale of the problem
 

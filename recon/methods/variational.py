@@ -15,7 +15,7 @@ from torch import Tensor
 
 from recon.diffusion import Prior, as_slices, as_volume, planes
 from recon.fields import Voxels
-from recon.methods.common import Callback, Count, NonNegative, Positive, Timestep, ignore, settings
+from recon.methods.common import Callback, Count, NonNegative, Planes, Positive, Timestep, ignore, settings
 from recon.progress import track
 from recon.sense import Problem, conjugate_gradient, inner
 
@@ -32,6 +32,7 @@ class VariationalSettings:
     t_min: Timestep = 1.0
     slices: Count = 50  # per axis and iteration
     slab: Count = 5  # neighbouring slices drawn together
+    planes: Planes = 3
     seed: int = 0
 
 
@@ -78,7 +79,7 @@ def variational(
     so that λ does not depend on how many are drawn.
     """
     generator = torch.Generator().manual_seed(settings.seed)
-    axes, energy = planes(problem.operator.shape), 0.5 * float(problem.kspace.abs().square().sum())
+    axes, energy = planes(problem.operator.shape)[-settings.planes :], 0.5 * float(problem.kspace.abs().square().sum())
     model = field(problem.rhs)
     optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, betas=(0.9, 0.99))
     plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=20)
@@ -112,6 +113,7 @@ class AnnealedSettings:
     churn: NonNegative = 0.0  # fresh noise before denoising, relative to the step's level; 0 takes the error itself for the noise
     cg_iterations: Count = 8
     noise_floor: Positive = 0.01  # smallest noise level assumed of the data, which keeps the data step well conditioned
+    planes: Planes = 3
     seed: int = 0
 
 
@@ -126,7 +128,7 @@ def annealed(
     """
     generator = torch.Generator().manual_seed(settings.seed)
     noise = max(problem.noise, settings.noise_floor)
-    axes = planes(problem.operator.shape)
+    axes = planes(problem.operator.shape)[-settings.planes :]
     x = cg_start(problem, settings.cg_iterations)
     for k in track(range(settings.steps), "annealed"):
         t = settings.t_max * (settings.t_min / settings.t_max) ** (k / max(1, settings.steps - 1))

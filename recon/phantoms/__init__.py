@@ -3,7 +3,7 @@
 A subject is a continuous function of position, drawn from a seed: the same individual at any voxel size.
 """
 
-from recon.phantoms.coils import coil_maps, complex_noise, smooth_phase
+from recon.phantoms.coils import coil_maps, complex_noise, smooth_phase, stream
 from recon.phantoms.subject import ANATOMIES, FOV, TISSUES, Subject, subject
 
-__all__ = ["ANATOMIES", "FOV", "TISSUES", "Subject", "coil_maps", "complex_noise", "smooth_phase", "subject"]
+__all__ = ["ANATOMIES", "FOV", "TISSUES", "Subject", "coil_maps", "complex_noise", "smooth_phase", "stream", "subject"]

@@ -1,12 +1,18 @@
 """What the scanner adds: receive sensitivities by Biot–Savart, a smooth object phase, and thermal noise."""
 
 import math
+import zlib
 
 import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
 from recon.errors import ReconError
+
+
+def stream(seed: int, purpose: str) -> int:
+    """The seed of one kind of randomness of an individual: phase, coils and noise of the same subject are drawn apart."""
+    return zlib.crc32(f"{purpose} {seed}".encode())
 
 
 def voxel_centres(size: int, fov: float) -> Float[Tensor, "size"]:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from recon.errors import ReconError
 from recon.phantoms import brain, knee, roots
-from recon.phantoms.coils import smooth_phase, voxel_centres
+from recon.phantoms.coils import smooth_phase, stream, voxel_centres
 from recon.phantoms.fields import Canvas, Noise, Points
 
 _MODULES = {"brain": brain, "knee": knee, "roots": roots}
@@ -54,7 +54,7 @@ class Subject:
             magnitude[where] = F.avg_pool3d(canvas.image[None], supersample)[0]
         axes = [voxel_centres(n, f) for n, f in zip(shape, self.fov, strict=True)]
         points = Points(*torch.meshgrid(*axes, indexing="ij"))
-        phase = smooth_phase(shape, self.fov, self.seed) + self.model.phase(points)
+        phase = smooth_phase(shape, self.fov, stream(self.seed, f"{self.anatomy} phase")) + self.model.phase(points)
         return torch.polar(magnitude * self._shading(points), phase)
 
     def tissue(self, shape: tuple[int, int, int]) -> Int[Tensor, "x y z"]:
@@ -77,7 +77,7 @@ class Subject:
 
     def _shading(self, points: Points) -> Float[Tensor, "x y z"]:
         """Receive shading that remains after coil combination: smooth, about ±15 %."""
-        generator = torch.Generator().manual_seed(self.seed + 7919)
+        generator = torch.Generator().manual_seed(stream(self.seed, f"{self.anatomy} shading"))
         shading = Noise(1.3 * max(self.fov), generator, size=12)
         return 1 + 0.13 * torch.tanh(shading(*points)[0])
 

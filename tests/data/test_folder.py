@@ -22,7 +22,7 @@ def folder(tmp_path):
 def image_of(scan):
     """The image behind a simulated scan: its truth without the coils' shading."""
     fov = tuple(v * n for v, n in zip(scan.voxel, scan.shape, strict=True))
-    maps = phantoms.coil_maps(scan.coils, scan.shape, fov, scan.meta["seed"])
+    maps = phantoms.coil_maps(scan.coils, scan.shape, fov, phantoms.stream(scan.meta["seed"], "coils"))
     return scan.truth / maps.abs().square().sum(0).sqrt()
 
 

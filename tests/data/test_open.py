@@ -9,7 +9,7 @@ from recon.config import REGISTERED, Config, Dataset, load
 from recon.data import KSPACE, VOLUMES, open_scan
 from recon.data.prepare import load as load_prepared
 from recon.data.prepare import prepare
-from recon.experiments import check, check_downloads
+from recon.preflight import check, check_downloads
 from tests import io_files
 from tests.data import writers, writers_gated
 

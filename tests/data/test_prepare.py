@@ -21,7 +21,7 @@ def image():
 
 @pytest.fixture(scope="module")
 def maps():
-    return phantoms.coil_maps(6, SHAPE, tuple(5.0 * n for n in SHAPE), 3)
+    return phantoms.coil_maps(6, SHAPE, tuple(5.0 * n for n in SHAPE), phantoms.stream(3, "coils"))
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from recon.config import CONFIGS, ROOT, load
+from recon.config import ROOT, load
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
@@ -26,8 +26,3 @@ def test_committed_form(path):
 
 def test_every_notebook_runs_in_the_smoke_configuration():
     assert {p.stem for p in NOTEBOOKS} == set(load("smoke").notebooks)
-
-
-def test_configurations_name_existing_notebooks():
-    for path in CONFIGS.glob("*.yaml"):
-        assert set(load(path.stem).notebooks) <= {p.stem for p in NOTEBOOKS}

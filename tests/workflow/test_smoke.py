@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from recon.config import ROOT
+from recon.config import ROOT, load
 
 COLUMNS = {"dataset", "volume", "method", "prior", "voxel_factor", "R", "psnr", "ssim", "nrmse", "seconds", "peak_memory_mb"}
 
@@ -47,7 +47,8 @@ def copy(tmp_path_factory) -> Path:
 
 def test_pictures_tables_sidecars_and_gallery(copy):
     figures = copy / "figures" / "smoke"
-    for name in ("00_start_here", "01_data", "02_phantoms", "10_methods_without_shift", "10_slices_knee_R8", "10_convergence"):
+    made = ("00_start_here", "01_data", "02_phantoms", "10_slices_knee_R8", "10_convergence", "12_losses", "14_masks_knee_2x_gaussian")
+    for name in (*made, *load("smoke").comparisons):
         for suffix in (".png", ".svg", ".json"):
             assert (figures / f"{name}{suffix}").stat().st_size > 0
         assert name in (figures / "index.html").read_text()
@@ -117,7 +118,8 @@ def test_the_slurm_profile_is_valid(copy):
 def test_cases_resume_and_repeat_bit_for_bit(copy):
     """A lost row is computed again to the same numbers; the others are left alone."""
     rows = sorted((copy / "results/smoke/cases").glob("*.json"))
-    lost = next(r for r in rows if json.loads(r.read_text())["method"] == "annealed" and json.loads(r.read_text())["volume"] == "200")
+    table = pd.read_csv(copy / "results/smoke/tables/10_methods_without_shift/knee/200.csv")
+    lost = copy / f"results/smoke/cases/{table[table.method == 'annealed'].key.iloc[0]}.json"
     before, stamps = json.loads(lost.read_text()), {r: r.stat().st_mtime_ns for r in rows}
     lost.unlink()
     assert step(copy, "cases", "10_methods_without_shift", "knee", "200").returncode == 0

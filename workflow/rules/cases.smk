@@ -2,7 +2,7 @@
 
 
 def priors_of(comparison, dataset):
-    named = CONFIG.comparisons[comparison].priors
+    named = CONFIG.comparisons[comparison].priors_for(dataset)
     return [f for name in named for f in weights(name)] if named else prior_file(dataset)
 
 
@@ -15,6 +15,7 @@ rule cases:
         f"{RESULTS}/tables/{{comparison}}/{{dataset}}/{{subject}}.csv",
     params:
         section=CONFIG.model_dump_json(include={"methods", "accelerations", "mask", "maps", "device", "threads"}),
+        dataset=lambda w: CONFIG.datasets[w.dataset].model_dump_json(include={"mask", "accelerations", "prior"}),
         comparison=lambda w: CONFIG.comparisons[w.comparison].model_dump_json(),
     log:
         f"logs/{NAME}/cases/{{comparison}}/{{dataset}}/{{subject}}.log",

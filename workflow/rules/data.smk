@@ -11,7 +11,7 @@ rule prepare:
     output:
         f"{RESULTS}/data/{{dataset}}/{{subject}}.h5",
     params:
-        section=lambda w: CONFIG.datasets[w.dataset].model_dump_json(exclude={"label", "train", "validation", "test"}),
+        section=lambda w: CONFIG.datasets[w.dataset].model_dump_json(exclude=CHOICES),
         source=lambda w: str(fingerprint(CONFIG.datasets[w.dataset], w.subject)),
         training=lambda w: w.subject in map(str, CONFIG.datasets[w.dataset].train),
     log:

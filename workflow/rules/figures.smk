@@ -2,7 +2,7 @@
 
 
 def needs(notebook):
-    """What a notebook reads: the tables of its comparison; the introductions do not wait for any."""
+    """What a notebook reads: the tables of its comparisons; the introductions do not wait for any."""
     if notebook == "02_phantoms":
         return []
     if notebook == "01_data":
@@ -10,7 +10,7 @@ def needs(notebook):
     if notebook == "00_start_here":
         dataset, section = next(iter(CONFIG.datasets.items()))
         return [f"{RESULTS}/data/{dataset}/{section.test[0]}.h5"] + prior_file(dataset) + tuned(dataset)
-    return [f"{RESULTS}/tables/{notebook}/{d}/{s}.csv" for d, s in CONFIG.compared(notebook)]
+    return [f"{RESULTS}/tables/{name}/{d}/{s}.csv" for name in CONFIG.shown_in(notebook) for d, s in CONFIG.compared(name)]
 
 
 rule notebook:

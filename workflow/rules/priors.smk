@@ -13,7 +13,7 @@ def weights(name):
 rule prior:
     input:
         lambda w: prepared(CONFIG.priors[w.prior].dataset, "train", "validation"),
-        sources("unet", "diffusion", "training"),
+        sources(*TRAINING),
     output:
         f"{RESULTS}/priors/{{prior}}.safetensors",
     params:

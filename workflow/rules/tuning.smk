@@ -2,18 +2,19 @@
 
 
 def tuned(dataset):
-    made = expand(f"{RESULTS}/tuning/{dataset}/{{method}}.json", method=CONFIG.methods)
+    made = expand(f"{RESULTS}/tuning/{dataset}/{{method}}.json", method=CONFIG.methods_on(dataset))
     return [CONFIG.tuning.shipped] if CONFIG.tuning.shipped else made
 
 
 rule tune:
     input:
         lambda w: prepared(w.dataset, "validation") + prior_file(w.dataset),
-        sources(*CODE, "tuning"),
+        sources(*CODE, "tuning", "experiments"),
     output:
         f"{RESULTS}/tuning/{{dataset}}/{{method}}.json",
     params:
         method=lambda w: CONFIG.methods[w.method],
+        dataset=lambda w: CONFIG.datasets[w.dataset].model_dump_json(include={"mask", "accelerations", "prior"}),
         section=CONFIG.model_dump_json(include={"tuning", "mask", "maps", "seed", "device", "threads"}),
     log:
         f"logs/{NAME}/tuning/{{dataset}}/{{method}}.log",

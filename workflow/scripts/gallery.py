@@ -2,10 +2,12 @@
 
 import html
 import json
+from pathlib import Path
 
 import pandas as pd
 
 from recon import claims
+from recon.config import number
 from recon.experiments import Study, write_text
 
 STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem;color:#222}
@@ -16,15 +18,21 @@ td,th{border-bottom:1px solid #ddd;padding:.2rem .6rem;text-align:right}td:first
 
 def write(study: Study) -> None:
     """Writes ``scorecard.json`` and ``index.html`` beside the figures."""
-    tables = {path.stem: pd.read_csv(path) for path in sorted(study.figures.glob("*.csv"))}
-    decided = [claim for name, table in tables.items() for claim in claims.scorecard(name, table)]
+    tables = {path.stem: pd.read_csv(path) for path in _shown(study, "csv")}
+    decided = [claim for name in study.config.comparisons if name in tables for claim in claims.scorecard(name, tables[name])]
     write_text(study.figures / "scorecard.json", json.dumps(decided, indent=1))
-    pictures = [p for p in sorted(study.figures.glob("*.png")) if p.with_suffix(".json").exists()]
+    pictures = [p for p in _shown(study, "png") if p.with_suffix(".json").exists()]
     pages = " · ".join(f"<a href='{n}.html'>{n}</a>" for n in study.config.notebooks)
     sections = [f"<p>Notebooks: {pages}</p>", _scorecard(decided)] + [_section(study, p.stem, tables.get(p.stem)) for p in pictures]
     title = html.escape(study.config.title)
     page = f"<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'><title>{title}</title>"
     write_text(study.figures / "index.html", f"{page}<style>{STYLE}</style><h1>{title}</h1>{''.join(sections)}</html>\n")
+
+
+def _shown(study: Study, suffix: str) -> list[Path]:
+    """The files of the configured notebooks, by number."""
+    numbers = set(map(number, study.config.notebooks))
+    return [p for p in sorted(study.figures.glob(f"*.{suffix}")) if number(p.stem) in numbers]
 
 
 def _section(study: Study, name: str, table: pd.DataFrame | None) -> str:

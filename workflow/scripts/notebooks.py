@@ -1,13 +1,14 @@
 """Executes a notebook with papermill; what fails is kept with its traceback."""
 
 import shutil
+import time
 from pathlib import Path
 
 import nbconvert
 import papermill
 
 from recon import ReconError
-from recon.config import ROOT
+from recon.config import ROOT, number
 from recon.experiments import Study, write_text
 from workflow.scripts.gallery import STYLE
 
@@ -23,7 +24,11 @@ def execute(study: Study, config: str, name: str, executed: Path) -> None:
     executed.parent.mkdir(parents=True, exist_ok=True)
     target = study.results / "notebooks" / f"{name}.ipynb"
     target.parent.mkdir(parents=True, exist_ok=True)
+    begun = time.time()
     papermill.execute_notebook(str(source), str(executed), {"config": config}, cwd=str(ROOT), progress_bar=False, kernel_name="python3")
+    for old in study.figures.glob(f"{number(name)}_*"):
+        if old.stat().st_mtime < begun - 1:  # what an earlier version of the notebook or of the configuration made
+            old.unlink()
     page, _ = nbconvert.HTMLExporter(template_name="basic").from_filename(str(executed))
     title = f"<!doctype html><html lang=en><meta charset=utf-8><title>{name}</title><style>{STYLE}{EXTRA}</style>"
     write_text(study.figures / f"{name}.html", f"{title}{page}</html>\n")

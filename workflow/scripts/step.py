@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from recon import ReconError, training, tuning
-from recon.config import load
+from recon.config import TRAINING, load
 from recon.diffusion import save_weights
 from recon.experiments import Study, code_hash, write_text
 from recon.unet import UNetConfig
@@ -20,10 +20,11 @@ def prior(study: Study, name: str) -> None:
     """Trains a prior; its log lies beside the weights, its checkpoint under the name of all that the run depends on."""
     section = study.config.priors[name]
     dataset = study.config.datasets[section.dataset]
-    volumes, held_out = ([study.volume(section.dataset, s) for s in split] for split in (dataset.train, dataset.validation))
+    splits = (dataset.train, dataset.validation)
+    volumes, held_out = ([study.volume(section.dataset, s, reference_only=True) for s in split] for split in splits)
     options = section.model_dump(exclude={"dataset", "shipped", "network"})
-    config = training.TrainingConfig(**options, network=UNetConfig(**section.network.model_dump()))
-    key = training.run_key(config, [v.hash for v in volumes + held_out], code_hash("unet", "diffusion", "training"))
+    config = training.TrainingConfig(**options, resampling=dataset.resampling, network=UNetConfig(**section.network.model_dump()))
+    key = training.run_key(config, [v.hash for v in volumes + held_out], code_hash(*TRAINING))
     checkpoint = study.results / "checkpoints" / f"{name}-{key}.ckpt"
     references = ([v.reference for v in split] for split in (volumes, held_out))
     model, log = training.train(*references, config, checkpoint, study.config.device)
@@ -44,14 +45,15 @@ def cases(study: Study, comparison: str, dataset: str, subject: str) -> None:
 
 
 def ship(study: Study) -> None:
-    """Copies the priors trained here, their logs and the tuning record to data/, where the repository ships them."""
+    """Copies the priors trained here, their logs and the tuning records to data/, where the repository ships them."""
     data = study.root / "data"
     (data / "priors").mkdir(parents=True, exist_ok=True)
     for name in (name for name, section in study.config.priors.items() if not section.shipped):
         for suffix in (".safetensors", ".jsonl"):
             source = study.prior_path(name).with_suffix(suffix)
             shutil.copy(source, data / "priors" / f"{study.config.name}_{name}{suffix}")
-    records = {d: {m: study.tuning(d, m) for m in study.config.methods} for d in study.config.datasets}
+    made = {d: {m: study.tuning_path(d, m) for m in study.config.methods_on(d)} for d in study.config.datasets}
+    records = {d: {m: json.loads(p.read_text()) for m, p in paths.items() if p.exists()} for d, paths in made.items() if paths}
     write_text(data / "tuning" / f"{study.config.name}.json", json.dumps(records, indent=1))
 
 
