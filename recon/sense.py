@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from jaxtyping import Bool, Complex
@@ -39,6 +40,12 @@ class Sense:
     def maps(self) -> Complex[Tensor, "coil x y z"]:
         """The coil sensitivities."""
         return self.modulated_maps * self.modulation.conj()
+
+    @cached_property
+    def support(self) -> Bool[Tensor, "x y z"]:
+        """Voxels that some coil sees; elsewhere data say nothing, and references are zero."""
+        seen = [self.modulated_maps[c : c + self.coils_per_chunk].ne(0).any(0) for c in self._chunks()]
+        return torch.stack(seen).any(0)
 
     def _chunks(self):
         return range(0, self.modulated_maps.shape[0], self.coils_per_chunk)

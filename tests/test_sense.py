@@ -49,6 +49,14 @@ def test_normal_is_a_contraction(generator):
     assert A.normal(x).norm() <= x.norm()
 
 
+def test_support_is_what_some_coil_sees(generator):
+    maps = complex_normal(5, 6, 8, 10, generator=generator)
+    maps[:, 2], maps[:4, :, 3] = 0, 0
+    for chunk in (1, 1 << 20):
+        support = Sense(maps, torch.ones(8, 10, dtype=torch.bool), chunk_bytes=chunk).support
+        assert not support[2].any() and support[[0, 1, 3, 4, 5]].all()
+
+
 def test_chunked_equals_unchunked(generator):
     whole = operator((5, 6, 8, 10), generator)
     one = Sense(whole.maps, whole.mask, chunk_bytes=1)

@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from recon.diffusion import planes
+from recon.diffusion import Prior, as_slices, as_volume, planes
 from recon.errors import ReconError
 from recon.sense import Problem, conjugate_gradient
 from recon.wavelets import soft
@@ -31,6 +31,15 @@ Callback = Callable[[int, Tensor], None]  # called with the iteration and the vo
 
 def ignore(iteration: int, volume: Tensor) -> None:
     """The callback of a caller who does not watch."""
+
+
+def clean_estimate(problem: Problem, prior: Prior, x: Volume, sigma: float, axis: int) -> Volume:
+    """``E[x0 | x0 + σ n = x]`` of all slices across ``axis``, and zero where no coil sees.
+
+    References, and with them what priors were trained on, are zero there. Nothing else would hold a sampler's state in such places:
+    with a prior of another resolution it drifts away, and pulls the network off wherever its view reaches them.
+    """
+    return problem.operator.support * as_volume(prior.denoise(as_slices(x, axis), sigma), axis)
 
 
 def check_plane(axis: int, shape: tuple[int, int, int]) -> None:

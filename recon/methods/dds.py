@@ -9,8 +9,21 @@ import torch
 from jaxtyping import Complex
 from torch import Tensor
 
-from recon.diffusion import Prior, as_slices, as_volume, ddim_step, noise_like, planes
-from recon.methods.common import Axis, Callback, Count, Fraction, NonNegative, Positive, T, admm_tv, check_plane, ignore, settings
+from recon.diffusion import Prior, ddim_step, noise_like, planes
+from recon.methods.common import (
+    Axis,
+    Callback,
+    Count,
+    Fraction,
+    NonNegative,
+    Positive,
+    T,
+    admm_tv,
+    check_plane,
+    clean_estimate,
+    ignore,
+    settings,
+)
 from recon.progress import track
 from recon.sense import Problem, conjugate_gradient
 
@@ -44,7 +57,7 @@ def tpdm_dds(
     x = (1 + sigmas[0] ** 2) ** 0.5 * noise_like(problem.rhs, generator)
     for k, (sigma_t, sigma_s) in enumerate(track(list(pairwise(sigmas)), "tpdm-dds")):
         axis = axes[k % len(axes)]
-        x0_hat = as_volume(prior.denoise(as_slices(x, axis), sigma_t), axis)
+        x0_hat = clean_estimate(problem, prior, x, sigma_t, axis)
         eps = (x - x0_hat) / sigma_t
         rhs = gamma * problem.rhs + x0_hat
         x0_hat = conjugate_gradient(lambda v: gamma * problem.operator.normal(v) + v, rhs, x0_hat, settings.cg_iterations)
@@ -83,7 +96,7 @@ def dds(problem: Problem, prior: Prior, settings: DdsSettings = DdsSettings(), c
     x = (1 + sigmas[0] ** 2) ** 0.5 * noise_like(problem.rhs, generator)
     d = u = torch.zeros_like(x)
     for k, (sigma_t, sigma_s) in enumerate(track(list(pairwise(sigmas)), "dds")):
-        x0_hat = as_volume(prior.denoise(as_slices(x, axis), sigma_t), axis)
+        x0_hat = clean_estimate(problem, prior, x, sigma_t, axis)
         eps = (x - x0_hat) / sigma_t
         x0_hat, d, u = admm_tv(problem, x0_hat, d, u, axis, settings.weight, settings.rho, settings.cg_iterations)
         x = ddim_step(x0_hat, eps, sigma_t, sigma_s, settings.eta, generator)

@@ -6,8 +6,21 @@ import torch
 from jaxtyping import Complex
 from torch import Tensor
 
-from recon.diffusion import Prior, as_slices, as_volume, noise_like
-from recon.methods.common import Axis, Callback, Count, NonNegative, Positive, T, Volume, admm_tv, check_plane, ignore, settings
+from recon.diffusion import Prior, noise_like
+from recon.methods.common import (
+    Axis,
+    Callback,
+    Count,
+    NonNegative,
+    Positive,
+    T,
+    Volume,
+    admm_tv,
+    check_plane,
+    clean_estimate,
+    ignore,
+    settings,
+)
 from recon.progress import track
 from recon.sense import Problem
 
@@ -18,9 +31,9 @@ def ve_levels(prior: Prior, steps: int, largest: float = 378.0, smallest: float 
     return [largest * (smallest / largest) ** (k / steps) for k in range(steps + 1)]
 
 
-def score(prior: Prior, x: Volume, sigma: float, axis: int) -> Volume:
-    """``∇ log p(x) = (D(x, σ) − x) / σ²`` of all slices across ``axis`` (Tweedie)."""
-    return (as_volume(prior.denoise(as_slices(x, axis), sigma), axis) - x) / sigma**2
+def score(problem: Problem, prior: Prior, x: Volume, sigma: float, axis: int) -> Volume:
+    """``∇ log p(x) = (D(x, σ) − x) / σ²`` of all slices across ``axis`` (Tweedie), with D as in `clean_estimate`."""
+    return (clean_estimate(problem, prior, x, sigma, axis) - x) / sigma**2
 
 
 def predict(x: Tensor, s: Tensor, sigma_t: float, sigma_s: float, generator: torch.Generator) -> Tensor:
@@ -64,8 +77,8 @@ def diffusion_mbir(
     x = sigmas[0] * noise_like(problem.rhs, generator)
     d = u = torch.zeros_like(x)
     for k, (sigma_t, sigma_s) in enumerate(track(list(pairwise(sigmas)), "diffusion-mbir")):
-        x = predict(x, score(prior, x, sigma_t, axis), sigma_t, sigma_s, generator)
-        x = correct(x, score(prior, x, sigma_s, axis), settings.snr, generator)
+        x = predict(x, score(problem, prior, x, sigma_t, axis), sigma_t, sigma_s, generator)
+        x = correct(x, score(problem, prior, x, sigma_s, axis), settings.snr, generator)
         x, d, u = admm_tv(problem, x, d, u, axis, settings.weight, settings.rho, settings.cg_iterations)
         callback(k, x)
     return x

@@ -39,7 +39,7 @@ def data_gradient(x: Volume, sigma: float, prior: Prior, axis: int, problem: Pro
     denoised = prior.denoise(slices, sigma)
     if not denoised.requires_grad:
         raise ReconError("tpdm differentiates the prior, and this prior's denoise gives no gradient; use tpdm_dds with it")
-    x0_hat = as_volume(denoised.detach(), axis)
+    x0_hat = problem.operator.support * as_volume(denoised.detach(), axis)
     residual = problem.gradient(x0_hat) / (2 * problem.objective(x0_hat)).sqrt().clamp(min=1e-12)
     (gradient,) = torch.autograd.grad(denoised, slices, as_slices(residual, axis))
     return (x0_hat - x) / sigma**2, as_volume(gradient, axis)
@@ -67,7 +67,7 @@ def tpdm(
     for k, (sigma_t, sigma_s) in enumerate(track(list(pairwise(sigmas)), "tpdm")):
         for update, levels in ((correct, (settings.snr,)), (predict, (sigma_t, sigma_s))):
             if k % settings.every == settings.every - 1:
-                x = update(x, score(auxiliary or prior, x, sigma_t, settings.perpendicular), *levels, generator)
+                x = update(x, score(problem, auxiliary or prior, x, sigma_t, settings.perpendicular), *levels, generator)
             else:
                 s, gradient = data_gradient(x, sigma_t, prior, settings.primary, problem)
                 x = update(x, s, *levels, generator) - zeta * gradient

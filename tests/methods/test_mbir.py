@@ -52,16 +52,16 @@ def test_admm_reaches_the_minimiser_of_its_objective(weight, problem, generator)
 def test_langevin_corrector_leaves_the_variance_too_large(generator):
     """On a Gaussian of variance S at noise σ, V = S + σ², the chain x ← (1 − ε/V) x + √(2ε) z with ε = 2 snr² V²/x² rests where
     x² = (1 + snr²) V: within 3 % over 40,000 components."""
-    prior, x = GaussianPrior(spread=0.6), complex_normal(20, 32, 32, generator=generator)
+    prior, x, scan = GaussianPrior(spread=0.6), complex_normal(20, 32, 32, generator=generator), single_coil((20, 32, 32), generator)
     for _ in range(60):
-        x = correct(x, score(prior, x, 0.5, 2), 0.4, generator)
+        x = correct(x, score(scan, prior, x, 0.5, 2), 0.4, generator)
     assert float(torch.view_as_real(x).var()) == pytest.approx((0.36 + 0.25) * (1 + 0.4**2), rel=0.03)
 
 
 def test_predictor_is_the_reverse_diffusion(generator):
     """Of a unit Gaussian at σ_t: mean x (1 − Δ/(1 + σ_t²)), variance Δ = σ_t² − σ_s²."""
-    prior, x = GaussianPrior(), 3 * torch.ones(16, 32, 32, dtype=torch.complex64)
-    after = torch.view_as_real(predict(x, score(prior, x, 2.0, 0), 2.0, 1.0, generator))
+    prior, x, scan = GaussianPrior(), 3 * torch.ones(16, 32, 32, dtype=torch.complex64), single_coil((16, 32, 32), generator)
+    after = torch.view_as_real(predict(x, score(scan, prior, x, 2.0, 0), 2.0, 1.0, generator))
     assert float(after[..., 0].mean()) == pytest.approx(3 * (1 - 3 / 5), abs=0.07)
     assert float(after.var((0, 1, 2)).mean()) == pytest.approx(3, rel=0.04)
 
