@@ -127,7 +127,7 @@ def test_scorecard_of_the_hyperparameters(tmp_path, last, levels_off, others):
     table.to_csv(tmp_path / "t.csv", index=False, float_format="%.6g")
     for found in (table, pd.read_csv(tmp_path / "t.csv")):
         card = {c["id"]: c["holds"] for c in claims.scorecard("11_hyperparameters", found)}
-        wanted = {"A.A.2.knee.t_max": others, "A.A.2.knee.best": others, "A.A.3.knee.slices": levels_off, "ours.schedule.knee": others}
+        wanted = {"A.A.2.knee.t_max": others, "A.A.2.knee.best": others, "A.A.3.knee.slices": levels_off, "ours.A.2.knee.schedule": others}
         assert card == wanted
 
 
