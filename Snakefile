@@ -6,7 +6,7 @@ from recon import ReconError, registry
 from recon.config import CODE, ROOT, TRAINING, load
 from recon.config import sources as files_of
 from recon.data import fingerprint
-from recon.experiments import CHOICES
+from recon.experiments import ASKED, CHOICES
 from recon.preflight import check
 
 try:

@@ -31,8 +31,8 @@ from recon.diffusion import DDPM, load_weights
 from recon.errors import ReconError
 from recon.sense import Problem
 
-# Keys of a dataset that its prepared volumes do not depend on.
-CHOICES = {"label", "train", "validation", "test", "mask", "accelerations", "prior"}
+ASKED = {"mask", "accelerations", "prior"}  # keys of a dataset that its cases depend on, but its prepared volumes do not
+CHOICES = {"label", *registry.SPLITS, *ASKED}  # all that its volumes do not depend on
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ def take(volume: Tensor, axis: int, index: int | None = None) -> np.ndarray:
 def show(ax: Axes, image: np.ndarray, voxel: Sequence[float], axis: int, title: str = "", **options) -> None:
     """Draws a slice perpendicular to ``axis`` in physical proportions, without ticks."""
     across, up = [v for a, v in enumerate(voxel) if a != axis]
-    ax.imshow(image, origin="lower", interpolation="nearest", **({"cmap": "gray", "aspect": up / across} | options))
+    ax.imshow(image, origin="lower", interpolation="none", **({"cmap": "gray", "aspect": up / across} | options))
     ax.set(xticks=[], yticks=[])
     ax.set_title(title, fontsize=9)
 
@@ -219,14 +219,6 @@ def convergence(traces: pd.DataFrame) -> Figure:
     return fig
 
 
-def panels(study: Study, table: pd.DataFrame, dataset: str, acceleration: float, by: str = "method") -> dict[str, Tensor]:
-    """The first test subject's volumes at one acceleration, named by the column ``by`` and their PSNR: what `comparison` draws."""
-    subject = str(study.config.datasets[dataset].test[0])
-    rows = table[(table["dataset"] == dataset) & (table["volume"] == subject) & (table["R"] == acceleration)]
-    named = [(style(getattr(row, by))["label"], row) for row in rows.itertuples()]
-    return {f"{name}\n{row.psnr:.1f} dB": study.reconstruction(row._asdict()) for name, row in named}
-
-
 def comparison(
     reference: Tensor,
     volumes: dict[str, Tensor],
@@ -270,11 +262,25 @@ def _busiest(image: np.ndarray, zoom: float) -> tuple[slice, slice]:
 def _inset(ax: Axes, image: np.ndarray, window: tuple[slice, slice], top: float) -> None:
     rows, columns = window
     inset = ax.inset_axes([0.0, 0.0, 0.42, 0.42])
-    inset.imshow(image, origin="lower", cmap="gray", vmin=0, vmax=top, interpolation="nearest", aspect=ax.get_aspect())
+    inset.imshow(image, origin="lower", cmap="gray", vmin=0, vmax=top, interpolation="none", aspect=ax.get_aspect())
     inset.set(xlim=(columns.start - 0.5, columns.stop - 0.5), ylim=(rows.start - 0.5, rows.stop - 0.5), xticks=[], yticks=[])
     for spine in inset.spines.values():
         spine.set_color("gold")
     mark_inset(ax, inset, loc1=2, loc2=4, fc="none", ec="gold", lw=0.6)
+
+
+def same_slices(study: Study, table: pd.DataFrame, name: str, by: str = "method", highest: int = 1) -> None:
+    """Draws and saves as ``name_DATASET_R`` what `comparison` does, of the first test subject of every dataset at its ``highest`` R.
+
+    Panels are named by the column ``by`` and their PSNR.
+    """
+    for dataset, rows in table.groupby("dataset", sort=False):
+        subject = study.config.datasets[dataset].test[0]
+        scan = study.volume(dataset, subject)
+        for acceleration in sorted(rows["R"].unique())[-highest:]:
+            shown = rows[(rows["volume"] == str(subject)) & (rows["R"] == acceleration)].to_dict("records")
+            volumes = {f"{style(row[by])['label']}\n{row['psnr']:.1f} dB": study.reconstruction(row) for row in shown}
+            save(study, comparison(scan.reference.abs(), volumes, scan.voxel), f"{name}_{dataset}_R{acceleration:g}")
 
 
 def save(study: Study, fig: Figure, name: str, table: pd.DataFrame | None = None) -> None:

@@ -15,7 +15,7 @@ rule cases:
         f"{RESULTS}/tables/{{comparison}}/{{dataset}}/{{subject}}.csv",
     params:
         section=CONFIG.model_dump_json(include={"methods", "accelerations", "mask", "maps", "device", "threads"}),
-        dataset=lambda w: CONFIG.datasets[w.dataset].model_dump_json(include={"mask", "accelerations", "prior"}),
+        dataset=lambda w: CONFIG.datasets[w.dataset].model_dump_json(include=ASKED),
         comparison=lambda w: CONFIG.comparisons[w.comparison].model_dump_json(),
     log:
         f"logs/{NAME}/cases/{{comparison}}/{{dataset}}/{{subject}}.log",

@@ -14,7 +14,7 @@ rule tune:
         f"{RESULTS}/tuning/{{dataset}}/{{method}}.json",
     params:
         method=lambda w: CONFIG.methods[w.method],
-        dataset=lambda w: CONFIG.datasets[w.dataset].model_dump_json(include={"mask", "accelerations", "prior"}),
+        dataset=lambda w: CONFIG.datasets[w.dataset].model_dump_json(include=ASKED),
         section=CONFIG.model_dump_json(include={"tuning", "mask", "maps", "seed", "device", "threads"}),
     log:
         f"logs/{NAME}/tuning/{{dataset}}/{{method}}.log",
