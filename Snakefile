@@ -3,10 +3,10 @@ import sys
 
 sys.path.insert(0, workflow.basedir)
 from recon import ReconError, registry
-from recon.config import CODE, ROOT, TRAINING, load
+from recon.config import ROOT, TRAINING, load
 from recon.config import sources as files_of
 from recon.data import fingerprint
-from recon.experiments import ASKED, CHOICES
+from recon.experiments import ASKED, CHOICES, code_of
 from recon.preflight import check
 
 try:
@@ -25,6 +25,11 @@ STEP = f"{sys.executable} -m workflow.scripts.step --config {config.get('run', '
 def sources(*names):
     """The recon modules a rule depends on: editing them runs it again."""
     return [str(f.relative_to(ROOT)) for f in files_of(*names)]
+
+
+def sources_of(*methods):
+    """The same for what reconstructs by some methods."""
+    return sources(*sorted({module for method in methods for module in code_of(method)}), "experiments")
 
 
 wildcard_constraints:

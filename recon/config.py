@@ -1,5 +1,6 @@
 """The one configuration file of a workflow run, and its schema: unknown keys and impossible values are refused."""
 
+import ast
 import math
 import os
 import re
@@ -14,9 +15,7 @@ from recon.registry import SPLITS
 from recon.schema import ROOT, Strict, read_yaml
 
 CONFIGS = ROOT / "workflow" / "config"
-# The source whose change makes every case stale: workflow rules and case keys depend on it.
-CODE = ("fourier", "wavelets", "masks", "metrics", "sense", "coils", "data", "unet", "diffusion", "fields", "methods")
-TRAINING = ("unet", "diffusion", "training", "resample", "fourier")  # the same for priors
+TRAINING = ("unet", "diffusion", "training", "resample", "fourier")  # the source whose change makes priors stale
 
 
 Registered = Literal["stanford", "calgary", "ahead", "fastmri_knee", "fastmri_brain", "skm_tea", "brats", "roots"]
@@ -156,9 +155,13 @@ class Comparison(Strict):
 
     datasets: list[str] | None = None  # those named; null: all of the configuration
     methods: list[str] | None = None
-    accelerations: list[float] | None = None
-    priors: list[str] | dict[str, list[str]] | None = None  # for all datasets, or by dataset; null: each dataset's matched one
+    accelerations: list[float] | dict[str, list[float]] | None = None  # for all datasets, or by dataset; null: those of each dataset
+    priors: list[str] | dict[str, list[str]] | None = None  # likewise; null: each dataset's matched one
     vary: dict[str, list[float | str]] = {}  # a setting and the values it takes in turn, all others as tuned
+
+    def accelerations_for(self, dataset: str) -> list[float] | None:
+        """The accelerations named for ``dataset``; None for its own."""
+        return self.accelerations.get(dataset) if isinstance(self.accelerations, dict) else self.accelerations
 
     def priors_for(self, dataset: str) -> list[str] | None:
         """The priors that stand side by side on ``dataset``; None for its matched one."""
@@ -195,16 +198,15 @@ class Config(Strict):
     @model_validator(mode="after")
     def _references(self):
         for name, comparison in self.comparisons.items():
-            by_dataset = comparison.priors if isinstance(comparison.priors, dict) else {}
-            named_priors = [p for priors in by_dataset.values() for p in priors] if by_dataset else comparison.priors
-            named = [*(comparison.datasets or []), *by_dataset], comparison.methods, named_priors
+            by_dataset = [key for part in (comparison.accelerations, comparison.priors) if isinstance(part, dict) for key in part]
+            named = [*(comparison.datasets or []), *by_dataset], comparison.methods, flat(comparison.priors)
             for (kind, known), wanted in zip(self._named().items(), named, strict=True):
                 for missing in (w for w in wanted or [] if w not in known):
                     raise ValueError(f"comparison {name} names {missing!r}, which is not under {kind}")
         for name, prior in self.priors.items():
             if prior.dataset not in self.datasets:
                 raise ValueError(f"prior {name} names the dataset {prior.dataset!r}, which is not under datasets")
-        compared = [r for part in (*self.comparisons.values(), *self.datasets.values()) for r in part.accelerations or []]
+        compared = [r for part in (*self.comparisons.values(), *self.datasets.values()) for r in flat(part.accelerations)]
         if any(r < 1 for r in self.accelerations + self.tuning.accelerations + compared):
             raise ValueError("accelerations must be at least 1")
         for name, dataset in self.datasets.items():
@@ -265,6 +267,11 @@ class Config(Strict):
         return next((name for name, prior in self.priors.items() if prior.dataset == dataset and not prior.factors), None)
 
 
+def flat(named: list | dict[str, list] | None) -> list:
+    """What is named for all datasets or by dataset, in one list."""
+    return [item for part in named.values() for item in part] if isinstance(named, dict) else named or []
+
+
 def _resolved(name: str, datasets: dict, seen: tuple[str, ...] = ()) -> object:
     """A dataset's section with what it is ``like`` filled in."""
     section = datasets[name]
@@ -285,6 +292,21 @@ def sources(*modules: str) -> list[Path]:
     """The files of some modules and packages of `recon`."""
     package = ROOT / "recon"
     return [f for name in modules for f in (package / f"{name}.py", *sorted((package / name).glob("*.py"))) if f.exists()]
+
+
+def imported(*modules: str) -> list[str]:
+    """Some modules of `recon` and all that these import of it, directly or not; packages are named as a whole or by their modules."""
+    found, waiting = set(), list(modules)
+    while waiting:
+        name = waiting.pop()
+        if name in found or not sources(name):  # a function imported from `recon` itself is no module
+            continue
+        found.add(name)
+        for node in (node for file in sources(name) for node in ast.walk(ast.parse(file.read_text()))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "recon":
+                inside = node.module.split(".")[1:]
+                waiting += ["/".join(inside)] if inside else [alias.name for alias in node.names]
+    return sorted(found)
 
 
 def load(name: str | Path) -> Config:

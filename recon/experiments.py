@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from recon import masks, methods, metrics, phantoms, registry
-from recon.config import CODE, REGISTERED, ROOT, Config, Dataset, sources
+from recon.config import REGISTERED, ROOT, Config, Dataset, imported, sources
 from recon.data import coarser, fingerprint, open_scan
 from recon.data.prepare import Prepared, load, prepare, problem
 from recon.diffusion import DDPM, load_weights
@@ -199,7 +199,7 @@ class Study:
             "maps": self.config.maps,
             "machine": [self.config.device, self.config.threads],
             "prior": self.prior_hash(case.prior) if case.prior else None,
-            "code": code_hash(),
+            "code": code_hash(*code_of(case.method)),
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:20]
 
@@ -283,7 +283,7 @@ class Study:
         """The cases of a comparison for one test subject, each with what is varied in it."""
         section, out = self.config.comparisons[name], []
         variations = [{key: value} for key, values in section.vary.items() for value in values] or [{}]
-        for acceleration in section.accelerations or self.config.accelerations_of(dataset):  # outermost: the problem is posed once for all
+        for acceleration in section.accelerations_for(dataset) or self.config.accelerations_of(dataset):  # outermost: posed once
             for method in section.methods or self.config.methods:
                 found = methods.lookup(method)
                 for prior in (section.priors_for(dataset) if found.needs_prior else None) or [None]:
@@ -379,9 +379,15 @@ def _load_prior(path: Path) -> DDPM:
 
 
 @lru_cache
+def code_of(method: str) -> list[str]:
+    """The modules whose change makes the cases of a method stale: its own, what undersamples and scores, and all that these import."""
+    return imported(methods.lookup(method).module, "data/prepare", "masks", "metrics")
+
+
+@lru_cache
 def code_hash(*modules: str) -> str:
-    """Hash of the source of some modules; by default of all that reconstructs and scores."""
-    return hashlib.sha256(b"".join(f.read_bytes() for f in sources(*(modules or CODE)))).hexdigest()[:16]
+    """Hash of the source of some modules."""
+    return hashlib.sha256(b"".join(f.read_bytes() for f in sources(*modules))).hexdigest()[:16]
 
 
 def file_hash(path: Path) -> str:

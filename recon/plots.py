@@ -11,6 +11,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
+from IPython import get_ipython
+from IPython.display import Image, display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from mpl_toolkits.axes_grid1.inset_locator import mark_inset
@@ -20,7 +22,7 @@ from recon import claims, methods
 from recon.config import ROOT
 from recon.data.prepare import Prepared
 from recon.diffusion import planes
-from recon.experiments import Study, code_hash, write_text
+from recon.experiments import Study, code_hash, code_of, write_text
 
 PLANES = ("sagittal", "coronal", "axial")  # perpendicular to x, y, z
 PACKAGES = ("h5py", "matplotlib", "numpy", "pandas", "safetensors", "scipy", "snakemake", "torch")
@@ -284,7 +286,10 @@ def same_slices(study: Study, table: pd.DataFrame, name: str, by: str = "method"
 
 
 def save(study: Study, fig: Figure, name: str, table: pd.DataFrame | None = None) -> None:
-    """Writes ``figures/CONFIG/name`` as .png and .svg, the table behind it as .csv, and its sidecar as .json."""
+    """Writes ``figures/CONFIG/name`` as .png and .svg, the table behind it as .csv, its sidecar as .json; and shows it in a notebook.
+
+    What a notebook shows is the .png, by name: its page then links to the file and need not hold the picture a second time.
+    """
     study.figures.mkdir(parents=True, exist_ok=True)
     stem = study.figures / name
     fig.savefig(f"{stem}.png", dpi=150)
@@ -292,6 +297,9 @@ def save(study: Study, fig: Figure, name: str, table: pd.DataFrame | None = None
     if table is not None:
         write_text(stem.with_suffix(".csv"), table.drop(columns="key", errors="ignore").to_csv(index=False, float_format="%.6g"))
     write_text(stem.with_suffix(".json"), json.dumps(sidecar(study), indent=1))
+    plt.close(fig)
+    if get_ipython():
+        display(Image(filename=f"{stem}.png", width=1000, metadata={"file": f"{name}.png"}))
 
 
 def sidecar(study: Study) -> dict:
@@ -306,7 +314,7 @@ def sidecar(study: Study) -> dict:
         "packages": {name: version(name) for name in PACKAGES} | {"python": platform.python_version()},
         "device": torch.cuda.get_device_name(config.device) if config.device != "cpu" else platform.processor() or platform.machine(),
         "threads": config.threads,
-        "code": code_hash(),
+        "code": {name: code_hash(*code_of(name)) for name in config.methods},
         **study.opened,
         "tuning": {"file": config.tuning.shipped or f"results/{config.name}/tuning", "best": tuning},
         "wall_time_s": round(time.perf_counter() - STARTED, 1),

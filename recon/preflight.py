@@ -43,7 +43,7 @@ def check(config: Config, here: bool = True) -> None:
         shape = section.shape or (registry.lookup(section.kind).shape if section.kind in REGISTERED else None)
         if shape is not None and config.methods_on(dataset):
             mask, plane = config.mask_of(dataset), coarse_shape(shape, section.voxel_factor)[1:]
-            shown = [c.accelerations or [] for name, c in config.comparisons.items() if dataset in dict(config.compared(name))]
+            shown = [c.accelerations_for(dataset) or [] for name, c in config.comparisons.items() if dataset in dict(config.compared(name))]
             for acceleration in {*config.accelerations_of(dataset), *config.tuned_at(dataset), *chain(*shown)}:
                 masks.make(mask.kind, plane, acceleration, mask.calibration, mask.seed)
     check_notebooks(config)

@@ -133,6 +133,16 @@ def test_a_comparison_names_what_there_is(tmp_path, smoke, kind):
     assert f"names 'none', which is not under {kind}" in refused(tmp_path, smoke)
 
 
+def test_accelerations_of_a_comparison_by_dataset(tmp_path, smoke):
+    smoke["comparisons"] = {"12_resolution_shift": {"accelerations": {"knee": [3]}}}
+    found = Config(**smoke).comparisons["12_resolution_shift"]
+    assert found.accelerations_for("knee") == [3] and found.accelerations_for("knee_2x") is None
+    smoke["comparisons"]["12_resolution_shift"]["accelerations"] = {"elbow": [3]}
+    assert "names 'elbow', which is not under datasets" in refused(tmp_path, smoke)
+    smoke["comparisons"]["12_resolution_shift"]["accelerations"] = {"knee": [0.5]}
+    assert "accelerations must be at least 1" in refused(tmp_path, smoke)
+
+
 def test_the_matched_prior_is_not_the_diverse_one(smoke):
     smoke["priors"] = {"diverse": smoke["priors"]["knee"] | {"factors": [0.1, 1.0]}} | smoke["priors"]
     assert Config(**smoke).prior_of("knee") == "knee"

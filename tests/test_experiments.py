@@ -47,6 +47,14 @@ def test_key_depends_on_everything_the_result_depends_on(study, monkeypatch):
     assert len(keys) == 7
 
 
+def test_what_a_method_is_made_of():
+    """Its own module and all that it imports; not the other methods, nor pictures and training."""
+    tpdm, wavelet = (set(experiments.code_of(name)) for name in ("tpdm", "l1_wavelet"))
+    assert {"methods/tpdm", "methods/mbir", "methods/common", "diffusion", "unet", "sense", "coils", "metrics", "masks"} <= tpdm
+    assert {"methods/classical", "wavelets", "sense", "metrics"} <= wavelet
+    assert not wavelet & {"methods/tpdm", "methods/variational", "fields/voxels", "plots", "training", "experiments"}
+
+
 def test_a_case_is_computed_once(study, monkeypatch):
     case = study.case("knee", 200, 4, "cg_sense")
     first = study.run(case)

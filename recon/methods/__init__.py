@@ -24,6 +24,11 @@ class Method:
     label: str
     space: dict[str, tuple[float, float]]  # parameter: lowest and highest value
 
+    @property
+    def module(self) -> str:
+        """Where the function is written, as `recon.config.sources` names it."""
+        return self.run.__module__.removeprefix("recon.").replace(".", "/")
+
 
 CG_SPACE = {"weight": (1e-4, 0.3), "iterations": (5, 60)}
 L1_SPACE = {"weight": (5e-4, 0.05)}

@@ -14,7 +14,7 @@ from jaxtyping import Complex, Float, Int
 from torch import Tensor
 
 from recon.diffusion import Prior, as_slices, as_volume, planes
-from recon.fields import Voxels
+from recon.fields.voxels import Voxels
 from recon.methods.common import Callback, Count, NonNegative, Planes, Positive, Timestep, ignore, settings
 from recon.progress import track
 from recon.sense import Problem, conjugate_gradient, inner
@@ -26,7 +26,8 @@ class VariationalSettings:
 
     weight: Positive = 0.05  # λ, in the scale of `Problem`, relative to the data term ½‖Ax − y‖²
     iterations: Count = 200
-    learning_rate: Positive = 0.05  # halved when the data term has not fallen for 20 iterations
+    learning_rate: Positive = 0.05
+    patience: Count = 20  # iterations without a fall of the data term after which the rate is halved
     schedule: Literal["uniform", "annealed"] = "uniform"
     t_max: Timestep = 400.0
     t_min: Timestep = 1.0
@@ -82,7 +83,7 @@ def variational(
     axes, energy = planes(problem.operator.shape)[-settings.planes :], 0.5 * float(problem.kspace.abs().square().sum())
     model = field(problem.rhs)
     optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, betas=(0.9, 0.99))
-    plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=20)
+    plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=settings.patience)
     for iteration in track(range(settings.iterations), "variational"):
         optimizer.zero_grad()
         volume = model.volume()

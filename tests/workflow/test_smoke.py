@@ -52,6 +52,8 @@ def test_pictures_tables_sidecars_and_gallery(copy):
         for suffix in (".png", ".svg", ".json"):
             assert (figures / f"{name}{suffix}").stat().st_size > 0
         assert name in (figures / "index.html").read_text()
+    page = (figures / "10_methods_without_shift.html").read_text()
+    assert 'src="10_slices_knee_R8.png"' in page and "data:image/png" not in page, "pages link to the pictures beside them"
     made = json.loads((figures / "10_methods_without_shift.json").read_text())
     assert {"git", "dirty", "config", "seeds", "packages", "device", "volumes", "priors", "tuning", "wall_time_s"} <= set(made)
     assert set(made["volumes"]) == {"knee/200", "knee/201"} and set(made["priors"]) == {"knee"}

@@ -10,7 +10,7 @@ rule cases:
     input:
         f"{RESULTS}/data/{{dataset}}/{{subject}}.h5",
         lambda w: priors_of(w.comparison, w.dataset) + tuned(w.dataset),
-        sources(*CODE, "experiments"),
+        lambda w: sources_of(*(CONFIG.comparisons[w.comparison].methods or CONFIG.methods)),
     output:
         f"{RESULTS}/tables/{{comparison}}/{{dataset}}/{{subject}}.csv",
     params:

@@ -9,7 +9,8 @@ def tuned(dataset):
 rule tune:
     input:
         lambda w: prepared(w.dataset, "validation") + prior_file(w.dataset),
-        sources(*CODE, "tuning", "experiments"),
+        lambda w: sources_of(w.method),
+        sources("tuning"),
     output:
         f"{RESULTS}/tuning/{{dataset}}/{{method}}.json",
     params:

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import nbconvert
+import nbformat
 import papermill
 
 from recon import ReconError
@@ -29,7 +30,17 @@ def execute(study: Study, config: str, name: str, executed: Path) -> None:
     for old in study.figures.glob(f"{number(name)}_*"):
         if old.stat().st_mtime < begun - 1:  # what an earlier version of the notebook or of the configuration made
             old.unlink()
-    page, _ = nbconvert.HTMLExporter(template_name="basic").from_filename(str(executed))
+    page, _ = nbconvert.HTMLExporter(template_name="basic").from_notebook_node(linked(nbformat.read(executed, nbformat.NO_CONVERT)))
     title = f"<!doctype html><html lang=en><meta charset=utf-8><title>{name}</title><style>{STYLE}{EXTRA}</style>"
     write_text(study.figures / f"{name}.html", f"{title}{page}</html>\n")
     shutil.copy(executed, target)
+
+
+def linked(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """The notebook with links in place of the pictures that lie as files beside its page."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            file = output.get("metadata", {}).get("image/png", {}).get("file")
+            if file:
+                output.data = nbformat.NotebookNode({"text/html": f"<img src='{file}' alt='{Path(file).stem}'>"})
+    return notebook
