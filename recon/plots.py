@@ -15,6 +15,7 @@ from IPython import get_ipython
 from IPython.display import Image, display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 from mpl_toolkits.axes_grid1.inset_locator import mark_inset
 from torch import Tensor
 
@@ -202,6 +203,9 @@ def cost(table: pd.DataFrame) -> Figure:
         for name, rows in table.groupby("method", sort=False):
             ax.plot(rows[column], rows["psnr"], linestyle="", **{k: v for k, v in style(name).items() if k != "linestyle"})
         ax.set(xscale="log", xlabel=label)
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.xaxis.set_major_formatter("{x:g}")
+        ax.xaxis.set_minor_formatter("")
         ax.grid(alpha=0.3)
     axes[0].set_ylabel("PSNR [dB]")
     axes[1].legend(fontsize=8)
