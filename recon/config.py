@@ -161,11 +161,11 @@ class Comparison(Strict):
 
     def accelerations_for(self, dataset: str) -> list[float] | None:
         """The accelerations named for ``dataset``; None for its own."""
-        return self.accelerations.get(dataset) if isinstance(self.accelerations, dict) else self.accelerations
+        return part_for(self.accelerations, dataset)
 
     def priors_for(self, dataset: str) -> list[str] | None:
         """The priors that stand side by side on ``dataset``; None for its matched one."""
-        return self.priors.get(dataset) if isinstance(self.priors, dict) else self.priors
+        return part_for(self.priors, dataset)
 
 
 class Config(Strict):
@@ -265,6 +265,11 @@ class Config(Strict):
         if self.datasets[dataset].prior:
             return self.datasets[dataset].prior
         return next((name for name, prior in self.priors.items() if prior.dataset == dataset and not prior.factors), None)
+
+
+def part_for(named: list | dict[str, list] | None, dataset: str) -> list | None:
+    """What is named for all datasets, or of what is named by dataset the part for one."""
+    return named.get(dataset) if isinstance(named, dict) else named
 
 
 def flat(named: list | dict[str, list] | None) -> list:
