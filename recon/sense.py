@@ -11,7 +11,8 @@ from torch import Tensor
 from recon import fourier
 from recon.errors import ReconError
 
-CHUNK_BYTES = 64 << 20  # working memory of one coil chunk; small enough to stay near the cache, large enough for a GPU
+CHUNK_BYTES = {"cpu": 1 << 20, "cuda": 64 << 20}  # of one array inside `normal`: what a core's cache holds; what fills a GPU
+COIL_BYTES = 64 << 20  # the same in `forward` and `adjoint`, where whole coils pass: it bounds the memory
 
 
 class Sense:
@@ -19,17 +20,18 @@ class Sense:
 
     ``forward`` and ``adjoint`` are the plain 3D definition. ``normal`` is what iterations use: since the readout is
     never undersampled, ``Aᴴ A`` is a batch of 2D transforms over (y, z), and the centring of the transform is folded
-    into the maps, so no iteration shifts an array. Coils pass in chunks, which bounds the working memory.
+    into the maps, so no iteration shifts an array, and slabs of x pass one after the other, all of their coils in the cache.
     """
 
-    def __init__(self, maps: Complex[Tensor, "coil x y z"], mask: Bool[Tensor, "y z"], chunk_bytes: int = CHUNK_BYTES):
+    def __init__(self, maps: Complex[Tensor, "coil x y z"], mask: Bool[Tensor, "y z"], chunk_bytes: int | None = None):
         if mask.shape != maps.shape[-2:]:
             raise ReconError(f"mask has shape {tuple(mask.shape)} but the maps are {tuple(maps.shape)}; the mask must be their (y, z)")
         ny, nz = mask.shape
         self.modulation = fourier.modulation(ny, maps.device)[:, None] * fourier.modulation(nz, maps.device)
         self.modulated_maps = maps * self.modulation
         self.mask = mask
-        self.coils_per_chunk = max(1, chunk_bytes // (maps[0].numel() * maps.element_size()))
+        self.coils_per_chunk = max(1, (chunk_bytes or COIL_BYTES) // (maps[0].numel() * maps.element_size()))
+        self.slab = max(1, (chunk_bytes or CHUNK_BYTES[maps.device.type]) // (maps[:, 0].numel() * maps.element_size()))
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -70,12 +72,12 @@ class Sense:
 
     def normal(self, volume: Complex[Tensor, "x y z"]) -> Complex[Tensor, "x y z"]:
         """``Aᴴ A`` applied to a volume, by 2D transforms."""
-        out = torch.zeros_like(volume)
-        for c in self._chunks():
-            maps = self.modulated_maps[c : c + self.coils_per_chunk]
-            kspace = torch.fft.fft2(maps * volume).mul_(self.mask)
-            out += torch.fft.ifft2(kspace).mul_(maps.conj()).sum(0)
-        return out
+        slabs = zip(self.modulated_maps.split(self.slab, dim=1), volume.split(self.slab), strict=True)
+        return torch.cat([self._normal(maps, part) for maps, part in slabs])
+
+    def _normal(self, maps: Complex[Tensor, "coil slab y z"], volume: Complex[Tensor, "slab y z"]) -> Complex[Tensor, "slab y z"]:
+        kspace = torch.fft.fft2(maps * volume).mul_(self.mask)
+        return torch.fft.ifft2(kspace).mul_(maps.conj()).sum(0)
 
 
 @dataclass(frozen=True)

@@ -34,9 +34,28 @@ def timestep_embedding(t: Float[Tensor, "n"], dim: int) -> Float[Tensor, "n dim"
     return torch.cat([angles.cos(), angles.sin()], dim=1)
 
 
-def norm(channels: int) -> nn.GroupNorm:
-    """Group normalisation in groups of at least four channels."""
-    return nn.GroupNorm(math.gcd(32, channels // 4), channels)
+class GroupNorm(nn.GroupNorm):
+    """Group normalisation in groups of at least four channels, with the scale and shift that a timestep adds to it."""
+
+    def __init__(self, channels: int):
+        super().__init__(math.gcd(32, channels // 4), channels)
+
+    def forward(self, x: Tensor, scale: Tensor | float = 0.0, shift: Tensor | float = 0.0) -> Tensor:
+        """``(1 + scale) · normalised x + shift``; without a graph in one pass, which folds both normalisations into one.
+
+        That also spares torch's own kernel, which takes up to twenty times as long where channels lie innermost; with a graph it is
+        the faster one.
+        """
+        if torch.is_grad_enabled():
+            return super().forward(x) * (1 + scale) + shift
+        n, c = x.shape[:2]
+        groups, count = (n, self.num_groups, c // self.num_groups), x[0].numel() // self.num_groups
+        mean = x.sum((2, 3), dtype=torch.float32).view(groups).sum(2, keepdim=True) / count
+        power = x.square().sum((2, 3), dtype=torch.float32).view(groups).sum(2, keepdim=True) / count
+        gain = ((power - mean.square()).clamp(min=0) + self.eps).rsqrt() * self.weight.view(groups[1:])
+        offset = self.bias.view(groups[1:]) - mean * gain
+        gain, offset = gain.view(n, c, 1, 1), offset.view(n, c, 1, 1)
+        return torch.addcmul((offset * (1 + scale) + shift).to(x.dtype), x, (gain * (1 + scale)).to(x.dtype))
 
 
 def zeroed(module: nn.Module) -> nn.Module:
@@ -52,10 +71,10 @@ class ResBlock(nn.Module):
     def __init__(self, inputs: int, outputs: int, embedding: int, resample: str | None = None):
         super().__init__()
         self.resample = resample
-        self.norm_in = norm(inputs)
+        self.norm_in = GroupNorm(inputs)
         self.conv_in = nn.Conv2d(inputs, outputs, 3, padding=1)
         self.modulate = nn.Linear(embedding, 2 * outputs)
-        self.norm_out = norm(outputs)
+        self.norm_out = GroupNorm(outputs)
         self.conv_out = zeroed(nn.Conv2d(outputs, outputs, 3, padding=1))
         self.skip = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
 
@@ -70,7 +89,7 @@ class ResBlock(nn.Module):
         """Features of the block's output width, at half or double size where the block resamples."""
         h = self.conv_in(self._resized(F.silu(self.norm_in(x))))
         scale, shift = self.modulate(embedding)[:, :, None, None].chunk(2, dim=1)
-        h = self.conv_out(F.silu(self.norm_out(h) * (1 + scale) + shift))
+        h = self.conv_out(F.silu(self.norm_out(h, scale, shift)))
         return self.skip(self._resized(x)) + h
 
 
@@ -80,16 +99,16 @@ class Attention(nn.Module):
     def __init__(self, channels: int, head_channels: int):
         super().__init__()
         self.heads = max(1, channels // head_channels)
-        self.norm = norm(channels)
+        self.norm = GroupNorm(channels)
         self.qkv = nn.Conv2d(channels, 3 * channels, 1)
         self.project = zeroed(nn.Conv2d(channels, channels, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         """Features of the same shape."""
         n, c, h, w = x.shape
-        q, k, v = self.qkv(self.norm(x)).view(n, 3, self.heads, c // self.heads, h * w).transpose(-1, -2).unbind(1)
-        out = F.scaled_dot_product_attention(q, k, v)
-        return x + self.project(out.transpose(-1, -2).reshape(n, c, h, w))
+        qkv = self.qkv(self.norm(x)).permute(0, 2, 3, 1).reshape(n, h * w, 3, self.heads, c // self.heads)
+        out = F.scaled_dot_product_attention(*qkv.permute(2, 0, 3, 1, 4))
+        return x + self.project(out.transpose(1, 2).reshape(n, h, w, c).permute(0, 3, 1, 2))
 
 
 class Level(nn.Module):
@@ -134,7 +153,7 @@ class UNet(nn.Module):
                 width = w
             if i > 0:
                 self.decoder.append(ResBlock(width, width, embedding, "up"))
-        self.head = nn.Sequential(norm(width), nn.SiLU(), zeroed(nn.Conv2d(width, folded, 3, padding=1)))
+        self.head = nn.Sequential(GroupNorm(width), nn.SiLU(), zeroed(nn.Conv2d(width, folded, 3, padding=1)))
 
     def forward(self, x: Float[Tensor, "n c h w"], t: Float[Tensor, "n"]) -> Float[Tensor, "n c h w"]:
         """Noise estimate for slices ``x`` at timesteps ``t`` (real numbers in [0, T])."""
@@ -142,6 +161,8 @@ class UNet(nn.Module):
         patch = self.config.patch
         multiple = patch * 2 ** (len(self.config.multipliers) - 1)
         h = F.pixel_unshuffle(F.pad(x, (0, -width % multiple, 0, -height % multiple)), patch)
+        if not torch.is_grad_enabled():
+            h = h.contiguous(memory_format=torch.channels_last)  # a tenth faster, but not where gradients follow
         embedding = self.embed(timestep_embedding(t, self.config.channels).to(x.dtype))
         h = self.stem(h)
         skips = [h]
