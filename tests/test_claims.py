@@ -141,4 +141,4 @@ def test_scorecards_beyond_the_paper():
     thick = claims.scorecard("40_thick_slices", table[table["dataset"] == "knee"])
     assert [c["measured"] for c in thick] == [pytest.approx(-0.1)]
     best = table.assign(method="annealed", psnr=table["psnr"] + 1)
-    assert claims.scorecard("13_samplers", pd.concat([table, best])[lambda t: t["trained_at"] == "1"])[0]["measured"] == pytest.approx(1.0)
+    assert claims.scorecard("42_samplers", pd.concat([table, best])[lambda t: t["trained_at"] == "1"])[0]["measured"] == pytest.approx(1.0)

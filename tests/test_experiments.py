@@ -190,7 +190,7 @@ def test_a_dataset_may_have_its_own_mask_accelerations_and_priors():
     assert config.mask_of("knee_2x_gaussian").kind == "gaussian_2d" and config.mask_of("knee").kind == "poisson_disc"
     assert config.tuned_at("knee_2x_gaussian") == [3.0] and config.tuned_at("knee") == [4.0]
     assert config.prior_of("knee_2x_gaussian") == "knee_2x" and config.methods_on("knee_2x_gaussian") == ["variational"]
-    assert config.shown_in("13_posterior_sampling") == ["13_posterior_sampling", "13_samplers"]
+    assert config.shown_in("40_beyond_the_paper") == ["40_planes", "40_thick_slices"]
     schedules = [c.settings["schedule"] for c, change in study.cases("11_hyperparameters", "knee", "200") if "schedule" in change]
     assert schedules == ["uniform", "annealed"]
 

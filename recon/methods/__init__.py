@@ -32,7 +32,7 @@ class Method:
 
 CG_SPACE = {"weight": (1e-4, 0.3), "iterations": (5, 60)}
 L1_SPACE = {"weight": (5e-4, 0.05)}
-VARIATIONAL_SPACE = {"weight": (0.02, 0.5), "t_max": (30.0, 400.0)}
+VARIATIONAL_SPACE = {"weight": (0.02, 0.5), "t_max": (20.0, 200.0)}
 ANNEALED_SPACE = {"weight": (0.05, 2.0), "t_max": (40.0, 300.0)}
 TPDM_DDS_SPACE = {"gamma": (0.1, 30.0), "eta": (0.1, 1.0)}
 DDS_SPACE = {"weight": (1e-4, 0.1), "rho": (1e-4, 1.0)}

@@ -45,11 +45,12 @@ def test_annealed_converges_to_the_map_of_a_gaussian_prior(problem):
     assert (x - expected).norm() < 0.01 * expected.norm()
 
 
-def test_adam_converges_to_the_minimiser_of_a_gaussian_prior(problem):
+@pytest.mark.parametrize("decay", ["plateau", "linear"])
+def test_adam_converges_to_the_minimiser_of_a_gaussian_prior(decay, problem):
     """At one fixed t the minimiser is (AᴴA + λ α σ² / (spread² + σ²)) x = Aᴴy, whichever slices are drawn."""
     prior, spread, weight = GaussianPrior(spread=0.3), 0.3, 0.2
     sigma = prior.sigma(100)
-    settings = VariationalSettings(weight=weight, iterations=400, learning_rate=0.03, t_min=100, t_max=100, slices=14, slab=3)
+    settings = VariationalSettings(weight=weight, iterations=400, learning_rate=0.03, decay=decay, t_min=100, t_max=100, slices=14, slab=3)
     x = variational(problem, prior, settings)
     expected = ridge(problem, weight * (1 + sigma**2) ** -0.5 * sigma**2 / (spread**2 + sigma**2))
     assert (x - expected).norm() < 0.03 * expected.norm()
@@ -62,6 +63,19 @@ def test_learning_rate_is_halved_once_the_data_term_stalls(problem, monkeypatch)
     monkeypatch.setattr(torch.optim.Adam, "step", lambda self, *a: (rates.append(self.param_groups[0]["lr"]), step(self, *a))[1])
     variational(problem, GaussianPrior(), VariationalSettings(iterations=120, learning_rate=1.0, slices=8, slab=4))
     assert rates[0] == 1.0 and 0 < rates[-1] <= 0.5
+
+
+def test_linear_decay_comes_to_rest(problem):
+    """Whatever the draws of slices, timesteps and noise: the last steps hardly move the volume, and two seeds end nearer each other."""
+    ends = {}
+    for decay in ("plateau", "linear"):
+        for seed in (0, 1):
+            seen = []
+            settings = VariationalSettings(iterations=60, learning_rate=0.1, decay=decay, slices=6, slab=3, seed=seed)
+            end = variational(problem, GaussianPrior(spread=0.3), settings, lambda _, x, seen=seen: seen.append(x.clone()))
+            ends[decay, seed] = end, (seen[-1] - seen[-2]).norm() / end.norm()
+    apart = {decay: (ends[decay, 0][0] - ends[decay, 1][0]).norm() for decay in ("plateau", "linear")}
+    assert ends["linear", 0][1] < 0.1 * ends["plateau", 0][1] and apart["linear"] < 0.8 * apart["plateau"]
 
 
 @pytest.mark.parametrize("name", ["variational", "annealed"])

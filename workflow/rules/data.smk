@@ -16,5 +16,6 @@ rule prepare:
         training=lambda w: w.subject in map(str, CONFIG.datasets[w.dataset].train),
     log:
         f"logs/{NAME}/prepare/{{dataset}}/{{subject}}.log",
+    priority: 20  # seconds each, and every other job waits for some
     shell:
         "{STEP} prepare {wildcards.dataset} {wildcards.subject} > {log} 2>&1"
