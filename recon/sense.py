@@ -11,8 +11,8 @@ from torch import Tensor
 from recon import fourier
 from recon.errors import ReconError
 
-CHUNK_BYTES = {"cpu": 1 << 20, "cuda": 64 << 20}  # of one array inside `normal`: what a core's cache holds; what fills a GPU
-COIL_BYTES = 64 << 20  # the same in `forward` and `adjoint`, where whole coils pass: it bounds the memory
+CHUNK_BYTES = 64 << 20  # of one array over several coils: it fills a GPU and bounds the memory
+CACHE_BYTES = 1 << 20  # the same inside `normal` on a CPU: what the cache of a core holds
 
 
 class Sense:
@@ -30,8 +30,9 @@ class Sense:
         self.modulation = fourier.modulation(ny, maps.device)[:, None] * fourier.modulation(nz, maps.device)
         self.modulated_maps = maps * self.modulation
         self.mask = mask
-        self.coils_per_chunk = max(1, (chunk_bytes or COIL_BYTES) // (maps[0].numel() * maps.element_size()))
-        self.slab = max(1, (chunk_bytes or CHUNK_BYTES[maps.device.type]) // (maps[:, 0].numel() * maps.element_size()))
+        self.coils_per_chunk = max(1, (chunk_bytes or CHUNK_BYTES) // (maps[0].numel() * maps.element_size()))
+        slab_bytes = chunk_bytes or (CACHE_BYTES if maps.device.type == "cpu" else CHUNK_BYTES)
+        self.slab = max(1, slab_bytes // (maps[:, 0].numel() * maps.element_size()))
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -45,7 +46,7 @@ class Sense:
 
     @cached_property
     def support(self) -> Bool[Tensor, "x y z"]:
-        """Voxels that some coil sees; elsewhere data say nothing, and references are zero."""
+        """Voxels that some coil sees; elsewhere data say nothing, references are zero, and every method's volume is."""
         seen = [self.modulated_maps[c : c + self.coils_per_chunk].ne(0).any(0) for c in self._chunks()]
         return torch.stack(seen).any(0)
 

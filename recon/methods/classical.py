@@ -69,6 +69,7 @@ def l1_wavelet(
         most = 2**settings.levels if settings.random_shifts else 1
         shift = tuple(torch.randint(most, (3,), generator=generator).tolist())
         new = shrink_details(z - step * problem.gradient(z), step * settings.weight, settings.wavelet, settings.levels, shift)
+        new = problem.operator.support * new  # shrinkage leaks where no coil sees
         if torch.vdot((z - new).flatten(), (new - x).flatten()).real > 0:
             momentum = 1.0
         faster = (1 + (1 + 4 * momentum**2) ** 0.5) / 2

@@ -13,9 +13,9 @@ import torch
 from jaxtyping import Complex, Float, Int
 from torch import Tensor
 
-from recon.diffusion import Prior, as_slices, as_volume, planes
+from recon.diffusion import Prior, noise_like, planes
 from recon.fields.voxels import Voxels
-from recon.methods.common import Callback, Count, NonNegative, Planes, Positive, Timestep, ignore, settings
+from recon.methods.common import Callback, Count, NonNegative, Planes, Positive, Timestep, clean_estimate, ignore, settings
 from recon.progress import track
 from recon.sense import Problem, conjugate_gradient, inner
 
@@ -79,37 +79,42 @@ def variational(
     callback: Callback = ignore,
     field: Callable[[Complex[Tensor, "x y z"]], torch.nn.Module] = Voxels,
 ) -> Complex[Tensor, "x y z"]:
-    """Paper A's method: Adam on the field's parameters, from the zero-filled volume.
+    """Paper A's method: Adam on the field's parameters, from the zero-filled volume, which stays zero where no coil sees.
 
     Per iteration and axis, ``slices`` random slices are regularised; their gradient is weighted by (axis length)/(planes × slices),
     so that λ does not depend on how many are drawn.
     """
     generator = torch.Generator().manual_seed(settings.seed)
     axes, energy = planes(problem.operator.shape)[-settings.planes :], 0.5 * float(problem.kspace.abs().square().sum())
-    model = field(problem.rhs)
+    model, support = field(problem.rhs), problem.operator.support
     optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, betas=(0.9, 0.99))
-    plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=settings.patience)
-    linear = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, settings.iterations)
+    decay = rate_decay(optimizer, settings)
     for iteration in track(range(settings.iterations), "variational"):
         optimizer.zero_grad()
-        volume = model.volume()
+        volume = support * model.volume()
         gradient = problem.gradient(volume.detach())
         for axis in axes:
             size = problem.operator.shape[axis]
             index = random_slabs(size, settings.slices, settings.slab, generator)
-            slices = model.slices(axis, index.to(volume.device))
+            index = index.to(volume.device)
+            slices = model.slices(axis, index) * support.index_select(axis, index).movedim(axis, 0)[:, None]
             t = timesteps(settings, iteration, len(index), generator)
             pull = settings.weight * size / (len(axes) * len(index)) * regulariser(slices.detach(), prior, t, generator)
             slices.backward(pull)
         data_term = energy + 0.5 * float(inner(volume.detach(), gradient - problem.rhs))  # ½‖Ax − y‖², from what is at hand
         torch.view_as_real(volume).backward(torch.view_as_real(gradient))
         optimizer.step()
-        if settings.decay == "linear":
-            linear.step()
-        else:
-            plateau.step(data_term)
+        decay(data_term)
         callback(iteration, volume.detach())
-    return model.volume().detach()
+    return (support * model.volume()).detach()
+
+
+def rate_decay(optimizer: torch.optim.Optimizer, settings: VariationalSettings) -> Callable[[float], None]:
+    """What lowers the rate, called after every iteration with its data term."""
+    if settings.decay == "linear":
+        linear = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, settings.iterations)
+        return lambda data_term: linear.step()
+    return torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=settings.patience).step
 
 
 @settings
@@ -143,9 +148,8 @@ def annealed(
     for k in track(range(settings.steps), "annealed"):
         t = settings.t_max * (settings.t_min / settings.t_max) ** (k / max(1, settings.steps - 1))
         sigma, axis = prior.sigma(t), axes[k % len(axes)]
-        slices = as_slices(x, axis)
-        fresh = torch.randn(slices.shape, generator=generator).to(slices.device)
-        x0_hat = as_volume(prior.denoise(slices + settings.churn * sigma * fresh, sigma), axis)
+        noisy = x + settings.churn * sigma * noise_like(x, generator)
+        x0_hat = clean_estimate(problem, prior, noisy, sigma, axis)
         gamma = settings.weight * (noise / sigma) ** 2
         x = data_step(problem, x0_hat, gamma, settings.cg_iterations)
         callback(k, x)
