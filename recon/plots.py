@@ -297,7 +297,8 @@ def save(study: Study, fig: Figure, name: str, table: pd.DataFrame | None = None
     study.figures.mkdir(parents=True, exist_ok=True)
     stem = study.figures / name
     fig.savefig(f"{stem}.png", dpi=150)
-    fig.savefig(f"{stem}.svg", dpi=150, metadata={"Date": None})
+    with plt.rc_context({"svg.hashsalt": name}):  # otherwise the names inside an .svg are new every time
+        fig.savefig(f"{stem}.svg", dpi=150, metadata={"Date": None})
     if table is not None:
         write_text(stem.with_suffix(".csv"), table.drop(columns="key", errors="ignore").to_csv(index=False, float_format="%.6g"))
     write_text(stem.with_suffix(".json"), json.dumps(sidecar(study), indent=1))
