@@ -27,7 +27,7 @@ from recon import masks, methods, metrics, phantoms, registry
 from recon.config import REGISTERED, ROOT, Config, Dataset, imported, sources
 from recon.data import coarser, fingerprint, open_scan
 from recon.data.prepare import Prepared, load, prepare, problem
-from recon.diffusion import DDPM, load_weights
+from recon.diffusion import DDPM, load_weights, multiplies_bf16
 from recon.errors import ReconError
 from recon.sense import Problem
 
@@ -191,13 +191,13 @@ class Study:
         return best[nearest]
 
     def key(self, case: Case) -> str:
-        """Hash of everything the result of a case depends on."""
+        """Hash of everything the result of a case depends on; networks run in bf16, which rounds otherwise, wherever the processor can."""
         parts = {
             "case": asdict(case),
             "volume": self.volume(case.dataset, case.subject).hash,
             "mask": hashlib.sha256(self.mask(case.dataset, case.subject, case.acceleration).numpy().tobytes()).hexdigest(),
             "maps": self.config.maps,
-            "machine": [self.config.device, self.config.threads],
+            "machine": [self.config.device, self.config.threads] + ([] if multiplies_bf16(self.config.device) else ["float32"]),
             "prior": self.prior_hash(case.prior) if case.prior else None,
             "code": code_hash(*code_of(case.method)),
         }

@@ -22,7 +22,7 @@ from torch import Tensor
 from recon import claims, methods
 from recon.config import ROOT
 from recon.data.prepare import Prepared
-from recon.diffusion import planes
+from recon.diffusion import multiplies_bf16, planes
 from recon.experiments import Study, code_hash, code_of, write_text
 
 PLANES = ("sagittal", "coronal", "axial")  # perpendicular to x, y, z
@@ -196,6 +196,17 @@ def masks(drawn: dict[str, Tensor]) -> Figure:
     return fig
 
 
+def averages(table: pd.DataFrame) -> Figure:
+    """PSNR of the mean of several draws against their number, a line per volume."""
+    fig, ax = plt.subplots(figsize=(5, 3.4), layout="constrained")
+    for volume, rows in table.groupby("volume", sort=False):
+        ax.plot(rows["draws"], rows["psnr"], marker="o", label=f"volume {volume}")
+    ax.set(xlabel="draws averaged", ylabel="PSNR [dB]", xticks=sorted(table["draws"].unique()))
+    ax.grid(alpha=0.3)
+    ax.legend(fontsize=8)
+    return fig
+
+
 def cost(table: pd.DataFrame) -> Figure:
     """PSNR against network evaluations and against time: a dot per case."""
     fig, axes = plt.subplots(1, 2, figsize=(8.5, 3.4), layout="constrained", sharey=True)
@@ -319,6 +330,7 @@ def sidecar(study: Study) -> dict:
         "packages": {name: version(name) for name in PACKAGES} | {"python": platform.python_version()},
         "device": torch.cuda.get_device_name(config.device) if config.device != "cpu" else platform.processor() or platform.machine(),
         "threads": config.threads,
+        "network": "bf16" if multiplies_bf16(config.device) else "float32",
         "code": {name: code_hash(*code_of(name)) for name in config.methods},
         **study.opened,
         "tuning": {"file": config.tuning.shipped or f"results/{config.name}/tuning", "best": tuning},

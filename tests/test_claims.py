@@ -41,6 +41,16 @@ def test_one_volume_decides_nothing():
     assert claim.measured == 1.0 and claim.volumes == 1 and claim.holds is None
 
 
+def test_volumes_that_would_say_otherwise_are_counted():
+    """The mean over both is above 0, one of them alone is not; nor does a volume count that was not run at the R in question."""
+    rows = table(l1_wavelet=31.0, cg_sense=30.0)
+    rows.loc[(rows["volume"] == "a") & (rows["method"] == "cg_sense"), "psnr"] += 1.5
+    claim = gain(rows, 8)
+    assert claim.measured == 0.25 and claim.holds is True and (claim.agree, claim.volumes) == (1, 2)
+    claim = gain(rows[(rows["volume"] == "a") | (rows["R"] < 8)], 8)
+    assert claim.holds is None and (claim.agree, claim.volumes) == (0, 1)
+
+
 def test_too_little_data_is_null():
     for rows, minimum in ((table(l1_wavelet=31.0), 8), (table(l1_wavelet=31.0, cg_sense=30.0), 12)):
         claim = gain(rows, minimum)

@@ -44,7 +44,10 @@ def test_key_depends_on_everything_the_result_depends_on(study, monkeypatch):
     keys.add(study.key(case))
     full = Study(study.config.model_copy(update={"maps": "full"}), study.root)
     keys.add(full.key(study.case("knee", 200, 4, "cg_sense")))
-    assert len(keys) == 7
+    for bf16 in (True, False):
+        monkeypatch.setattr(experiments, "multiplies_bf16", lambda device, bf16=bf16: bf16)
+        keys.add(study.key(case))
+    assert len(keys) == 8  # one of the two is this machine's
 
 
 def test_what_a_method_is_made_of():

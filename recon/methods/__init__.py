@@ -35,8 +35,7 @@ L1_SPACE = {"weight": (5e-4, 0.05)}
 VARIATIONAL_SPACE = {"weight": (0.02, 0.5), "t_max": (20.0, 200.0)}
 ANNEALED_SPACE = {"weight": (0.05, 2.0), "t_max": (40.0, 300.0)}
 TPDM_DDS_SPACE = {"gamma": (0.1, 30.0), "eta": (0.1, 1.0)}
-DDS_SPACE = {"weight": (1e-4, 0.1), "rho": (1e-4, 1.0)}
-MBIR_SPACE = {"weight": (1e-5, 0.1), "rho": (1e-4, 1.0)}
+TV_SPACE = {"weight": (2e-3, 0.02), "rho": (2e-3, 0.05)}  # of DDS and DiffusionMBIR: as wide as the other spaces; further out both fail
 TPDM_SPACE = {"zeta": (5e-3, 0.5), "snr": (0.02, 0.4)}
 
 METHODS = {
@@ -46,8 +45,8 @@ METHODS = {
     "variational": Method(variational.variational, variational.VariationalSettings, True, "Variational (paper A)", VARIATIONAL_SPACE),
     "annealed": Method(variational.annealed, variational.AnnealedSettings, True, "Annealed (ours)", ANNEALED_SPACE),
     "tpdm_dds": Method(dds.tpdm_dds, dds.TpdmDdsSettings, True, "TPDM+DDS", TPDM_DDS_SPACE),
-    "dds": Method(dds.dds, dds.DdsSettings, True, "DDS+TV", DDS_SPACE),
-    "diffusion_mbir": Method(mbir.diffusion_mbir, mbir.DiffusionMbirSettings, True, "DiffusionMBIR", MBIR_SPACE),
+    "dds": Method(dds.dds, dds.DdsSettings, True, "DDS+TV", TV_SPACE),
+    "diffusion_mbir": Method(mbir.diffusion_mbir, mbir.DiffusionMbirSettings, True, "DiffusionMBIR", TV_SPACE),
     "tpdm": Method(tpdm.tpdm, tpdm.TpdmSettings, True, "TPDM", TPDM_SPACE),
 }
 

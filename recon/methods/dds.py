@@ -99,6 +99,7 @@ def dds(problem: Problem, prior: Prior, settings: DdsSettings = DdsSettings(), c
         x0_hat = clean_estimate(problem, prior, x, sigma_t, axis)
         eps = (x - x0_hat) / sigma_t
         x0_hat, d, u = admm_tv(problem, x0_hat, d, u, axis, settings.weight, settings.rho, settings.cg_iterations)
+        x0_hat = problem.operator.support * x0_hat  # total variation leaks along the axis
         x = ddim_step(x0_hat, eps, sigma_t, sigma_s, settings.eta, generator)
         callback(k, x0_hat)
     return x

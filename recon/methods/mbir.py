@@ -81,4 +81,4 @@ def diffusion_mbir(
         x = correct(x, score(problem, prior, x, sigma_s, axis), settings.snr, generator)
         x, d, u = admm_tv(problem, x, d, u, axis, settings.weight, settings.rho, settings.cg_iterations)
         callback(k, x)
-    return x
+    return problem.operator.support * x  # total variation leaks along the axis, and the last corrector leaves its noise

@@ -72,4 +72,4 @@ def tpdm(
                 s, gradient = data_gradient(x, sigma_t, prior, settings.primary, problem)
                 x = update(x, s, *levels, generator) - zeta * gradient
         callback(k, x)
-    return x
+    return problem.operator.support * x  # beside it lies the noise of the last corrector

@@ -53,6 +53,7 @@ def _scorecard(decided: list[dict]) -> str:
     for claim in decided:
         measured = "–" if claim["measured"] is None else f"{claim['measured']:.3g}"
         rows += f"<tr><td class=l>{html.escape(claim['statement'])}</td><td>{claim['paper']} {claim['figure']}</td>"
-        rows += f"<td>{measured}</td><td>{claim['threshold']:g}</td><td>{words[claim['holds']]}</td></tr>"
-    head = "<tr><th>claim</th><th>paper, figure</th><th>measured</th><th>threshold</th><th></th></tr>"
+        rows += f"<td>{measured}</td><td>{claim['threshold']:g}</td><td>{words[claim['holds']]}</td>"
+        rows += f"<td>{claim['agree']} of {claim['volumes']}</td></tr>"
+    head = "<tr><th>claim</th><th>paper, figure</th><th>measured</th><th>threshold</th><th></th><th>volumes that agree</th></tr>"
     return f"<h2>Scorecard</h2><table>{head}{rows}</table>" if rows else ""
