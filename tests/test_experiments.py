@@ -58,6 +58,13 @@ def test_what_a_method_is_made_of():
     assert not wavelet & {"methods/tpdm", "methods/variational", "fields/voxels", "plots", "training", "experiments"}
 
 
+def test_comments_and_layout_make_no_result_stale():
+    source = 'def f(x):\n    """Doubles."""\n    return 2 * x\n'
+    same = '"""A module."""\ndef f(x):\n    return (2 *\n        x)  # twice\n'
+    assert experiments._instructions(source) == experiments._instructions(same)
+    assert experiments._instructions(source) != experiments._instructions(source.replace("2", "3"))
+
+
 def test_a_case_is_computed_once(study, monkeypatch):
     case = study.case("knee", 200, 4, "cg_sense")
     first = study.run(case)

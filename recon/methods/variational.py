@@ -22,7 +22,8 @@ from recon.sense import Problem, conjugate_gradient, inner
 
 @settings
 class VariationalSettings:
-    """Paper A: 200 iterations of Adam, uniform t up to 0.4 T, 50 slices per axis in slabs of 5.
+    """Paper A: 200 iterations of Adam, uniform t up to 0.4 T, 50 slices per axis in slabs of 5. Its λ and rate belong to its own scaling
+    (a rate of 2, mean losses); ours to that of `Problem`.
 
     In short runs a rate that is halved where the noisy data term stalls ends high or low by chance, and with it the volume, by up to a
     decibel; a linear decay does not.
