@@ -247,3 +247,9 @@ CLAIMS: dict[str, Callable[[pd.DataFrame], list[Claim]]] = {  # by the compariso
 def scorecard(name: str, table: pd.DataFrame) -> list[dict]:
     """The claims that the table of a comparison decides."""
     return [asdict(claim) for claim in CLAIMS[name](table)] if name in CLAIMS else []
+
+
+def summary(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """What a notebook shows of the claims that its tables decide, by the names of their comparisons."""
+    decided = [claim for name, table in tables.items() for claim in scorecard(name, table)]
+    return pd.DataFrame(decided, columns=["statement", "measured", "threshold", "holds", "agree", "volumes"])

@@ -71,6 +71,9 @@ def test_scorecard_of_figure_3():
     assert {c["holds"] for c in card if c["figure"] == "3"} == {True}
     assert {c["holds"] for c in card if c["figure"] == "A.1"} == {False}  # equal SSIM is no improvement
     assert claims.scorecard("00_start_here", table()) == []
+    summary = claims.summary({"10_methods_without_shift": table(**means), "00_start_here": table()})
+    assert summary["statement"].tolist() == [c["statement"] for c in card] and "agree" in summary
+    assert claims.summary({}).empty
 
 
 def shifted(diverse=0.0, at_low=1.0):
