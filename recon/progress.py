@@ -1,4 +1,6 @@
-"""Progress of long loops: a bar on a terminal, a log line with the time left every half minute elsewhere."""
+"""Progress of long loops: a bar on a terminal, a log line with the time left every half minute
+elsewhere.
+"""
 
 import sys
 import time
@@ -10,7 +12,9 @@ LOG_EVERY_S = 30.0
 
 
 def track(items: Iterable, label: str, total: int | None = None, start: int = 0) -> Iterator:
-    """Yields ``items`` and reports on stderr how far the loop is; ``start`` items were done in an earlier run."""
+    """Yields ``items`` and reports on stderr how far the loop is; ``start`` items were done in an
+    earlier run.
+    """
     total = total if total is not None else start + len(items)
     if sys.stderr.isatty():
         yield from tqdm(items, desc=label, total=total, initial=start, leave=False)

@@ -8,10 +8,12 @@ from jaxtyping import config, install_import_hook
 
 import tests.typecheck  # noqa: F401
 
-install_import_hook("recon", "tests.typecheck.checked")  # shapes and types of every call are checked from here on
+install_import_hook(
+    "recon", "tests.typecheck.checked"
+)  # shapes and types of every call are checked from here on
 
 from recon import phantoms  # noqa: E402
-from recon.config import ROOT  # noqa: E402
+from recon.schema import ROOT  # noqa: E402
 
 torch.set_num_threads(1)  # the arrays of the tests are too small to share between threads
 REAL_DATA = ROOT.parent / "shared" / "data"
@@ -48,6 +50,8 @@ def real_data() -> Path:
     return REAL_DATA
 
 
-def complex_normal(*shape: int, generator: torch.Generator, dtype: torch.dtype = torch.complex64) -> torch.Tensor:
+def complex_normal(
+    *shape: int, generator: torch.Generator, dtype: torch.dtype = torch.complex64
+) -> torch.Tensor:
     """Standard complex normal numbers."""
     return torch.randn(shape, generator=generator, dtype=dtype)

@@ -1,7 +1,8 @@
 """Damaged files for every loader of k-space and volumes: seeded, and so the same on every machine.
 
-`make fuzz` runs each loader in a process of its own, with limits on time and memory; `tests.test_io_damage` runs a few of the same cases.
-A failure is repeated by ``python -m tests.fuzz --loader NAME --seed SEED --files 1``.
+`make fuzz` runs each loader in a process of its own, with limits on time and memory;
+`tests.test_io_damage` runs a few of the same cases. A failure is repeated by ``python -m tests.fuzz
+--loader NAME --seed SEED --files 1``.
 """
 
 import argparse
@@ -20,6 +21,7 @@ import time
 import warnings
 import zipfile
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import h5py
@@ -27,12 +29,11 @@ import nibabel
 import numpy as np
 import torch
 
-from recon.data import KSPACE, VOLUMES
-from recon.data.scan import Scan
 from recon.errors import ReconError
 from recon.io import read_scan, read_volume, write_volume
-from tests import io_files
+from recon.mri.scan import Scan
 from tests.data import writers, writers_gated
+from tests.io import io_files
 
 SHAPE, COILS = (8, 6, 8), 2
 MEMORY = 3 * 2**30  # bytes above what the process takes before its first file
@@ -41,38 +42,62 @@ FAILURES = 5  # after so many, a loader's run ends
 EXTREMES = (0, 1, -1, 2**31 - 1, -(2**31), 2**32 - 1, 2**63 - 1, -(2**63), 2**64 - 1)
 ODD_FLOATS = (np.nan, np.inf, -np.inf, 3e38, 1e-45, -0.0)
 
-# --- One valid file (or more) of every kind -------------------------------------------------------------------------------------------
+# --- One valid file (or more) of every kind
+# -------------------------------------------------------------------------------------------
 
 
 def kspace_files(kind: str, folder: Path) -> Path:
     """A file that `read_scan` reads."""
     kspace = writers.centred(writers.coil_images(SHAPE, COILS), (1, 2, 3))
     if kind == "ismrmrd":
-        noise = io_files.acquisition(kspace[:, :, 0, 0], flags=[io_files.ismrmrd.ACQ_IS_NOISE_MEASUREMENT])
-        return io_files.write_mrd(folder / "scan.h5", [noise, *io_files.lines(kspace[:, :, :4, :3])], io_files.header((8, 4, 3), None, 1))
+        noise = io_files.acquisition(
+            kspace[:, :, 0, 0], flags=[io_files.ismrmrd.ACQ_IS_NOISE_MEASUREMENT]
+        )
+        return io_files.write_mrd(
+            folder / "scan.h5",
+            [noise, *io_files.lines(kspace[:, :, :4, :3])],
+            io_files.header((8, 4, 3), None, 1),
+        )
     if kind == "fastmri":
         slices = kspace.transpose(3, 0, 1, 2)[:2]
-        return io_files.write_fastmri(folder / "scan.h5", slices, io_files.header((8, 6, 1), None, 1), mask=np.ones(6))
+        return io_files.write_fastmri(
+            folder / "scan.h5", slices, io_files.header((8, 6, 1), None, 1), mask=np.ones(6)
+        )
     if kind in ("hdr", "cfl"):
-        return folder / f"{io_files.write_cfl(folder / 'scan', kspace.transpose(1, 2, 3, 0)).name}.{kind}"
+        return (
+            folder
+            / f"{io_files.write_cfl(folder / 'scan', kspace.transpose(1, 2, 3, 0)).name}.{kind}"
+        )
     if kind == "npy":
         np.save(folder / "scan.npy", kspace)
         return folder / "scan.npy"
     save = np.savez_compressed if kind == "packed" else np.savez
-    save(folder / "scan.npz", kspace=kspace, mask=np.ones(SHAPE[1:]), voxel=[1, 2, 3], noise=kspace[:, 0, 0])
+    save(
+        folder / "scan.npz",
+        kspace=kspace,
+        mask=np.ones(SHAPE[1:]),
+        voxel=[1, 2, 3],
+        noise=kspace[:, 0, 0],
+    )
     return folder / "scan.npz"
 
 
 def volume_file(ending: str, folder: Path) -> Path:
     """A file that `read_volume` reads."""
-    write_volume(folder / f"scan{ending}", torch.from_numpy(writers.coil_images(SHAPE, 1)[0]), (1.0, 1.0, 1.0), complex=True)
+    write_volume(
+        folder / f"scan{ending}",
+        torch.from_numpy(writers.coil_images(SHAPE, 1)[0]),
+        (1.0, 1.0, 1.0),
+        complex=True,
+    )
     return folder / f"scan{ending}"
 
 
 def dataset_file(kind: str, options: dict, folder: Path) -> Path:
     """A file in the layout of one of the datasets; the subject is called ``scan``."""
     images = writers.coil_images(SHAPE, COILS)
-    images += np.random.default_rng(0).normal(0, 0.01, images.shape).astype(np.float32)  # no slice is empty
+    # no slice is empty
+    images += np.random.default_rng(0).normal(0, 0.01, images.shape).astype(np.float32)
     if kind == "stanford":
         return writers.write_stanford(folder, "scan", images)
     if kind == "calgary":
@@ -80,19 +105,31 @@ def dataset_file(kind: str, options: dict, folder: Path) -> Path:
     if kind == "ahead":
         return writers.write_ahead(folder, "mp2rageme_scan_inv1", images, noise=images[:, 0, 0])
     if kind == "fastmri":
-        return writers_gated.write_fastmri(folder, "multicoil_test", "scan", images, mask=np.ones(SHAPE[1]))
+        return writers_gated.write_fastmri(
+            folder, "multicoil_test", "scan", images, mask=np.ones(SHAPE[1])
+        )
     if kind == "skm_tea":
         return writers_gated.write_skm_tea(folder, "scan", [images, images], **options)
     if kind == "brats":
-        return next(writers_gated.write_brats(folder, "scan", {"_t2": 50 * abs(images[0])}, **options).iterdir())
-    return writers_gated.write_roots(folder / f"scan{options['ending']}", abs(images[0]), (1.0, 1.0, 2.0))
+        return next(
+            writers_gated.write_brats(
+                folder, "scan", {"_t2": 50 * abs(images[0])}, **options
+            ).iterdir()
+        )
+    return writers_gated.write_roots(
+        folder / f"scan{options['ending']}", abs(images[0]), (1.0, 1.0, 2.0)
+    )
 
 
-def dataset_loader(kind: str, variants: list[dict], subject: str = "scan") -> tuple[Callable, list[Callable]]:
+def dataset_loader(
+    kind: str, variants: list[dict], subject: str = "scan"
+) -> tuple[Callable, list[Callable]]:
     """The reader of one dataset, and the writers of its files."""
-    read = (KSPACE | VOLUMES)[f"{kind}_knee" if kind == "fastmri" else kind]
+    module = import_module(f"recon.data.{kind}")
+    read = getattr(module, f"{kind}_volume", None) or getattr(module, f"{kind}_scan")
     return lambda path: read(next(p for p in path.parents if p.name == "good"), subject), [
-        (lambda folder, options=options: dataset_file(kind, options, folder)) for options in variants
+        (lambda folder, options=options: dataset_file(kind, options, folder))
+        for options in variants
     ]
 
 
@@ -104,7 +141,10 @@ LOADERS: dict[str, tuple[Callable, list[Callable]]] = {
         kind: (read_scan, [lambda folder, kind=kind: kspace_files(kind, folder)])
         for kind in ("ismrmrd", "fastmri", "hdr", "cfl", "npy", "npz", "packed")
     },
-    **{ending: (read_volume, [lambda folder, ending=ending: volume_file(f".{ending}", folder)]) for ending in ("nii", "nii.gz")},
+    **{
+        ending: (read_volume, [lambda folder, ending=ending: volume_file(f".{ending}", folder)])
+        for ending in ("nii", "nii.gz")
+    },
     "stanford_scan": dataset_loader("stanford", [{}]),
     "calgary_scan": dataset_loader("calgary", CHUNKED),
     "ahead_scan": dataset_loader("ahead", [{}]),
@@ -112,10 +152,13 @@ LOADERS: dict[str, tuple[Callable, list[Callable]]] = {
     "fastmri_scan slice": dataset_loader("fastmri", [{}], "scan:3"),
     "skm_tea_scan": dataset_loader("skm_tea", QDESS),
     "brats_volume": dataset_loader("brats", [{"ending": ".nii.gz"}, {"ending": ".nii"}]),
-    "roots_volume": dataset_loader("roots", [{"ending": e} for e in (".npz", ".npy", ".nii.gz", ".nii")]),
+    "roots_volume": dataset_loader(
+        "roots", [{"ending": e} for e in (".npz", ".npy", ".nii.gz", ".nii")]
+    ),
 }
 
-# --- Damage to bytes ------------------------------------------------------------------------------------------------------------------
+# --- Damage to bytes
+# ------------------------------------------------------------------------------------------------------------------
 
 
 def place(raw: bytearray, rng: random.Random) -> int:
@@ -181,10 +224,26 @@ def extreme(raw: bytearray, rng: random.Random) -> None:
     """An integer of 4 or 8 bytes, where the formats have theirs: at a multiple of its size."""
     size = rng.choice((4, 8))
     at = place(raw, rng) // 4 * 4
-    raw[at : at + size] = (rng.choice(EXTREMES) % 2 ** (8 * size)).to_bytes(size, rng.choice(("little", "little", "big")))
+    raw[at : at + size] = (rng.choice(EXTREMES) % 2 ** (8 * size)).to_bytes(
+        size, rng.choice(("little", "little", "big"))
+    )
 
 
-BYTES = (overwrite, overwrite, flip, flip, extreme, extreme, extreme, truncate, insert, delete, zero, swap, duplicate)
+BYTES = (
+    overwrite,
+    overwrite,
+    flip,
+    flip,
+    extreme,
+    extreme,
+    extreme,
+    truncate,
+    insert,
+    delete,
+    zero,
+    swap,
+    duplicate,
+)
 
 
 def mangled(raw: bytes, rng: random.Random) -> bytes:
@@ -196,7 +255,8 @@ def mangled(raw: bytes, rng: random.Random) -> bytes:
     return bytes(out)
 
 
-# --- Damage that a checksum or a compressed stream would hide -------------------------------------------------------------------------
+# --- Damage that a checksum or a compressed stream would hide
+# -------------------------------------------------------------------------
 
 
 class Payload:
@@ -230,17 +290,25 @@ def zip_damage(path: Path, raw: bytes, rng: random.Random) -> None:
         members = [(name, archive.read(name)) for name in archive.namelist()]
     i = rng.randrange(len(members))
     name, content = members[i]
-    other = rng.choice([name.removesuffix(".npy"), f"../{name}", "a\nb.npy", "", f"x/{name}", members[-1][0]])
+    other = rng.choice(
+        [name.removesuffix(".npy"), f"../{name}", "a\nb.npy", "", f"x/{name}", members[-1][0]]
+    )
     changes = {
         "damage": [(name, mangled(content, rng))],
         "odd": [(name, npy_bytes(odd_array(rng)))],
         "rename": [(other, content)],
-        "double": [(name, content), (rng.choice((name, other)), rng.choice((b"", b"text", content)))],
+        "double": [
+            (name, content),
+            (rng.choice((name, other)), rng.choice((b"", b"text", content))),
+        ],
         "drop": [],
         "huge": [(name, claim(content, rng))],
     }
     members[i : i + 1] = rng.choice(list(changes.values()))
-    with warnings.catch_warnings(action="ignore"), zipfile.ZipFile(path, "w", rng.choice((0, 8, 8, 12, 14))) as archive:
+    with (
+        warnings.catch_warnings(action="ignore"),
+        zipfile.ZipFile(path, "w", rng.choice((0, 8, 8, 12, 14))) as archive,
+    ):
         for name, content in members:
             archive.writestr(name or "-", content)
 
@@ -267,7 +335,17 @@ def claim(content: bytes, rng: random.Random) -> bytes:
         "(18446744073709551615,)",
         "x",
     ]
-    types = ["'|O'", "'<c16'", "'>c8'", "'|V99999999'", "[('a','O')]", "'<c8,<c8'", "'|S0'", "__import__('os').getpid()", "(" * 3000]
+    types = [
+        "'|O'",
+        "'<c16'",
+        "'>c8'",
+        "'|V99999999'",
+        "[('a','O')]",
+        "'<c8,<c8'",
+        "'|S0'",
+        "__import__('os').getpid()",
+        "(" * 3000,
+    ]
     text = f"{{'descr': {rng.choice([*types, repr('<c8')])}, 'fortran_order': {rng.choice(('True', 'False', '7'))}, 'shape': "
     text += f"{rng.choice(shapes)}, }}"
     version = rng.choice((1, 1, 2, 3, 9))
@@ -281,7 +359,9 @@ def npy_damage(path: Path, raw: bytes, rng: random.Random) -> None:
 
 
 def nifti_damage(path: Path, raw: bytes, rng: random.Random) -> None:
-    """Fields of the header are set to what they must not be; what is compressed is compressed again."""
+    """Fields of the header are set to what they must not be; what is compressed is compressed
+    again.
+    """
     packed = path.suffix == ".gz"
     plain = bytearray(gzip.decompress(raw) if packed else raw)
     if rng.random() < 0.3:
@@ -309,10 +389,13 @@ def odd_number(raw: bytearray, at: int, dtype: np.dtype, rng: random.Random) -> 
         else np.array(rng.choice((*EXTREMES, 2, 3, 7)) % 2**64, "u8")
     )
     with np.errstate(all="ignore"):
-        raw[at : at + dtype.itemsize] = b"\xff\nx\0"[: dtype.itemsize] if dtype.kind == "S" else value.astype(dtype).tobytes()
+        raw[at : at + dtype.itemsize] = (
+            b"\xff\nx\0"[: dtype.itemsize] if dtype.kind == "S" else value.astype(dtype).tobytes()
+        )
 
 
-# --- Damage to HDF5 files, made with h5py ---------------------------------------------------------------------------------------------
+# --- Damage to HDF5 files, made with h5py
+# ---------------------------------------------------------------------------------------------
 
 
 def names(file: h5py.File) -> list[str]:
@@ -329,7 +412,9 @@ def replace(file: h5py.File, name: str, **content) -> None:
 
 
 def odd_values(file: h5py.File, name: str, rng: random.Random) -> None:
-    """NaN, infinite and huge values; nothing but zeros; or one number of one record that must not be."""
+    """NaN, infinite and huge values; nothing but zeros; or one number of one record that must not
+    be.
+    """
     table = file[name]
     if isinstance(table, h5py.Group) or table.dtype.kind not in "fcV":
         return
@@ -339,7 +424,9 @@ def odd_values(file: h5py.File, name: str, rng: random.Random) -> None:
         for _ in range(rng.randint(1, 3)):
             head = bytearray(rows["head"][row].tobytes())
             odd_number(head, 0, rows.dtype["head"], rng)
-            rows["head"][row if rng.random() < 0.5 else slice(None)] = np.frombuffer(bytes(head), rows.dtype["head"])[0]
+            rows["head"][row if rng.random() < 0.5 else slice(None)] = np.frombuffer(
+                bytes(head), rows.dtype["head"]
+            )[0]
     else:
         with np.errstate(all="ignore"):
             odd = np.array(rng.choice(ODD_FLOATS)).astype(rows.dtype)
@@ -388,18 +475,33 @@ def huge(file: h5py.File, name: str, rng: random.Random) -> None:
     replace(file, name, shape=sizes, dtype=dtype, chunks=chunks, compression=packed, fillvalue=None)
     if rng.random() < 0.5 and math.prod(chunks) < 10**6:
         try:
-            file[name].id.write_direct_chunk((0,) * ndim, rng.randbytes(rng.choice((1, 100, 10**5))), rng.choice((0, 0, 1)))
+            file[name].id.write_direct_chunk(
+                (0,) * ndim, rng.randbytes(rng.choice((1, 100, 10**5))), rng.choice((0, 0, 1))
+            )
         except (OSError, RuntimeError, ValueError):
             pass  # not every shape has a first chunk
 
 
 def link(file: h5py.File, name: str, rng: random.Random) -> None:
-    """What lies elsewhere: in another file, in this one, in a pipe that nobody writes to, or nowhere."""
+    """What lies elsewhere: in another file, in this one, in a pipe that nobody writes to, or
+    nowhere.
+    """
     folder = Path(file.filename).parent
     if rng.random() < 0.4:
         file.move(name, "elsewhere")
-    targets = ["/etc/passwd", "secret.h5", str(folder / "pipe"), Path(file.filename).name, "absent.h5", "/dev/zero", "."]
-    links = [h5py.SoftLink(rng.choice(("/elsewhere", f"/{name}", "/absent", "/"))), h5py.ExternalLink(rng.choice(targets), f"/{name}")]
+    targets = [
+        "/etc/passwd",
+        "secret.h5",
+        str(folder / "pipe"),
+        Path(file.filename).name,
+        "absent.h5",
+        "/dev/zero",
+        ".",
+    ]
+    links = [
+        h5py.SoftLink(rng.choice(("/elsewhere", f"/{name}", "/absent", "/"))),
+        h5py.ExternalLink(rng.choice(targets), f"/{name}"),
+    ]
     if name in file:
         del file[name]
     file[name] = rng.choice(links)
@@ -411,7 +513,9 @@ def elsewhere(file: h5py.File, name: str, rng: random.Random) -> None:
     source = rng.choice(("/etc/passwd", "secret.h5", "pipe", "/dev/zero", "absent.h5"))
     dtype = rng.choice(("c8", "f4"))
     if rng.random() < 0.5:
-        return replace(file, name, shape=shape, dtype=dtype, external=[(source, 0, h5py.h5f.UNLIMITED)])
+        return replace(
+            file, name, shape=shape, dtype=dtype, external=[(source, 0, h5py.h5f.UNLIMITED)]
+        )
     layout = h5py.VirtualLayout(shape, dtype)
     layout[...] = h5py.VirtualSource(source, "kspace", shape)
     del file[name]
@@ -457,19 +561,41 @@ def odd_xml(file: h5py.File, _: str, rng: random.Random) -> None:
 def damaged_xml(xml: bytes, rng: random.Random) -> bytes:
     """The header with entities, odd numbers, odd words, odd encodings or too much of anything."""
     head, body = xml.split(b"?>", 1)
-    laughs = "".join(f'<!ENTITY l{i} "{f"&l{i - 1};" * 10 if i else "lol" * 9}">' for i in range(rng.choice((3, 6, 12))))
+    laughs = "".join(
+        f'<!ENTITY l{i} "{f"&l{i - 1};" * 10 if i else "lol" * 9}">'
+        for i in range(rng.choice((3, 6, 12)))
+    )
     entities = {  # what <trajectory> reads then
         b"l": laughs,
         b"f": '<!ENTITY f SYSTEM "file:///etc/passwd">', b"p": '<!ENTITY % p SYSTEM "pipe"> %p;',
         b"q": f'<!ENTITY q "{"9" * 9000}">',
     }  # fmt: skip
     chosen = rng.choice(list(entities))
-    reference = b"&l2;" if chosen == b"l" and len(laughs) < 300 else b"&l11;" if chosen == b"l" else b"&" + chosen + b";"
+    reference = (
+        b"&l2;"
+        if chosen == b"l" and len(laughs) < 300
+        else b"&l11;"
+        if chosen == b"l"
+        else b"&" + chosen + b";"
+    )
     declared = head + b"?><!DOCTYPE x [" + entities[chosen].encode() + b"]>"
     numbers = [i for i in range(len(body)) if body[i : i + 1].isdigit()]
     at, odd = (
         rng.choice(numbers),
-        rng.choice((b"0", b"-1", b"1e400", b"nan", b"99999", b"9" * 30, b"9" * 5000, b" ", "９".encode(), reference)),
+        rng.choice(
+            (
+                b"0",
+                b"-1",
+                b"1e400",
+                b"nan",
+                b"99999",
+                b"9" * 30,
+                b"9" * 5000,
+                b" ",
+                "９".encode(),
+                reference,
+            )
+        ),
     )
     cases = [
         declared + body.replace(b">cartesian<", b">" + reference + b"<"), declared + body[:at] + odd + body[at + 1 :],
@@ -504,7 +630,11 @@ def hdf5_damage(path: Path, raw: bytes, rng: random.Random) -> None:
     path.write_bytes(raw)
     neighbours(path.parent)
     with h5py.File(path, "r+", locking=False) as file:
-        read = [name for name in names(file) if name.split("/")[-1] in ("kspace", "dataset", "data", "xml", "mask", "ismrmrd_header")]
+        read = [
+            name
+            for name in names(file)
+            if name.split("/")[-1] in ("kspace", "dataset", "data", "xml", "mask", "ismrmrd_header")
+        ]
         rng.choice(HDF5)(file, rng.choice(read), rng)
 
 
@@ -520,14 +650,33 @@ def text_damage(path: Path, raw: bytes, rng: random.Random) -> None:
     """One number of BART's header becomes an odd one."""
     words = raw.split(b" ")
     words[rng.randrange(len(words))] = rng.choice(
-        (b"0", b"-1", b"99999999999", b"9" * 30, b"1e3", b"", b"\xff", b"\x1b[2J", b"7\n7", "７".encode())
+        (
+            b"0",
+            b"-1",
+            b"99999999999",
+            b"9" * 30,
+            b"1e3",
+            b"",
+            b"\xff",
+            b"\x1b[2J",
+            b"7\n7",
+            "７".encode(),
+        )
     )
     path.write_bytes(b" ".join(words))
 
 
-STRUCTURED = {".h5": hdf5_damage, ".npz": zip_damage, ".npy": npy_damage, ".nii": nifti_damage, ".gz": nifti_damage, ".hdr": text_damage}
+STRUCTURED = {
+    ".h5": hdf5_damage,
+    ".npz": zip_damage,
+    ".npy": npy_damage,
+    ".nii": nifti_damage,
+    ".gz": nifti_damage,
+    ".hdr": text_damage,
+}
 
-# --- A case, and what must become of it -----------------------------------------------------------------------------------------------
+# --- A case, and what must become of it
+# -----------------------------------------------------------------------------------------------
 
 
 class Fuzz:
@@ -541,7 +690,9 @@ class Fuzz:
             place.mkdir(parents=True)
             path = write(place)
             self.good.append((path, path.read_bytes()))
-            for spare in (p for p in place.rglob("*") if p.suffix == ".h5" and p.parent.name == "image_files"):
+            for spare in (
+                p for p in place.rglob("*") if p.suffix == ".h5" and p.parent.name == "image_files"
+            ):
                 spare.unlink()
             check_record(self.read(path))
 
@@ -558,7 +709,9 @@ class Fuzz:
         return path
 
     def accepted(self, path: Path) -> bool:
-        """Whether the loader makes a record of the file; everything but a valid one or a line is an error."""
+        """Whether the loader makes a record of the file; everything but a valid one or a line is an
+        error.
+        """
         try:
             with warnings.catch_warnings(action="ignore"):
                 result = self.read(path)
@@ -577,27 +730,38 @@ def check_line(error: ReconError, path: Path) -> None:
     assert line.isprintable() and len(line) < 1000, f"not one line: {line[:300]!r}"
     assert path.name.split(".")[0] in line, f"does not name the file: {line}"
     cause = error.__cause__
-    assert not isinstance(cause, MemoryError) and not re.search("able to allocate|not enough memory|can't allocate", line), (
-        f"asked for more memory than there is: {line}"
-    )
+    assert not isinstance(cause, MemoryError) and not re.search(
+        "able to allocate|not enough memory|can't allocate", line
+    ), f"asked for more memory than there is: {line}"
 
 
 def check_record(result: object) -> None:
-    """A `Scan` is checked where it is made, but for its noise and ``meta``; a volume must be finite and have a voxel size."""
+    """A `Scan` is checked where it is made, but for its noise and ``meta``; a volume must be finite
+    and have a voxel size.
+    """
     if isinstance(result, Scan):
-        assert result.kspace.dtype == torch.complex64 and (result.noise is None or torch.isfinite(torch.view_as_real(result.noise)).all())
+        assert result.kspace.dtype == torch.complex64 and (
+            result.noise is None or torch.isfinite(torch.view_as_real(result.noise)).all()
+        )
         json.dumps(result.meta, default=str)
     else:
         volume, voxel = result
-        assert volume.dtype == torch.complex64 and volume.ndim == 3 and torch.isfinite(torch.view_as_real(volume)).all()
+        assert (
+            volume.dtype == torch.complex64
+            and volume.ndim == 3
+            and torch.isfinite(torch.view_as_real(volume)).all()
+        )
         assert len(voxel) == 3 and all(0 < v < 1000 for v in voxel)
 
 
-# --- The runner -----------------------------------------------------------------------------------------------------------------------
+# --- The runner
+# -----------------------------------------------------------------------------------------------------------------------
 
 
 def limits() -> None:
-    """What damaged files may take: memory above what is taken already, and the time that the alarm leaves (it ends the process)."""
+    """What damaged files may take: memory above what is taken already, and the time that the alarm
+    leaves (it ends the process).
+    """
     taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (taken + MEMORY, taken + MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -628,19 +792,38 @@ def work(name: str, seeds: range, report: Path) -> None:
 
 
 def run(name: str, seeds: range, report: Path) -> tuple[dict, list[str]]:
-    """All cases of one loader; its process is started again after a case that ended it. Returns the sums and the failures."""
+    """All cases of one loader; its process is started again after a case that ended it. Returns the
+    sums and the failures.
+    """
     total, failures = {"accepted": 0, "refused": 0, "worst": 0.0, "peak": 0}, []
     while len(seeds) and len(failures) < FAILURES:
         report.write_text(json.dumps({**total, "accepted": 0, "refused": 0, "seed": seeds[0]}))
-        asked = ["--loader", name, "--seed", str(seeds[0]), "--files", str(len(seeds)), "--report", str(report)]
-        ended = subprocess.run([sys.executable, "-m", "tests.fuzz", *asked], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        asked = [
+            "--loader",
+            name,
+            "--seed",
+            str(seeds[0]),
+            "--files",
+            str(len(seeds)),
+            "--report",
+            str(report),
+        ]
+        ended = subprocess.run(
+            [sys.executable, "-m", "tests.fuzz", *asked],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
         part = json.loads(report.read_text())
         for key in total:
-            total[key] = max(total[key], part[key]) if key in ("worst", "peak") else total[key] + part[key]
+            total[key] = (
+                max(total[key], part[key]) if key in ("worst", "peak") else total[key] + part[key]
+            )
         if ended.returncode == 0:
             break
         last = ended.stderr.decode(errors="replace").strip().rpartition("\n")[2][:400]
-        failures.append(f"seed {part['seed']}: {signal.Signals(-ended.returncode).name if ended.returncode < 0 else last}")
+        failures.append(
+            f"seed {part['seed']}: {signal.Signals(-ended.returncode).name if ended.returncode < 0 else last}"
+        )
         seeds = range(part["seed"] + 1, seeds.stop)
     return total, failures
 

@@ -1,15 +1,21 @@
-"""Gaussian priors, for which every denoiser, sample and posterior is known in closed form, and the scans they are known on."""
+"""Gaussian priors, for which every denoiser, sample and posterior is known in closed form, and the
+scans they are known on.
+"""
 
 import torch
 from torch import Tensor
 
-from recon import fourier
-from recon.diffusion import DDPM, Prior
-from recon.sense import Problem, Sense
+from recon.mri import fourier
+from recon.mri.problem import Problem
+from recon.mri.sense import Sense
+from recon.priors import Prior
+from recon.priors.ddpm import DDPM
 
 
 class GaussianPrior(DDPM):
-    """Pixels independent with standard deviation ``spread`` around ``mean``: D(x, σ) = mean + spread² / (spread² + σ²) (x − mean)."""
+    """Pixels independent with standard deviation ``spread`` around ``mean``: D(x, σ) = mean +
+    spread² / (spread² + σ²) (x − mean).
+    """
 
     def __init__(self, mean: float = 0.0, spread: float = 1.0):
         super().__init__(torch.nn.Linear(1, 1))
@@ -21,11 +27,16 @@ class GaussianPrior(DDPM):
 
 
 class SmoothPrior(GaussianPrior):
-    """Slices of zero mean whose spatial frequencies f are independent with variance S(f) = spread² / (1 + |8 f|²)."""
+    """Slices of zero mean whose spatial frequencies f are independent with variance S(f) = spread²
+    / (1 + |8 f|²).
+    """
 
     def spectrum(self, h: int, w: int) -> Tensor:
         """S on the grid of the orthonormal transform, centred."""
-        f = torch.fft.fftshift(torch.fft.fftfreq(h))[:, None].square() + torch.fft.fftshift(torch.fft.fftfreq(w)).square()
+        f = (
+            torch.fft.fftshift(torch.fft.fftfreq(h))[:, None].square()
+            + torch.fft.fftshift(torch.fft.fftfreq(w)).square()
+        )
         return self.spread**2 / (1 + 64 * f)
 
     def denoise(self, x: Tensor, sigma: float | Tensor) -> Tensor:
@@ -39,7 +50,8 @@ class Counted:
     """A prior that notes the shape and the noise level of every batch it denoises."""
 
     def __init__(self, prior: Prior):
-        self.prior, self.sigma, self.shapes, self.levels = prior, prior.sigma, [], []
+        self.prior, self.shapes, self.levels = prior, [], []
+        self.sigma_max, self.neighbours = prior.sigma_max, prior.neighbours
 
     def denoise(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         self.shapes.append(tuple(x.shape))
@@ -52,8 +64,12 @@ class Counted:
         return sum(shape[0] for shape in self.shapes)
 
 
-def single_coil(shape: tuple[int, int, int], generator: torch.Generator, part: float = 0.5) -> Problem:
-    """A random scan with one coil of sensitivity 1, so that AᴴA is diagonal in the frequencies; the mean frequency is not measured."""
+def single_coil(
+    shape: tuple[int, int, int], generator: torch.Generator, part: float = 0.5
+) -> Problem:
+    """A random scan with one coil of sensitivity 1, so that AᴴA is diagonal in the frequencies; the
+    mean frequency is not measured.
+    """
     mask = torch.rand(shape[1:], generator=generator) < part
     mask[shape[1] // 2, shape[2] // 2] = False
     operator = Sense(torch.ones(1, *shape, dtype=torch.complex64), mask)
@@ -61,11 +77,17 @@ def single_coil(shape: tuple[int, int, int], generator: torch.Generator, part: f
     return Problem(operator, kspace, operator.adjoint(kspace), noise=0.0, scale=1.0)
 
 
-def frequencies(volume: Tensor, problem: Problem, mean: float = 0.0) -> tuple[Tensor, Tensor, Tensor]:
-    """Real components of a sample less its prior mean: at the measured frequencies, the data there, and at the others."""
+def frequencies(
+    volume: Tensor, problem: Problem, mean: float = 0.0
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Real components of a sample less its prior mean: at the measured frequencies, the data there,
+    and at the others.
+    """
     k = fourier.fft(volume - mean * (1 + 1j))
     mask = problem.operator.mask.expand(volume.shape)
-    return tuple(torch.view_as_real(part).flatten() for part in (k[mask], problem.kspace[0][mask], k[~mask]))
+    return tuple(
+        torch.view_as_real(part).flatten() for part in (k[mask], problem.kspace[0][mask], k[~mask])
+    )
 
 
 def regress(x: Tensor, y: Tensor) -> tuple[float, float]:

@@ -3,12 +3,16 @@
 import pytest
 import torch
 
-from recon import coils, fourier, masks, methods, wavelets
-from recon.diffusion import DDPM
-from recon.sense import Problem
-from recon.unet import UNet, UNetConfig
+from recon import methods
+from recon.mri import coils, fourier, masks, wavelets
+from recon.mri.problem import Problem
+from recon.networks.unet import UNet, UNetConfig
+from recon.priors.ddpm import DDPM
 
-pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")]
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA"),
+]
 
 
 @pytest.fixture
@@ -34,7 +38,13 @@ def test_espirit(problem):
 
 
 @pytest.mark.parametrize(
-    ("name", "values"), [("cg_sense", {}), ("l1_wavelet", {}), ("annealed", {"steps": 6}), ("variational", {"iterations": 5})]
+    ("name", "values"),
+    [
+        ("cg_sense", {}),
+        ("l1_wavelet", {}),
+        ("annealed", {"steps": 6}),
+        ("variational", {"iterations": 5}),
+    ],
 )
 def test_methods(name, values, problem, generator):
     net = UNet(UNetConfig(channels=16, multipliers=(1, 2), attention=(1,)))
@@ -42,4 +52,6 @@ def test_methods(name, values, problem, generator):
         torch.nn.init.normal_(parameter, std=0.02, generator=generator)
     prior = DDPM(net, bf16=False).eval().requires_grad_(False)
     here = methods.reconstruct(problem, name, prior, **values)
-    assert close(methods.reconstruct(problem.to("cuda"), name, prior.to("cuda"), **values), here, 1e-2)
+    assert close(
+        methods.reconstruct(problem.to("cuda"), name, prior.to("cuda"), **values), here, 1e-2
+    )

@@ -4,29 +4,38 @@ import json
 
 import pytest
 
-from recon.config import ROOT, Dataset, load
-from recon.diffusion import load_weights
+from recon.data.section import Dataset
 from recon.errors import ReconError
-from recon.experiments import CHOICES
-from recon.preflight import check_shipped
+from recon.networks.weights import load_weights
+from recon.schema import ROOT
+from recon.study.config import load
+from recon.study.preflight import check_shipped
+from recon.study.provenance import CHOICES
 
 DEMO = load("demo")
 
 
-@pytest.mark.parametrize("name", DEMO.priors)
+@pytest.mark.parametrize("name", DEMO.networks)
 def test_shipped_prior_was_trained_by_its_configuration(name):
     """On the same data, with the same settings; small, and with its log."""
-    section = DEMO.priors[name]
+    section = DEMO.networks[name]
     path = ROOT / section.shipped
     prior, about = load_weights(path)
     assert path.stat().st_size <= 5e6
     data, wanted = (
-        d.model_dump(exclude=CHOICES - {"train", "validation"}) for d in (Dataset(**about["data"]), DEMO.datasets[section.dataset])
+        d.model_dump(exclude=CHOICES - {"train", "validation"})
+        for d in (Dataset(**about["data"]), DEMO.datasets[section.dataset])
     )
-    assert data == wanted and about["training"].get("resampling", "kspace") == DEMO.datasets[section.dataset].resampling
-    said = section.model_dump(mode="json", exclude={"dataset", "shipped", "network"})
+    assert (
+        data == wanted
+        and about["training"].get("resampling", "kspace")
+        == DEMO.datasets[section.dataset].resampling
+    )
+    said = section.model_dump(
+        mode="json", include=section.model_fields_set - {"dataset", "shipped", "network"}
+    )
     assert {key: about["training"][key] for key in said} == said
-    assert about["training"]["network"].items() >= section.network.model_dump(mode="json").items()
+    assert section.network.model_dump(mode="json").items() >= about["training"]["network"].items()
     log = [json.loads(line) for line in path.with_suffix(".jsonl").read_text().splitlines()]
     assert log[-1]["step"] == section.steps and log[-1]["mse"] == about["validation_mse"]
 
@@ -46,9 +55,12 @@ def test_shipped_tuning_has_one_budget_for_all_methods_and_no_test_subject():
 def test_other_weights_or_tuning_than_configured_are_refused():
     """Shipped ones are taken for what the configuration says they are."""
     check_shipped(DEMO)
-    prior = DEMO.priors["knee"].model_copy(update={"learning_rate": 1.0})
-    with pytest.raises(ReconError, match=r"trained with learning_rate 0.0005, the configuration says 1.0; 'shipped: null' trains it anew"):
-        check_shipped(DEMO.model_copy(update={"priors": {"knee": prior}}))
+    prior = DEMO.networks["knee"].model_copy(update={"learning_rate": 1.0})
+    with pytest.raises(
+        ReconError,
+        match=r"trained with learning_rate 0.0005, the configuration says 1.0; 'shipped: null' trains it anew",
+    ):
+        check_shipped(DEMO.model_copy(update={"networks": {"knee": prior}}))
     tuning = DEMO.tuning.model_copy(update={"accelerations": [2.0]})
     with pytest.raises(ReconError, match="has no record of zero_filled on knee at R = 2"):
         check_shipped(DEMO.model_copy(update={"tuning": tuning}))
@@ -57,6 +69,8 @@ def test_other_weights_or_tuning_than_configured_are_refused():
 def test_repository_is_small():
     import subprocess
 
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True).stdout.split("\0")
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True
+    ).stdout.split("\0")
     total = sum((ROOT / name).stat().st_size for name in listed if name and (ROOT / name).is_file())
     assert total < 40e6

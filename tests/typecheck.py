@@ -1,4 +1,6 @@
-"""The checker that holds every call of `recon` to its annotations in the tests: beartype, with int accepted as float."""
+"""The checker that holds every call of `recon` to its annotations in the tests: beartype, with int
+accepted as float.
+"""
 
 from beartype import BeartypeConf, beartype
 

@@ -1,25 +1,33 @@
-"""AHEAD: MP2RAGEME k-space of 77 brains at 7 T, 32 coils, 0.7 mm (DataverseNL, doi:10.34894/IHZGQM; Alkemade et al., NeuroImage 2020).
+"""AHEAD: MP2RAGEME k-space of 77 brains at 7 T, 32 coils, 0.7 mm (DataverseNL, doi:10.34894/IHZGQM;
+Alkemade et al., NeuroImage 2020).
 
-Layout, after github.com/wdika/atommic (``projects/qMRI/AHEAD``: its README repeats the page of the dataset; ``getting-started.ipynb`` and
-``scripts/preprocessing.py`` read the files) and the settings of paper A's own code (``hydra/exps/ahead/base_recon.yaml``):
+Layout, after github.com/wdika/atommic (``projects/qMRI/AHEAD``: its README repeats the page of the
+dataset; ``getting-started.ipynb`` and ``scripts/preprocessing.py`` read the files) and the settings
+of paper A's own code (``hydra/exps/ahead/base_recon.yaml``):
 
-- One ISMRMRD file per subject and image: ``mp2rageme_001_inv2_te1.h5`` to ``…_te4.h5`` (second inversion, four echoes) and one of the first
-  inversion, ``…_inv1….h5``. ``coilsens_001.h5`` holds maps (``0real`` and ``1imag``, (coil, z, y, x)), which are not read.
-- An acquisition is one line along x of all coils, at ``kspace_encode_step_1`` and ``_2`` of the encoded matrix, all of which is there:
-  234 × 292 × 290 over 164 × 205 × 205 mm. Not hybrid; the transform is centred along all three axes, as in `recon.fourier`.
-- Motion-corrected with fat navigators and defaced *in image space*, then transformed back: "fully sampled" k-space is a product of the
-  makers' reconstruction. Its noise is not white, and it is no measurement of the face.
+- One ISMRMRD file per subject and image: ``mp2rageme_001_inv2_te1.h5`` to ``…_te4.h5`` (second
+  inversion, four echoes) and one of the first inversion, ``…_inv1….h5``. ``coilsens_001.h5`` holds
+  maps (``0real`` and ``1imag``, (coil, z, y, x)), which are not read.
+- An acquisition is one line along x of all coils, at ``kspace_encode_step_1`` and ``_2`` of the
+  encoded matrix, all of which is there: 234 × 292 × 290 over 164 × 205 × 205 mm. Not hybrid; the
+  transform is centred along all three axes, as in `recon.fourier`.
+- Motion-corrected with fat navigators and defaced *in image space*, then transformed back: "fully
+  sampled" k-space is a product of the makers' reconstruction. Its noise is not white, and it is no
+  measurement of the face.
 - Voxel 0.7 mm, from the header; x runs left–right. The scale is the makers'.
 
-Which image: paper A takes "the volumes acquired with T1 weighting". That fits the first inversion, the default here; the published
-T1-weighted images are a ratio of both inversions, which has no k-space. Another image is asked for as "001:inv2_te1".
+Which image: paper A takes "the volumes acquired with T1 weighting". That fits the first inversion,
+the default here; the published T1-weighted images are a ratio of both inversions, which has no
+k-space. Another image is asked for as "001:inv2_te1".
 
-Subjects: the digits of the file names. `recon fetch ahead` takes their list from the Dataverse; by hand, all 77 files make it.
-Downloads and checks of what is missing are of the first inversion alone, also for "001:inv2_te1".
+Subjects: the digits of the file names. `recon fetch ahead` takes their list from the Dataverse; by
+hand, all 77 files make it. Downloads and checks of what is missing are of the first inversion
+alone, also for "001:inv2_te1".
 
-Uncertain: the exact name of the first inversion's file; which axis was the readout; what the header says of the centre of k-space (atommic
-does not look). Where the header's centre is not the middle of the matrix, `recon.io` refuses the file; where the data's is not, so does
-`recon.data.centring`. Memory: the scan takes 5.1 GB, and twice that while it is sorted into a grid.
+Uncertain: the exact name of the first inversion's file; which axis was the readout; what the header
+says of the centre of k-space (atommic does not look). Where the header's centre is not the middle
+of the matrix, `recon.io` refuses the file; where the data's is not, so does `recon.data.centring`.
+Memory: the scan takes 5.1 GB, and twice that while it is sorted into a grid.
 """
 
 from dataclasses import replace
@@ -27,23 +35,28 @@ from glob import escape
 from pathlib import Path
 
 from recon.data.centring import centre_spectrum
-from recon.data.scan import Scan
+from recon.data.section import Dataset
+from recon.data.source import Source
 from recon.errors import ReconError
 from recon.io import read_scan
 from recon.io.checks import measured
+from recon.mri.scan import Scan
 
 IMAGE = "inv1"  # the T1-weighted inversion
 
 
 def ahead_scan(folder: Path, subject: str) -> Scan:
-    """The first inversion of one brain ("001") or another image of it ("001:inv2_te1"), anywhere below ``folder``."""
+    """The first inversion of one brain ("001") or another image of it ("001:inv2_te1"), anywhere
+    below ``folder``.
+    """
     number, _, image = subject.partition(":")
     path = _file(folder, number, image or IMAGE)
     scan = read_scan(path)
     if scan.meta["format"] != "ISMRMRD":
         raise ReconError(f"{path}: is not an ISMRMRD file; fetch it again from the dataset's page")
     centre_spectrum(scan.kspace, (-3, -2, -1), path)
-    mask = measured(scan.kspace, path)  # of k-space as it lies now; a line of zeros was not measured
+    # of k-space as it lies now; a line of zeros was not measured
+    mask = measured(scan.kspace, path)
     return replace(scan, name=subject, mask=mask, meta=scan.meta | {"image": image or IMAGE})
 
 
@@ -54,5 +67,15 @@ def _file(folder: Path, number: str, image: str) -> Path:
     name = f"mp2rageme_{number}_{image}"
     found = sorted(folder.glob(f"**/{escape(name)}*.h5"))
     if len(found) != 1:
-        raise ReconError(f"{folder}: {len(found)} files are called {name}*.h5, expected one; fetch it, or say which as in '001:inv2_te1'")
+        raise ReconError(
+            f"{folder}: {len(found)} files are called {name}*.h5, expected one; fetch it, or say which as in '001:inv2_te1'"
+        )
     return found[0]
+
+
+def scan(section: Dataset, subject: str | int) -> Scan:
+    """The scan of one subject of a configured dataset."""
+    return ahead_scan(section.folder, str(subject))
+
+
+DATASET = Source(scan)

@@ -1,4 +1,6 @@
-"""Where k-space has its centre: told by the data where the files of a dataset, or its readers, do not agree."""
+"""Where k-space has its centre: told by the data where the files of a dataset, or its readers, do
+not agree.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,14 +11,20 @@ from torch import Tensor
 
 from recon.errors import ReconError
 
-SHARE = 0.4  # of the energy within 1/16 of the axis from its origin: an image that fills a third of its field of view has less
+# of the energy within 1/16 of the axis from its origin: an image that fills a third of its field of
+# view has less
+SHARE = 0.4
 
 
-def centre_spectrum(kspace: Complex[Tensor, "coil x y z"], axes: Sequence[int], path: Path) -> list[int]:
-    """Brings the low frequencies along ``axes`` (negative) to index ``n // 2``, in place; returns the axes that were rolled.
+def centre_spectrum(
+    kspace: Complex[Tensor, "coil x y z"], axes: Sequence[int], path: Path
+) -> list[int]:
+    """Brings the low frequencies along ``axes`` (negative) to index ``n // 2``, in place; returns
+    the axes that were rolled.
 
-    Along an axis transformed without a shift, or whose image changes sign from voxel to voxel (GE's "chopping"), they lie at index 0.
-    Raises `ReconError` where they lie at neither place: then the axis is not k-space, or its centre is elsewhere.
+    Along an axis transformed without a shift, or whose image changes sign from voxel to voxel (GE's
+    "chopping"), they lie at index 0. Raises `ReconError` where they lie at neither place: then the
+    axis is not k-space, or its centre is elsewhere.
     """
     profiles, rolled = _profiles(kspace), []
     for axis in axes:
@@ -26,7 +34,9 @@ def centre_spectrum(kspace: Complex[Tensor, "coil x y z"], axes: Sequence[int], 
         if profile[half - reach : half + reach + 1].sum() > needed:
             continue
         if not profile.roll(half)[half - reach : half + reach + 1].sum() > needed:
-            raise ReconError(f"{path}: k-space has no centre along {'xyz'[axis]}, in the middle or at the ends; check what the file holds")
+            raise ReconError(
+                f"{path}: k-space has no centre along {'xyz'[axis]}, in the middle or at the ends; check what the file holds"
+            )
         for coil in kspace:
             coil.copy_(coil.roll(half, axis))
         rolled.append(axis)

@@ -1,4 +1,6 @@
-"""A scan at larger voxels, with the field of view kept: what the same scanner would have measured of fewer frequencies, or trilinear."""
+"""A scan at larger voxels, with the field of view kept: what the same scanner would have measured
+of fewer frequencies, or trilinear.
+"""
 
 import math
 import zlib
@@ -8,27 +10,31 @@ import torch
 from jaxtyping import Complex
 from torch import Tensor
 
-from recon import coils, fourier
-from recon.data.scan import Scan
 from recon.errors import ReconError
-from recon.resample import central_frequencies, crop_kspace, noise_to_white, trilinear
+from recon.mri import coils, fourier
+from recon.mri.resample import central_frequencies, crop_kspace, noise_to_white, trilinear
+from recon.mri.scan import Scan
 
 
 def coarser(scan: Scan, factor: float | tuple[float, float, float], method: str = "kspace") -> Scan:
-    """The scan with voxels ``factor`` times larger (each axis its own, or one for all), the noise in k-space at its old level.
+    """The scan with voxels ``factor`` times larger (each axis its own, or one for all), the noise
+    in k-space at its old level.
 
-    "kspace" keeps the central samples, as a scanner would measure them. "trilinear" (paper A, section 5) interpolates every coil's image
-    with anti-aliasing, which smooths the noise; what is lost of it is added again. Axes of one voxel stay as they are.
+    "kspace" keeps the central samples, as a scanner would measure them. "trilinear" (paper A,
+    section 5) interpolates every coil's image with anti-aliasing, which smooths the noise; what is
+    lost of it is added again. Axes of one voxel stay as they are.
     """
     factors = (factor,) * 3 if isinstance(factor, int | float) else tuple(factor)
     if not all(1 <= f < math.inf for f in factors):
         raise ReconError(f"{scan.name}: voxel factor {factor}; expected 1 or more")
     if all(f == 1 for f in factors):
         return scan
-    if scan.noise is None and scan.levels is None:  # the outskirts that tell it are about to be cut off
+    # the outskirts that tell it are about to be cut off
+    if scan.noise is None and scan.levels is None:
         scan = replace(scan, levels=coils.noise_levels(scan.kspace))
     shape = coarse_shape(scan.shape, factors)
-    gain = math.sqrt(math.prod(scan.shape) / math.prod(shape))  # of an image whose samples in k-space keep their values
+    # of an image whose samples in k-space keep their values
+    gain = math.sqrt(math.prod(scan.shape) / math.prod(shape))
     mask = fourier.crop(scan.mask, shape[1:], (0, 1)).contiguous()
     if method == "kspace":
         kspace, resample = central_frequencies(scan.kspace, shape).contiguous(), crop_kspace
@@ -44,21 +50,39 @@ def coarser(scan: Scan, factor: float | tuple[float, float, float], method: str 
     )
 
 
-def coarse_shape(shape: tuple[int, int, int], factor: float | tuple[float, float, float]) -> tuple[int, int, int]:
-    """The matrix over the same field of view with voxels ``factor`` times larger, along all axes or each."""
+def coarse_shape(
+    shape: tuple[int, int, int], factor: float | tuple[float, float, float]
+) -> tuple[int, int, int]:
+    """The matrix over the same field of view with voxels ``factor`` times larger, along all axes or
+    each.
+    """
     factors = (factor,) * 3 if isinstance(factor, int | float) else factor
     return tuple(max(1, round(n / f)) for n, f in zip(shape, factors, strict=True))
 
 
-def _interpolated(scan: Scan, shape: tuple[int, int, int], gain: float) -> Complex[Tensor, "coil x y z"]:
-    """K-space of the interpolated coil images, with fresh noise in the place of what was lost, correlated between coils like it."""
-    generator = torch.Generator().manual_seed(zlib.crc32(scan.name.encode()))  # every subject has noise of its own
+def _interpolated(
+    scan: Scan, shape: tuple[int, int, int], gain: float
+) -> Complex[Tensor, "coil x y z"]:
+    """K-space of the interpolated coil images, with fresh noise in the place of what was lost,
+    correlated between coils like it.
+    """
+    # every subject has noise of its own
+    generator = torch.Generator().manual_seed(zlib.crc32(scan.name.encode()))
     if scan.noise is None:
         factor = torch.diag(scan.levels).to(torch.complex64)
     elif not scan.noise.any():
-        factor = torch.zeros((scan.coils, scan.coils), dtype=torch.complex64)  # simulated without noise
+        # simulated without noise
+        factor = torch.zeros((scan.coils, scan.coils), dtype=torch.complex64)
     else:
         factor = coils.noise_root(coils.noise_covariance(scan.noise)) / math.sqrt(2)
-    parts = [[noise_to_white(scan.shape, shape, generator) for _ in range(scan.coils)] for _ in ("real", "imaginary")]
+    parts = [
+        [noise_to_white(scan.shape, shape, generator) for _ in range(scan.coils)]
+        for _ in ("real", "imaginary")
+    ]
     noise = coils.mix(torch.complex(*map(torch.stack, parts)), factor)
-    return torch.stack([fourier.fft(gain * trilinear(fourier.ifft(k), shape) + n) for k, n in zip(scan.kspace, noise, strict=True)])
+    return torch.stack(
+        [
+            fourier.fft(gain * trilinear(fourier.ifft(k), shape) + n)
+            for k, n in zip(scan.kspace, noise, strict=True)
+        ]
+    )

@@ -1,4 +1,6 @@
-"""Arrays out of ``.npy`` and ``.npz`` files, with nothing unpickled and nothing allocated on a header's word alone."""
+"""Arrays out of ``.npy`` and ``.npz`` files, with nothing unpickled and nothing allocated on a
+header's word alone.
+"""
 
 import math
 import zipfile
@@ -9,22 +11,29 @@ import numpy as np
 from recon.errors import ReconError
 from recon.io.checks import DEFLATE, UNKNOWN_VOXEL, check_size, reading
 
-ZIP_OVERHEAD = 4096  # bytes; a member smaller than its headers may expand a little more than zlib's limit says
+# bytes; a member smaller than its headers may expand a little more than zlib's limit says
+ZIP_OVERHEAD = 4096
 
 
 def load_npy(path: Path) -> np.ndarray:
-    """The array of a ``.npy`` file, mapped, not read: numpy compares the header with the file's size then."""
+    """The array of a ``.npy`` file, mapped, not read: numpy compares the header with the file's
+    size then.
+    """
     with reading(path):
         return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
 def load_npz(path: Path, key: str, optional: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """The array ``key`` of a ``.npz`` (or its only array, under that name) and those of ``optional`` that are there."""
+    """The array ``key`` of a ``.npz`` (or its only array, under that name) and those of
+    ``optional`` that are there.
+    """
     with reading(path), zipfile.ZipFile(path) as archive:
         names = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
         main = names[0] if len(names) == 1 else key
         if main not in names:
-            raise ReconError(f"{path}: has no array '{key}', only {names[:8]}; save it under that name")
+            raise ReconError(
+                f"{path}: has no array '{key}', only {names[:8]}; save it under that name"
+            )
         wanted = {key: main} | {name: name for name in optional if name in names and name != main}
         for name in wanted.values():
             _check_member(archive, f"{name}.npy", path)
@@ -37,16 +46,29 @@ def _check_member(archive: zipfile.ZipFile, name: str, path: Path) -> None:
     info = archive.getinfo(name)
     with archive.open(info) as stream:
         version = np.lib.format.read_magic(stream)
-        header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        header = (
+            np.lib.format.read_array_header_1_0
+            if version == (1, 0)
+            else np.lib.format.read_array_header_2_0
+        )
         shape, _, dtype = header(stream)
     if dtype.hasobject:
-        raise ReconError(f"{path}: '{name}' holds Python objects (a pickle), which are not read; save plain numbers")
-    check_size(path, math.prod(shape), dtype.itemsize, min(info.file_size, DEFLATE * info.compress_size + ZIP_OVERHEAD))
+        raise ReconError(
+            f"{path}: '{name}' holds Python objects (a pickle), which are not read; save plain numbers"
+        )
+    check_size(
+        path,
+        math.prod(shape),
+        dtype.itemsize,
+        min(info.file_size, DEFLATE * info.compress_size + ZIP_OVERHEAD),
+    )
 
 
 def as_voxel(arrays: dict[str, np.ndarray], path: Path) -> tuple[float, float, float]:
     """The voxel size in mm, 1 mm where the file does not say."""
     voxel = arrays.get("voxel", np.array(UNKNOWN_VOXEL))
     if voxel.shape != (3,) or voxel.dtype.kind not in "fiu":
-        raise ReconError(f"{path}: 'voxel' is {voxel.dtype} of shape {voxel.shape}; expected three numbers in mm")
+        raise ReconError(
+            f"{path}: 'voxel' is {voxel.dtype} of shape {voxel.shape}; expected three numbers in mm"
+        )
     return tuple(float(v) for v in voxel)

@@ -1,4 +1,6 @@
-"""BART's pair of files: ``.hdr`` (dimensions as text) and ``.cfl`` (complex64, first dimension fastest)."""
+"""BART's pair of files: ``.hdr`` (dimensions as text) and ``.cfl`` (complex64, first dimension
+fastest).
+"""
 
 import math
 from pathlib import Path
@@ -6,15 +8,18 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from recon.data.scan import Scan
 from recon.errors import ReconError
 from recon.io.checks import LIMIT, UNKNOWN_VOXEL, existing, measured, reading
+from recon.mri.scan import Scan
 
-HEADER_BYTES = 65536  # BART writes its command line and file names after the dimensions; no more than this is read
+# BART writes its command line and file names after the dimensions; no more than this is read
+HEADER_BYTES = 65536
 
 
 def read_bart(path: Path) -> Scan:
-    """K-space with BART's dimensions (readout, phase 1, phase 2, coil); any further dimension must be 1."""
+    """K-space with BART's dimensions (readout, phase 1, phase 2, coil); any further dimension must
+    be 1.
+    """
     base = path.with_suffix("") if path.suffix in (".cfl", ".hdr") else path
     header, data = Path(f"{base}.hdr"), Path(f"{base}.cfl")
     existing(header)
@@ -28,18 +33,34 @@ def read_bart(path: Path) -> Scan:
         )
     with reading(data):
         array = np.fromfile(data, dtype="<c8").reshape(dims[:4], order="F")
-        kspace = torch.from_numpy(np.ascontiguousarray(array.transpose(3, 0, 1, 2)).astype(np.complex64, copy=False))
-    return Scan(kspace, UNKNOWN_VOXEL, measured(kspace, data), name=data.name, meta={"format": "BART", "voxel": "unknown"})
+        kspace = torch.from_numpy(
+            np.ascontiguousarray(array.transpose(3, 0, 1, 2)).astype(np.complex64, copy=False)
+        )
+    return Scan(
+        kspace,
+        UNKNOWN_VOXEL,
+        measured(kspace, data),
+        name=data.name,
+        meta={"format": "BART", "voxel": "unknown"},
+    )
 
 
 def _dimensions(header: Path) -> list[int]:
     with header.open("rb") as file:
         lines = file.read(HEADER_BYTES).decode(errors="replace").splitlines()
     if "# Dimensions" not in lines[:-1]:
-        raise ReconError(f"{header}: has no line '# Dimensions' followed by the sizes; write the file with BART again")
+        raise ReconError(
+            f"{header}: has no line '# Dimensions' followed by the sizes; write the file with BART again"
+        )
     sizes = lines[lines.index("# Dimensions") + 1].split()
-    if not sizes or len(sizes) > 16 or not all(s.isascii() and s.isdigit() and len(s) < 12 and int(s) > 0 for s in sizes):
-        raise ReconError(f"{header}: dimensions read {' '.join(sizes)[:80]!r}; expected up to 16 positive integers")
+    if (
+        not sizes
+        or len(sizes) > 16
+        or not all(s.isascii() and s.isdigit() and len(s) < 12 and int(s) > 0 for s in sizes)
+    ):
+        raise ReconError(
+            f"{header}: dimensions read {' '.join(sizes)[:80]!r}; expected up to 16 positive integers"
+        )
     dims = [int(s) for s in sizes] + [1] * (4 - len(sizes))
     if any(n > 1 for n in dims[4:]):
         raise ReconError(

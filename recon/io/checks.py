@@ -26,10 +26,12 @@ from recon.errors import ReconError
 
 LIMIT = 10**10  # elements; more than this is a damaged header, not a scan
 DEFLATE = 1032  # the most that one byte of a zlib stream can expand to
-REFERENCE = np.dtype([("length", "<u4"), ("heap", "<u8"), ("object", "<u4")])  # HDF5's, to what varies in length
+# HDF5's, to what varies in length
+REFERENCE = np.dtype([("length", "<u4"), ("heap", "<u8"), ("object", "<u4")])
 UNKNOWN_VOXEL = (1.0, 1.0, 1.0)  # mm, where a file does not say
 
-# What h5py, numpy, nibabel and the standard library raise on damaged files. OSError covers gzip, RuntimeError and
+# What h5py, numpy, nibabel and the standard library raise on damaged files. OSError covers gzip,
+# RuntimeError and
 # ValueError most of h5py; anything else would be a mistake of ours and is not hidden.
 LIBRARY_ERRORS = (
     OSError, LookupError, ValueError, RuntimeError, TypeError, EOFError, MemoryError, OverflowError,
@@ -45,11 +47,15 @@ def reading(path: Path) -> Iterator[None]:
         yield
     except LIBRARY_ERRORS as error:
         reason = printable(str(error)) or type(error).__name__
-        raise ReconError(f"{path}: cannot be read ({reason}); the file is damaged or incomplete, fetch or export it again") from error
+        raise ReconError(
+            f"{path}: cannot be read ({reason}); the file is damaged or incomplete, fetch or export it again"
+        ) from error
 
 
 def printable(text: str) -> str:
-    """``text`` from a file as it may stand in a line: short, without breaks or what a terminal would obey."""
+    """``text`` from a file as it may stand in a line: short, without breaks or what a terminal
+    would obey.
+    """
     return "".join(c for c in " ".join(text.split())[:160] if c.isprintable())
 
 
@@ -67,19 +73,27 @@ def check_size(path: Path, elements: int, itemsize: int, stored: int) -> None:
         raise ReconError(f"{path}: the array holds no elements; fetch or export it again")
     if elements > LIMIT or elements * itemsize > stored:
         claim = f"{elements} elements of {itemsize} bytes"
-        raise ReconError(f"{path}: the header claims {claim}, more than the file can hold; fetch or export it again")
+        raise ReconError(
+            f"{path}: the header claims {claim}, more than the file can hold; fetch or export it again"
+        )
 
 
 def check_kind(dtype: np.dtype, path: Path, name: str) -> None:
     """Refuses what is not plain numbers."""
     if dtype.kind not in "biufc":
-        raise ReconError(f"{path}: '{name}' is of type {printable(str(dtype))}; expected real or complex numbers")
+        raise ReconError(
+            f"{path}: '{name}' is of type {printable(str(dtype))}; expected real or complex numbers"
+        )
 
 
 def member(group: h5py.Group, name: str, path: Path) -> h5py.Group | h5py.Dataset | None:
-    """What is stored as ``name``; links are refused unopened, as HDF5 follows them to any file, and waits for any pipe."""
+    """What is stored as ``name``; links are refused unopened, as HDF5 follows them to any file, and
+    waits for any pipe.
+    """
     if not isinstance(group.get(name, h5py.HardLink(), getlink=True), h5py.HardLink):
-        raise ReconError(f"{path}: '{name}' is a link, which is not followed; copy what it leads to into the file")
+        raise ReconError(
+            f"{path}: '{name}' is a link, which is not followed; copy what it leads to into the file"
+        )
     return group.get(name)
 
 
@@ -92,18 +106,35 @@ def check_dataset(group: h5py.Group, path: Path, name: str) -> h5py.Dataset:
     if not isinstance(node, h5py.Dataset) or (not _elsewhere(node) and node.shape is None):
         raise ReconError(f"{path}: has no dataset '{name}'; export the file again")
     if _elsewhere(node):
-        raise ReconError(f"{path}: '{name}' is stored in other files, which are not read; copy it into one file")
+        raise ReconError(
+            f"{path}: '{name}' is stored in other files, which are not read; copy it into one file"
+        )
     size, itemsize = path.stat().st_size, node.id.get_type().get_size()
     compressed = node.id.get_create_plist().get_nfilters() > 0
-    check_size(path, math.prod(node.shape), itemsize, min(node.id.get_storage_size(), size) * (DEFLATE if compressed else 1))
+    check_size(
+        path,
+        math.prod(node.shape),
+        itemsize,
+        min(node.id.get_storage_size(), size) * (DEFLATE if compressed else 1),
+    )
     if node.chunks is not None:
         full, chunks = math.prod(node.chunks) * itemsize, []
         node.id.chunk_iter(chunks.append)
         starts = [range(0, n, step) for n, step in zip(node.shape, node.chunks, strict=True)]
-        inside = all(c.byte_offset + c.size <= size and (compressed or c.size == full) for c in chunks)
-        counted = math.prod(map(len, starts)) == len(chunks)  # before they are listed: a header can claim billions
-        if full > DEFLATE * size or not inside or not counted or sorted(c.chunk_offset for c in chunks) != list(itertools.product(*starts)):
-            raise ReconError(f"{path}: the chunks of '{name}' are not all there; fetch or export the file again")
+        inside = all(
+            c.byte_offset + c.size <= size and (compressed or c.size == full) for c in chunks
+        )
+        # before they are listed: a header can claim billions
+        counted = math.prod(map(len, starts)) == len(chunks)
+        if (
+            full > DEFLATE * size
+            or not inside
+            or not counted
+            or sorted(c.chunk_offset for c in chunks) != list(itertools.product(*starts))
+        ):
+            raise ReconError(
+                f"{path}: the chunks of '{name}' are not all there; fetch or export the file again"
+            )
     return node
 
 
@@ -116,55 +147,76 @@ def check_text(dataset: h5py.Dataset, path: Path, name: str) -> None:
     """Refuses what is not text, and text that is longer than the file."""
     kind = h5py.check_string_dtype(dataset.dtype)
     if kind is None:
-        raise ReconError(f"{path}: '{name}' is of type {printable(str(dataset.dtype))}, not text; export the file again")
+        raise ReconError(
+            f"{path}: '{name}' is of type {printable(str(dataset.dtype))}, not text; export the file again"
+        )
     if kind.length is None:
         check_lengths(dataset, path, name)
 
 
 def check_lengths(table: h5py.Dataset, path: Path, name: str, offset: int = 0) -> None:
-    """Refuses rows of variable length that claim more than the file, and heaps in which HDF5 would never come to an end.
+    """Refuses rows of variable length that claim more than the file, and heaps in which HDF5 would
+    never come to an end.
 
-    A row holds, from its ``offset``-th byte, the length (HDF5 allocates whatever it says), and the address of the heap with the content.
+    A row holds, from its ``offset``-th byte, the length (HDF5 allocates whatever it says), and the
+    address of the heap with the content.
     """
     stored, rows = _stored(table), table.chunks[0] if table.chunks else table.size
     if table.ndim > 1 or table.id.get_create_plist().get_nfilters() > 0 or not stored:
-        raise ReconError(f"{path}: '{name}' is stored filtered or not as a list; export the file again with a current converter")
+        raise ReconError(
+            f"{path}: '{name}' is stored filtered or not as a list; export the file again with a current converter"
+        )
     itemsize = stored[0][1] // rows
     places = (
-        np.add.outer([start for start, _ in stored], itemsize * np.arange(rows)).ravel()[:, None] + offset + np.arange(REFERENCE.itemsize)
+        np.add.outer([start for start, _ in stored], itemsize * np.arange(rows)).ravel()[:, None]
+        + offset
+        + np.arange(REFERENCE.itemsize)
     )
     raw = np.memmap(path, np.uint8, "r")
     references = raw[places].view(REFERENCE)
     if references["length"].sum(dtype=np.uint64) > raw.size:
-        raise ReconError(f"{path}: the rows of '{name}' claim more than the file holds; fetch or export the file again")
+        raise ReconError(
+            f"{path}: the rows of '{name}' claim more than the file holds; fetch or export the file again"
+        )
     heaps = np.unique(references["heap"][references["length"] > 0]).tolist()
     check_heaps(raw, [heap + table.file.userblock_size for heap in heaps], path)
 
 
 def check_heaps(raw: np.ndarray, heaps: list[int], path: Path) -> None:
-    """Refuses global heaps whose objects do not follow one another to the end: HDF5 reads them in an endless loop."""
+    """Refuses global heaps whose objects do not follow one another to the end: HDF5 reads them in
+    an endless loop.
+    """
     for heap in heaps:
         magic, length = struct.unpack_from("<4s4xQ", raw, heap)
         at, end = heap + 16, heap + length
         whole = magic == b"GCOL" and end <= raw.size
         while whole and at + 16 <= end:
             index, size = struct.unpack_from("<H6xQ", raw, at)
-            step = 16 + -(-size // 8) * 8 if index else size  # object 0 is the free space, with its own header
+            # object 0 is the free space, with its own header
+            step = 16 + -(-size // 8) * 8 if index else size
             whole, at = 16 <= step <= end - at, at + step
         if not whole:
-            raise ReconError(f"{path}: what varies in length in the file is damaged; fetch or export the file again")
+            raise ReconError(
+                f"{path}: what varies in length in the file is damaged; fetch or export the file again"
+            )
 
 
 def check_attributes(file: h5py.File, dataset: h5py.Dataset, path: Path) -> None:
-    """The heaps of the file, wherever they lie outside ``dataset``: h5py does not tell which of them hold the attributes."""
+    """The heaps of the file, wherever they lie outside ``dataset``: h5py does not tell which of
+    them hold the attributes.
+    """
     raw, at = np.memmap(path, np.uint8, "r"), 0
     for start, size in [*sorted(_stored(dataset)), (raw.size, 0)]:
-        check_heaps(raw, [at + found.start() for found in re.finditer(b"GCOL\1", raw[at:start])], path)
+        check_heaps(
+            raw, [at + found.start() for found in re.finditer(b"GCOL\1", raw[at:start])], path
+        )
         at = max(at, start + size)
 
 
 def _stored(dataset: h5py.Dataset) -> list[tuple[int, int]]:
-    """The start and the size of every stretch of the file that holds the dataset; none where it lies in its own header."""
+    """The start and the size of every stretch of the file that holds the dataset; none where it
+    lies in its own header.
+    """
     chunks, start = [], dataset.id.get_offset()
     if dataset.chunks is not None:
         dataset.id.chunk_iter(lambda chunk: chunks.append((chunk.byte_offset, chunk.size)))
@@ -175,14 +227,17 @@ def check_finite(array: Tensor, path: Path, what: str) -> None:
     """Refuses NaN and infinite values."""
     parts = torch.view_as_real(array) if array.is_complex() else array
     if not torch.isfinite(parts).all():
-        raise ReconError(f"{path}: {what} holds NaN or infinite values; repair the file or export it again")
+        raise ReconError(
+            f"{path}: {what} holds NaN or infinite values; repair the file or export it again"
+        )
 
 
 def measured(kspace: Complex[Tensor, "coil x y z"], path: Path) -> Bool[Tensor, "y z"]:
     """The phase encodes at which any coil holds a non-zero sample.
 
-    Raises `ReconError` where most of their samples are zero all the same: then x is not the readout. (Single zeros do
-    occur in simulated data; zero ends of the readout are an asymmetric echo.)
+    Raises `ReconError` where most of their samples are zero all the same: then x is not the
+    readout. (Single zeros do occur in simulated data; zero ends of the readout are an asymmetric
+    echo.)
     """
     samples = (kspace != 0).any(dim=0)
     mask, reached = samples.any(dim=0), samples.flatten(1).any(dim=1)

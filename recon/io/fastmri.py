@@ -1,4 +1,6 @@
-"""fastMRI files (Zbontar et al., arXiv:1811.08839): slices of 2D k-space in HDF5, read one slice at a time."""
+"""fastMRI files (Zbontar et al., arXiv:1811.08839): slices of 2D k-space in HDF5, read one slice at
+a time.
+"""
 
 from pathlib import Path
 
@@ -8,19 +10,28 @@ import torch
 from jaxtyping import Bool, Complex
 from torch import Tensor
 
-from recon import fourier
-from recon.data.scan import Scan
 from recon.errors import ReconError
-from recon.io.checks import UNKNOWN_VOXEL, check_attributes, check_dataset, check_kind, check_text, measured, member
+from recon.io.checks import (
+    UNKNOWN_VOXEL,
+    check_attributes,
+    check_dataset,
+    check_kind,
+    check_text,
+    measured,
+    member,
+)
 from recon.io.header import Header, parse_header, remove_oversampling
+from recon.mri import fourier
+from recon.mri.scan import Scan
 
 
 def read_fastmri(file: h5py.File, path: Path, number: int | None = None) -> Scan:
     """``kspace`` (slice, coil, row, column), or (slice, row, column) of one coil.
 
-    All slices make a 3D `Scan` fully sampled along kz; with ``number``, counted from 0 as in the file, only that slice is
-    read and makes a 2D one. Rows are the readout, columns the phase encode. An ``ismrmrd_header`` gives the voxel size and
-    the readout oversampling, which is removed; ``mask`` (column) restricts what counts as measured.
+    All slices make a 3D `Scan` fully sampled along kz; with ``number``, counted from 0 as in the
+    file, only that slice is read and makes a 2D one. Rows are the readout, columns the phase
+    encode. An ``ismrmrd_header`` gives the voxel size and the readout oversampling, which is
+    removed; ``mask`` (column) restricts what counts as measured.
     """
     dataset = _check_layout(check_dataset(file, path, "kspace"), path)
     if number is not None and not 0 <= number < len(dataset):
@@ -33,7 +44,11 @@ def read_fastmri(file: h5py.File, path: Path, number: int | None = None) -> Scan
     kspace = fourier.fft(torch.stack(slices, -1), (-1,))
     mask = columns[:, None].expand(-1, len(numbers)).clone()
     check_attributes(file, dataset, path)
-    meta = _attributes(file) | {"format": "fastMRI"} | (header.facts() if header else {"voxel": "unknown"})
+    meta = (
+        _attributes(file)
+        | {"format": "fastMRI"}
+        | (header.facts() if header else {"voxel": "unknown"})
+    )
     meta |= {} if number is None else {"slice": number}
     name = path.name if number is None else f"{path.name}:{number}"
     return Scan(kspace.contiguous(), _voxel(header, dataset.shape[-1]), mask, name=name, meta=meta)
@@ -45,7 +60,9 @@ def _check_layout(dataset: h5py.Dataset, path: Path) -> h5py.Dataset:
             f"{path}: 'kspace' holds {dataset.dtype}, not complex numbers; store real and imaginary parts as one complex array"
         )
     if dataset.ndim not in (3, 4):
-        raise ReconError(f"{path}: 'kspace' has shape {dataset.shape}; expected (slice, coil, row, column) or (slice, row, column)")
+        raise ReconError(
+            f"{path}: 'kspace' has shape {dataset.shape}; expected (slice, coil, row, column) or (slice, row, column)"
+        )
     return dataset
 
 
@@ -63,23 +80,34 @@ def _header(file: h5py.File, rows: int, path: Path) -> Header | None:
     header = parse_header(dataset[()], path)
     if header.matrix[0] != rows:
         sizes = f"{rows} rows, the header's readout has {header.matrix[0]}"
-        raise ReconError(f"{path}: 'kspace' has {sizes}; store it in the order (slice, coil, row, column)")
+        raise ReconError(
+            f"{path}: 'kspace' has {sizes}; store it in the order (slice, coil, row, column)"
+        )
     return header
 
 
 def _voxel(header: Header | None, columns: int) -> tuple[float, float, float]:
-    """In mm. Across slices the reconstructed space counts: the encoded one is 1.5 times the slice thickness in fastMRI's headers."""
+    """In mm. Across slices the reconstructed space counts: the encoded one is 1.5 times the slice
+    thickness in fastMRI's headers.
+    """
     if header is None:
         return UNKNOWN_VOXEL
     return header.voxel[0], header.fov[1] / columns, header.recon_fov[2] / header.recon_matrix[2]
 
 
-def _columns(dataset: h5py.Dataset, numbers: range | list[int], mask: Bool[Tensor, "y"], path: Path) -> Bool[Tensor, "y"]:
-    """The columns measured in every one of the slices; the zero-padded edges of a fastMRI matrix are not."""
+def _columns(
+    dataset: h5py.Dataset, numbers: range | list[int], mask: Bool[Tensor, "y"], path: Path
+) -> Bool[Tensor, "y"]:
+    """The columns measured in every one of the slices; the zero-padded edges of a fastMRI matrix
+    are not.
+    """
     sampled = torch.cat([measured(_slice(dataset, i)[..., None], path) for i in numbers], 1)
-    sampled = sampled[:, sampled.any(0)] if sampled.any() else sampled  # a slice of zeros says nothing of the mask
+    # a slice of zeros says nothing of the mask
+    sampled = sampled[:, sampled.any(0)] if sampled.any() else sampled
     if (sampled != sampled[:, :1]).any():
-        raise ReconError(f"{path}: the slices are sampled differently, so they do not make one 3D scan; keep the slices of one mask")
+        raise ReconError(
+            f"{path}: the slices are sampled differently, so they do not make one 3D scan; keep the slices of one mask"
+        )
     return sampled[:, 0] & mask
 
 
@@ -91,12 +119,21 @@ def _mask(file: h5py.File, columns: int, path: Path) -> Bool[Tensor, "y"]:
     check_kind(dataset.dtype, path, "mask")
     stored = np.asarray(dataset[()]).reshape(-1)
     if stored.size != columns:
-        raise ReconError(f"{path}: 'mask' has {stored.size} entries for {columns} columns; expected one per column")
+        raise ReconError(
+            f"{path}: 'mask' has {stored.size} entries for {columns} columns; expected one per column"
+        )
     return torch.from_numpy(stored != 0)
 
 
 def _attributes(file: h5py.File) -> dict:
     """The attributes of the file as JSON can hold them; a name that is not UTF-8 comes as bytes."""
-    named = ((key if isinstance(key, str) else key.decode(errors="replace"), value) for key, value in file.attrs.items())
-    kept = ((key, value) for key, value in named if key != "patient_id")  # says who was scanned, and nothing of the scan
-    return {key: value.tolist() if isinstance(value, np.generic | np.ndarray) else str(value) for key, value in kept}
+    named = (
+        (key if isinstance(key, str) else key.decode(errors="replace"), value)
+        for key, value in file.attrs.items()
+    )
+    # says who was scanned, and nothing of the scan
+    kept = ((key, value) for key, value in named if key != "patient_id")
+    return {
+        key: value.tolist() if isinstance(value, np.generic | np.ndarray) else str(value)
+        for key, value in kept
+    }

@@ -1,4 +1,6 @@
-"""The XML header of ISMRMRD, which fastMRI files carry too: what a Cartesian reconstruction needs of it."""
+"""The XML header of ISMRMRD, which fastMRI files carry too: what a Cartesian reconstruction needs
+of it.
+"""
 
 import math
 import xml.etree.ElementTree as ET
@@ -7,13 +9,15 @@ from pathlib import Path
 
 from torch import Tensor
 
-from recon import fourier
 from recon.errors import ReconError
+from recon.mri import fourier
 
 
 @dataclass(frozen=True)
 class Header:
-    """The first ``<encoding>`` of the header (schema: ismrmrd.xsd); sizes in samples and mm, in axis order."""
+    """The first ``<encoding>`` of the header (schema: ismrmrd.xsd); sizes in samples and mm, in
+    axis order.
+    """
 
     trajectory: str
     matrix: tuple[int, int, int]  # encoded, oversampling included
@@ -33,7 +37,9 @@ class Header:
 
     @property
     def readout(self) -> int:
-        """Samples along x once the oversampling, encoded field of view over the reconstructed one, is removed."""
+        """Samples along x once the oversampling, encoded field of view over the reconstructed one,
+        is removed.
+        """
         return max(1, min(self.matrix[0], round(self.matrix[0] * self.recon_fov[0] / self.fov[0])))
 
     def facts(self) -> dict:
@@ -52,8 +58,12 @@ def parse_header(xml: bytes | str, path: Path) -> Header:
         raise ReconError(f"{path}: the ISMRMRD header has no <encoding>; export the file again")
     limits = [f"encodingLimits/kspace_encoding_step_{i}/center" for i in (1, 2)]
     matrix = _triple(encoding, "encodedSpace/matrixSize", int, path)
-    center = tuple(_number(encoding, limit, int, matrix[i] // 2) for i, limit in enumerate(limits, 1))
-    last, first = (_number(encoding, f"encodingLimits/slice/{end}", int, -1) for end in ("maximum", "minimum"))
+    center = tuple(
+        _number(encoding, limit, int, matrix[i] // 2) for i, limit in enumerate(limits, 1)
+    )
+    last, first = (
+        _number(encoding, f"encodingLimits/slice/{end}", int, -1) for end in ("maximum", "minimum")
+    )
     share = _number(root, "acquisitionSystemInformation/relativeReceiverNoiseBandwidth", float, 1.0)
     acceleration = "parallelImaging/accelerationFactor/kspace_encoding_step_"
     return Header(
@@ -71,7 +81,9 @@ def parse_header(xml: bytes | str, path: Path) -> Header:
 
 
 def remove_oversampling(kspace: Tensor, size: int, axis: int) -> Tensor:
-    """Keeps the central ``size`` voxels of the image along the readout ``axis``; exact, as the readout is fully sampled."""
+    """Keeps the central ``size`` voxels of the image along the readout ``axis``; exact, as the
+    readout is fully sampled.
+    """
     if size == kspace.shape[axis]:
         return kspace
     return fourier.fft(fourier.crop(fourier.ifft(kspace, (axis,)), (size,), (axis,)), (axis,))

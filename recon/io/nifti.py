@@ -3,7 +3,6 @@
 import gzip
 import json
 import math
-import os
 from pathlib import Path
 
 import nibabel
@@ -13,19 +12,22 @@ from jaxtyping import Complex, Float
 from torch import Tensor
 
 from recon.errors import ReconError
+from recon.files import whole
 from recon.io.arrays import as_voxel, load_npy, load_npz
 from recon.io.checks import DEFLATE, check_finite, check_kind, check_size, existing, reading
 
 Voxel = tuple[float, float, float]
-MM = {"meter": 1e3, "mm": 1.0, "micron": 1e-3, "unknown": 1.0}  # NIfTI's units of length; most files that say nothing mean mm
+# NIfTI's units of length; most files that say nothing mean mm
+MM = {"meter": 1e3, "mm": 1.0, "micron": 1e-3, "unknown": 1.0}
 
 
 def read_volume(path: str | Path) -> tuple[Complex[Tensor, "x y z"], Voxel]:
     """A complex64 volume and its voxel size in mm from ``.nii``, ``.nii.gz``, ``.npy`` or ``.npz``.
 
-    A ``.npz`` holds ``volume`` (or a single array) and, where known, ``voxel``. NIfTI is turned to the closest canonical
-    orientation (x to the right, y to the front, z up); a single volume stored with four dimensions loses the last.
-    Raises `ReconError` for other shapes, non-finite values and damaged files.
+    A ``.npz`` holds ``volume`` (or a single array) and, where known, ``voxel``. NIfTI is turned to
+    the closest canonical orientation (x to the right, y to the front, z up); a single volume stored
+    with four dimensions loses the last. Raises `ReconError` for other shapes, non-finite values and
+    damaged files.
     """
     path = Path(path)
     existing(path)
@@ -37,7 +39,9 @@ def read_volume(path: str | Path) -> tuple[Complex[Tensor, "x y z"], Voxel]:
         arrays = load_npz(path, "volume", ("voxel",))
         array, voxel = arrays["volume"], as_voxel(arrays, path)
     else:
-        raise ReconError(f"{path}: unknown kind of volume file; expected .nii, .nii.gz, .npy or .npz")
+        raise ReconError(
+            f"{path}: unknown kind of volume file; expected .nii, .nii.gz, .npy or .npz"
+        )
     return _as_volume(array, path), _check_voxel(voxel, path)
 
 
@@ -47,25 +51,45 @@ def write_volume(
 ) -> None:  # fmt: skip
     """Writes NIfTI (``.nii.gz`` or ``.nii``) and ``meta`` as ``<stem>.json`` beside it.
 
-    The magnitude as float32, or all of it as complex64 with ``complex=True`` or a stem that ends with ``_complex``.
-    Both files appear whole or not at all. ``affine`` (4, 4) places the volume in the scanner; its scale must be ``voxel``.
+    The magnitude as float32, or all of it as complex64 with ``complex=True`` or a stem that ends
+    with ``_complex``. Both files appear whole or not at all. ``affine`` (4, 4) places the volume in
+    the scanner; its scale must be ``voxel``.
     """
     path = Path(path)
     stem = path.name.removesuffix(".gz").removesuffix(".nii")
     if not path.name.endswith((".nii", ".nii.gz")):
-        raise ReconError(f"{path}: volumes are written as NIfTI; give a name that ends with .nii.gz")
+        raise ReconError(
+            f"{path}: volumes are written as NIfTI; give a name that ends with .nii.gz"
+        )
     if volume.ndim != 3 or 0 in volume.shape:
         raise ReconError(f"{path}: volume has shape {tuple(volume.shape)}; expected (x, y, z)")
     check_finite(volume, path, "the volume to write")
-    affine = np.diag([*_check_voxel(voxel, path), 1.0]) if affine is None else np.asarray(affine, dtype=np.float64)
-    if affine.shape != (4, 4) or not np.allclose(np.linalg.norm(affine[:3, :3], axis=0), voxel, rtol=1e-2):
-        raise ReconError(f"{path}: the affine does not scale by the voxel size {tuple(voxel)} mm; pass the affine of this grid or none")
+    affine = (
+        np.diag([*_check_voxel(voxel, path), 1.0])
+        if affine is None
+        else np.asarray(affine, dtype=np.float64)
+    )
+    if affine.shape != (4, 4) or not np.allclose(
+        np.linalg.norm(affine[:3, :3], axis=0), voxel, rtol=1e-2
+    ):
+        raise ReconError(
+            f"{path}: the affine does not scale by the voxel size {tuple(voxel)} mm; pass the affine of this grid or none"
+        )
     data = volume.detach().cpu().to(torch.complex64).numpy()
-    image = nibabel.Nifti1Image(data if complex or stem.endswith("_complex") else np.abs(data), affine)
+    image = nibabel.Nifti1Image(
+        data if complex or stem.endswith("_complex") else np.abs(data), affine
+    )
     image.header.set_xyzt_units("mm")
-    encoded = gzip.compress(image.to_bytes(), compresslevel=1, mtime=0) if path.suffix == ".gz" else image.to_bytes()
-    _write_atomically(path, encoded)
-    _write_atomically(path.with_name(f"{stem}.json"), json.dumps(meta or {}, indent=2, default=str).encode() + b"\n")
+    encoded = (
+        gzip.compress(image.to_bytes(), compresslevel=1, mtime=0)
+        if path.suffix == ".gz"
+        else image.to_bytes()
+    )
+    _write(path, encoded)
+    _write(
+        path.with_name(f"{stem}.json"),
+        json.dumps(meta or {}, indent=2, default=str).encode() + b"\n",
+    )
 
 
 def _read_nifti(path: Path) -> tuple[np.ndarray, Voxel]:
@@ -88,8 +112,11 @@ def _as_volume(array: np.ndarray, path: Path) -> Complex[Tensor, "x y z"]:
         array = array[..., 0]
     array = array[..., None] if array.ndim == 2 else array
     if array.ndim != 3 or 0 in array.shape:
-        raise ReconError(f"{path}: the volume has shape {shape}; expected (x, y, z): a series must be split into its volumes")
-    with np.errstate(over="ignore", invalid="ignore"):  # what does not fit becomes infinite, which is refused below
+        raise ReconError(
+            f"{path}: the volume has shape {shape}; expected (x, y, z): a series must be split into its volumes"
+        )
+    # what does not fit becomes infinite, which is refused below
+    with np.errstate(over="ignore", invalid="ignore"):
         volume = torch.from_numpy(np.array(array, dtype=np.complex64, order="C"))
     check_finite(volume, path, "the volume")
     return volume
@@ -97,19 +124,17 @@ def _as_volume(array: np.ndarray, path: Path) -> Complex[Tensor, "x y z"]:
 
 def _check_voxel(voxel: Voxel, path: Path) -> Voxel:
     if len(voxel) != 3 or not all(0 < v < 1000 for v in voxel):
-        raise ReconError(f"{path}: voxel size {tuple(voxel)} mm is not plausible; expected three positive numbers in axis order")
+        raise ReconError(
+            f"{path}: voxel size {tuple(voxel)} mm is not plausible; expected three positive numbers in axis order"
+        )
     return voxel
 
 
-def _write_atomically(path: Path, content: bytes) -> None:
-    """A reader sees the old file or the new one, never half of it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+def _write(path: Path, content: bytes) -> None:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            temporary.write_bytes(content)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with whole(path) as part:
+            part.write_bytes(content)
     except OSError as error:
-        raise ReconError(f"{path}: cannot be written ({error.strerror}); check the folder and the free space") from error
+        raise ReconError(
+            f"{path}: cannot be written ({error.strerror}); check the folder and the free space"
+        ) from error

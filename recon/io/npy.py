@@ -1,4 +1,6 @@
-"""K-space in NumPy files: ``.npy`` (k-space alone) and ``.npz`` (``kspace`` with ``mask``, ``voxel`` and ``noise`` where known)."""
+"""K-space in NumPy files: ``.npy`` (k-space alone) and ``.npz`` (``kspace`` with ``mask``,
+``voxel`` and ``noise`` where known).
+"""
 
 from pathlib import Path
 
@@ -7,20 +9,28 @@ import torch
 from jaxtyping import Complex
 from torch import Tensor
 
-from recon.data.scan import Scan
 from recon.errors import ReconError
 from recon.io.arrays import as_voxel, load_npy, load_npz
 from recon.io.checks import UNKNOWN_VOXEL, check_finite, check_kind, measured
+from recon.mri.scan import Scan
 
 
 def read_npy(path: Path) -> Scan:
     """Complex k-space (coil, x, y, z), (coil, x, y) or (x, y)."""
     kspace = as_kspace(load_npy(path), path)
-    return Scan(kspace, UNKNOWN_VOXEL, measured(kspace, path), name=path.name, meta={"format": "npy", "voxel": "unknown"})
+    return Scan(
+        kspace,
+        UNKNOWN_VOXEL,
+        measured(kspace, path),
+        name=path.name,
+        meta={"format": "npy", "voxel": "unknown"},
+    )
 
 
 def read_npz(path: Path) -> Scan:
-    """``kspace`` as in `read_npy` (or the only array), ``mask`` (y, z) or (y,), ``voxel`` (3,) in mm, ``noise`` (coil, sample)."""
+    """``kspace`` as in `read_npy` (or the only array), ``mask`` (y, z) or (y,), ``voxel`` (3,) in
+    mm, ``noise`` (coil, sample).
+    """
     arrays = load_npz(path, "kspace", ("mask", "voxel", "noise"))
     kspace = as_kspace(arrays["kspace"], path)
     mask, meta = measured(kspace, path), {"format": "npz"}
@@ -29,7 +39,9 @@ def read_npz(path: Path) -> Scan:
         stored = torch.from_numpy(np.ascontiguousarray(arrays["mask"] != 0))
         stored = stored[:, None] if stored.ndim == 1 else stored
         if stored.shape != mask.shape:
-            raise ReconError(f"{path}: 'mask' has shape {tuple(stored.shape)}; expected {tuple(mask.shape)}, the (y, z) of 'kspace'")
+            raise ReconError(
+                f"{path}: 'mask' has shape {tuple(stored.shape)}; expected {tuple(mask.shape)}, the (y, z) of 'kspace'"
+            )
         kspace, mask = kspace * stored, stored
     noise = as_noise(arrays["noise"], len(kspace), path) if "noise" in arrays else None
     if "voxel" not in arrays:
@@ -40,9 +52,13 @@ def read_npz(path: Path) -> Scan:
 def as_kspace(array: np.ndarray, path: Path) -> Complex[Tensor, "coil x y z"]:
     """Complex64 k-space with its coil and z axes in place."""
     if array.dtype.kind != "c":
-        raise ReconError(f"{path}: k-space holds {array.dtype}, not complex numbers; save real and imaginary parts as one complex array")
+        raise ReconError(
+            f"{path}: k-space holds {array.dtype}, not complex numbers; save real and imaginary parts as one complex array"
+        )
     if array.ndim not in (2, 3, 4):
-        raise ReconError(f"{path}: k-space has shape {array.shape}; expected (coil, x, y, z), (coil, x, y) or (x, y)")
+        raise ReconError(
+            f"{path}: k-space has shape {array.shape}; expected (coil, x, y, z), (coil, x, y) or (x, y)"
+        )
     kspace = torch.from_numpy(np.array(array, dtype=np.complex64, order="C"))
     kspace = kspace[None] if kspace.ndim == 2 else kspace
     return kspace[..., None] if kspace.ndim == 3 else kspace
@@ -51,7 +67,9 @@ def as_kspace(array: np.ndarray, path: Path) -> Complex[Tensor, "coil x y z"]:
 def as_noise(array: np.ndarray, coils: int, path: Path) -> Complex[Tensor, "coil sample"]:
     """A noise scan with one row per coil."""
     if array.dtype.kind != "c" or array.ndim != 2 or len(array) != coils:
-        raise ReconError(f"{path}: 'noise' is {array.dtype} of shape {array.shape}; expected complex (coil, sample) with {coils} coils")
+        raise ReconError(
+            f"{path}: 'noise' is {array.dtype} of shape {array.shape}; expected complex (coil, sample) with {coils} coils"
+        )
     noise = torch.from_numpy(np.array(array, dtype=np.complex64, order="C"))
     check_finite(noise, path, "'noise'")
     return noise

@@ -6,34 +6,37 @@ from pathlib import Path
 import h5py
 
 from recon.errors import ReconError
+from recon.io.bart import read_bart
 from recon.io.checks import existing, member, reading
+from recon.io.fastmri import read_fastmri
+from recon.io.mrd import read_ismrmrd
+from recon.io.npy import read_npy, read_npz
+from recon.mri.scan import Scan
 
 
-def read_scan(path: str | Path) -> "recon.data.scan.Scan":
-    """K-space of one volume from an ISMRMRD or fastMRI ``.h5``, BART's ``.cfl``/``.hdr`` (with or without extension), ``.npy`` or ``.npz``.
+def read_scan(path: str | Path) -> Scan:
+    """K-space of one volume from an ISMRMRD or fastMRI ``.h5``, BART's ``.cfl``/``.hdr`` (with or
+    without extension), ``.npy`` or ``.npz``.
 
-    Readout oversampling stated in the header is removed, slices of a 2D stack are transformed to kz, averages are
-    averaged; ``meta`` tells what was done. Without a voxel size in the file it is 1 mm and ``meta["voxel"]`` is ``"unknown"``.
-    Raises `ReconError` for a missing, damaged or unsupported file.
+    Readout oversampling stated in the header is removed, slices of a 2D stack are transformed to
+    kz, averages are averaged; ``meta`` tells what was done. Without a voxel size in the file it is
+    1 mm and ``meta["voxel"]`` is ``"unknown"``. Raises `ReconError` for a missing, damaged or
+    unsupported file.
     """
-    # The readers are imported here because they make a `Scan`, whose package `recon.data` opens files with this function.
-    from recon.io.bart import read_bart
-    from recon.io.fastmri import read_fastmri
-    from recon.io.mrd import read_ismrmrd
-    from recon.io.npy import read_npy, read_npz
-
     path = Path(path)
     if path.suffix in (".cfl", ".hdr") or Path(f"{path}.cfl").is_file():
         return read_bart(path)
     existing(path)
     if path.suffix in (".h5", ".hdf5", ".mrd"):
-        return _read_hdf5(path, {"dataset": (h5py.Group, read_ismrmrd), "kspace": (h5py.Dataset, read_fastmri)})
+        return _read_hdf5(
+            path, {"dataset": (h5py.Group, read_ismrmrd), "kspace": (h5py.Dataset, read_fastmri)}
+        )
     if path.suffix not in (".npy", ".npz"):
         raise ReconError(f"{path}: unknown kind of k-space file; expected .h5, .cfl, .npy or .npz")
     return read_npy(path) if path.suffix == ".npy" else read_npz(path)
 
 
-def _read_hdf5(path: Path, layouts: dict[str, tuple[type, Callable]]) -> "recon.data.scan.Scan":
+def _read_hdf5(path: Path, layouts: dict[str, tuple[type, Callable]]) -> Scan:
     with reading(path):
         if not h5py.is_hdf5(path):
             raise ReconError(f"{path}: is not an HDF5 file; check that the download is complete")
@@ -41,4 +44,6 @@ def _read_hdf5(path: Path, layouts: dict[str, tuple[type, Callable]]) -> "recon.
             for key, (kind, read) in layouts.items():
                 if isinstance(member(file, key, path), kind):
                     return read(file, path)
-            raise ReconError(f"{path}: neither ISMRMRD (group 'dataset') nor fastMRI (dataset 'kspace'); the file holds {sorted(file)[:8]}")
+            raise ReconError(
+                f"{path}: neither ISMRMRD (group 'dataset') nor fastMRI (dataset 'kspace'); the file holds {sorted(file)[:8]}"
+            )

@@ -1,89 +1,105 @@
-"""Every reconstruction method, by name, behind one signature: ``(problem, prior, settings, callback) -> volume``."""
+"""Reconstruction methods, one a file, all behind one signature.
+
+A method is a function ``(problem, **networks, settings, callback) -> volume`` in the scale of the
+problem. A newcomer adds one file that ends in ``METHOD = Method(...)``; its name is the file's.
+Files without a record hold what methods share.
+"""
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 from jaxtyping import Complex
 from pydantic import ValidationError
 from torch import Tensor
 
-from recon.diffusion import Prior
+from recon import rooms
 from recon.errors import ReconError
-from recon.methods import classical, dds, mbir, tpdm, variational
 from recon.methods.common import Callback, ignore
-from recon.sense import Problem
+from recon.mri.problem import Problem
 
 
 @dataclass(frozen=True)
 class Method:
-    """A reconstruction: the function, the class of its settings, whether it needs a prior, and what tuning searches."""
+    """The record at the end of a method's file."""
 
-    run: Callable
-    settings: type
-    needs_prior: bool
-    label: str
-    space: dict[str, tuple[float, float]]  # parameter: lowest and highest value
+    run: Callable  # (problem, **networks, settings, callback) -> volume
+    settings: type  # of the settings: a dataclass made by `recon.methods.common.checked`
+    label: str  # in figures
+    color: str
+    marker: str
+    # argument of ``run``: "denoiser", or the kind of network trained for it
+    needs: dict[str, str] = field(default_factory=dict)
+    # what tuning searches: lowest and highest value
+    space: dict[str, tuple[float, float]] = field(default_factory=dict)
 
-    @property
-    def module(self) -> str:
-        """Where the function is written, as `recon.config.sources` names it."""
-        return self.run.__module__.removeprefix("recon.").replace(".", "/")
+
+DENOISER = {"prior": "denoiser"}  # the needs of a method that takes any diffusion prior
 
 
-CG_SPACE = {"weight": (1e-4, 0.3), "iterations": (5, 60)}
-L1_SPACE = {"weight": (5e-4, 0.05)}
-VARIATIONAL_SPACE = {"weight": (0.02, 0.5), "t_max": (20.0, 200.0)}
-ANNEALED_SPACE = {"weight": (0.05, 2.0), "t_max": (40.0, 300.0)}
-TPDM_DDS_SPACE = {"gamma": (0.1, 30.0), "eta": (0.1, 1.0)}
-TV_SPACE = {"weight": (2e-3, 0.02), "rho": (2e-3, 0.05)}  # of DDS and DiffusionMBIR: as wide as the other spaces; further out both fail
-TPDM_SPACE = {"zeta": (5e-3, 0.5), "snr": (0.02, 0.4)}
-
-METHODS = {
-    "zero_filled": Method(classical.zero_filled, classical.ZeroFilledSettings, False, "Zero-filled", {}),
-    "cg_sense": Method(classical.cg_sense, classical.CgSenseSettings, False, "CG-SENSE", CG_SPACE),
-    "l1_wavelet": Method(classical.l1_wavelet, classical.L1WaveletSettings, False, "ℓ1-wavelet", L1_SPACE),
-    "variational": Method(variational.variational, variational.VariationalSettings, True, "Variational (paper A)", VARIATIONAL_SPACE),
-    "annealed": Method(variational.annealed, variational.AnnealedSettings, True, "Annealed (ours)", ANNEALED_SPACE),
-    "tpdm_dds": Method(dds.tpdm_dds, dds.TpdmDdsSettings, True, "TPDM+DDS", TPDM_DDS_SPACE),
-    "dds": Method(dds.dds, dds.DdsSettings, True, "DDS+TV", TV_SPACE),
-    "diffusion_mbir": Method(mbir.diffusion_mbir, mbir.DiffusionMbirSettings, True, "DiffusionMBIR", TV_SPACE),
-    "tpdm": Method(tpdm.tpdm, tpdm.TpdmSettings, True, "TPDM", TPDM_SPACE),
-}
+def names() -> tuple[str, ...]:
+    """The names of all methods."""
+    return rooms.members("methods", "METHOD")
 
 
 def lookup(name: str) -> Method:
     """The method called ``name``."""
-    if name not in METHODS:
-        raise ReconError(f"no method is called {name!r}; choose one of {', '.join(METHODS)}")
-    return METHODS[name]
+    return rooms.member("methods", "METHOD", name, "method")
 
 
-def settings(name: str, **values) -> object:
-    """Settings of a method with some values changed; unknown names and impossible values are refused."""
+def settings_of(name: str, **values: Any) -> Any:
+    """Settings of a method with some values changed; unknown names and impossible values are
+    refused.
+    """
     kind = lookup(name).settings
     known = [f.name for f in fields(kind)]
     for key in values:
         if key not in known:
-            raise ReconError(f"method {name} has no setting {key!r}; it has {', '.join(known) or 'none'}")
+            raise ReconError(
+                f"method {name} has no setting {key!r}; it has {', '.join(known) or 'none'}"
+            )
     try:
         return kind(**values)
     except ValidationError as error:
         first = error.errors()[0]
-        raise ReconError(f"method {name}: {first['loc'][0]} = {first['input']!r}: {first['msg']}; numbers as 0.001 or 1.0e-3") from error
+        wrong = f"{first['loc'][0]} = {first['input']!r}: {first['msg']}"
+        raise ReconError(f"method {name}: {wrong}; write numbers as 0.001 or 1.0e-3") from error
 
 
-def varied(name: str, setting: str, value: float | str) -> object:
-    """A value that a configuration gives a setting, in the setting's type: whole numbers stay whole; impossible values are refused."""
-    whole = isinstance(value, float) and value.is_integer() and isinstance(getattr(lookup(name).settings(), setting), int)
-    return getattr(settings(name, **{setting: int(value) if whole else value}), setting)
+def varied(name: str, setting: str, value: float | str) -> Any:
+    """A value from a configuration, in the type of the setting; impossible values are refused.
+
+    Whole numbers stay whole, though a configuration reads them as real ones.
+    """
+    integer = isinstance(getattr(lookup(name).settings(), setting), int)
+    whole = isinstance(value, float) and value.is_integer() and integer
+    return getattr(settings_of(name, **{setting: int(value) if whole else value}), setting)
 
 
-def reconstruct(problem: Problem, name: str, prior: Prior | None = None, callback: Callback = ignore, **values) -> Complex[Tensor, "x y z"]:
-    """Runs a method by name; the volume is in the scale of ``problem``."""
+def reconstruct(
+    problem: Problem,
+    name: str,
+    networks: dict[str, Any] | Any = None,
+    callback: Callback = ignore,
+    **values: Any,
+) -> Complex[Tensor, "x y z"]:
+    """Runs a method by name; the volume is in the scale of ``problem``.
+
+    ``networks`` gives what the method needs, by argument. A method that needs one network takes it
+    as it is.
+    """
     method = lookup(name)
-    if method.needs_prior and prior is None:
-        raise ReconError(f"method {name} needs a prior; pass the path of trained weights (shipped ones lie in data/priors)")
-    return method.run(problem, prior, settings(name, **values), callback)
+    given = (
+        networks if isinstance(networks, dict) else dict.fromkeys(list(method.needs)[:1], networks)
+    )
+    for role, kind in method.needs.items():
+        if given.get(role) is None:
+            what = "a prior" if kind == "denoiser" else f"a network of kind {kind}"
+            raise ReconError(
+                f"method {name} needs {what}; pass the path of trained weights (shipped ones lie in data/priors)"
+            )
+    chosen = {role: given[role] for role in method.needs}
+    return method.run(problem, **chosen, settings=settings_of(name, **values), callback=callback)
 
 
-__all__ = ["METHODS", "Method", "lookup", "reconstruct", "settings", "varied"]
+__all__ = ["DENOISER", "Method", "lookup", "names", "reconstruct", "settings_of", "varied"]

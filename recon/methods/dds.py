@@ -1,6 +1,8 @@
-"""Decomposed diffusion sampling (Chung, Lee and Ye 2024): DDIM whose clean estimate takes a few CG steps towards the data.
+"""Decomposed diffusion sampling (Chung, Lee and Ye 2024): DDIM whose clean estimate takes a few CG
+steps towards the data.
 
-No gradient passes through the network. None of these samplers reads the noise level of the data: they fit it as if it were exact.
+No gradient passes through the network. None of these samplers reads the noise level of the data:
+they fit it as if it were exact.
 """
 
 from itertools import pairwise
@@ -9,7 +11,7 @@ import torch
 from jaxtyping import Complex
 from torch import Tensor
 
-from recon.diffusion import Prior, ddim_step, noise_like, planes
+from recon.methods import DENOISER, Method
 from recon.methods.common import (
     Axis,
     Callback,
@@ -17,61 +19,24 @@ from recon.methods.common import (
     Fraction,
     NonNegative,
     Positive,
-    T,
-    admm_tv,
     check_plane,
-    clean_estimate,
+    checked,
     ignore,
-    settings,
 )
+from recon.methods.sampling import TV_SPACE, admm_tv, clean_estimate, ddim_levels
+from recon.mri.problem import Problem
+from recon.priors import Prior
+from recon.priors.sampling import ddim_step, noise_like
 from recon.progress import track
-from recon.sense import Problem, conjugate_gradient
 
 
-def ddim_levels(prior: Prior, steps: int) -> list[float]:
-    """Noise-to-signal ratios of DDIM: at equally spaced timesteps, ending in the clean volume."""
-    return [prior.sigma(float(t)) for t in torch.linspace(T, 0, steps + 1)[:-1]] + [0.0]
-
-
-@settings
-class TpdmDdsSettings:
-    """Paper A, section 5.1, after Chung, Lee and Ye (2024): γ 0.95, 4 CG steps, 80 DDIM steps, η 0.95."""
-
-    gamma: NonNegative = 0.95
-    eta: Fraction = 0.95
-    steps: Count = 80
-    cg_iterations: Count = 4
-    seed: int = 0
-
-
-def tpdm_dds(
-    problem: Problem, prior: Prior, settings: TpdmDdsSettings = TpdmDdsSettings(), callback: Callback = ignore
-) -> Complex[Tensor, "x y z"]:
-    """TPDM as paper A adapts it: one model, the planes taking turns from step to step, each with a DDS step on the whole volume.
-
-    Data step: ``(γAᴴA + I) x = γAᴴy + x0_hat``, so that a measured frequency becomes ``(x0_hat + γy)/(1 + γ)``
-    in every step and ends at y, noise included. Evaluates the network on ``steps × (slices of the plane)``, the mean over planes.
-    """
-    generator, axes = torch.Generator().manual_seed(settings.seed), planes(problem.operator.shape)
-    gamma, sigmas = settings.gamma, ddim_levels(prior, settings.steps)
-    x = (1 + sigmas[0] ** 2) ** 0.5 * noise_like(problem.rhs, generator)
-    for k, (sigma_t, sigma_s) in enumerate(track(list(pairwise(sigmas)), "tpdm-dds")):
-        axis = axes[k % len(axes)]
-        x0_hat = clean_estimate(problem, prior, x, sigma_t, axis)
-        eps = (x - x0_hat) / sigma_t
-        rhs = gamma * problem.rhs + x0_hat
-        x0_hat = conjugate_gradient(lambda v: gamma * problem.operator.normal(v) + v, rhs, x0_hat, settings.cg_iterations)
-        x = ddim_step(x0_hat, eps, sigma_t, sigma_s, settings.eta, generator)
-        callback(k, x0_hat)
-    return x
-
-
-@settings
+@checked
 class DdsSettings:
     """Chung, Lee and Ye (2024), 3D: 50 DDIM steps, η 0.85, one ADMM iteration of 5 CG steps.
 
-    Their ρ 10 and λ_TV 0.04 go with an unnormalised Radon transform; with ``‖A‖ = 1`` they weigh the split variables against everything
-    else and end below the zero-filled volume. The defaults are those of the same group for MRI (Chung et al. 2023).
+    Their ρ 10 and λ_TV 0.04 go with an unnormalised Radon transform; with ``‖A‖ = 1`` they weigh
+    the split variables against everything else and end below the zero-filled volume. The defaults
+    are those of the same group for MRI (Chung et al. 2023).
     """
 
     weight: NonNegative = 0.005  # λ_TV
@@ -83,12 +48,18 @@ class DdsSettings:
     seed: int = 0
 
 
-def dds(problem: Problem, prior: Prior, settings: DdsSettings = DdsSettings(), callback: Callback = ignore) -> Complex[Tensor, "x y z"]:
-    """DDS for volumes: DDIM on the slices of one plane, its clean estimate refined by one iteration of ADMM-TV along the third axis.
+def dds(
+    problem: Problem,
+    prior: Prior,
+    settings: DdsSettings = DdsSettings(),
+    callback: Callback = ignore,
+) -> Complex[Tensor, "x y z"]:
+    """DDS for volumes: DDIM on the slices of one plane, its clean estimate refined by one iteration
+    of ADMM-TV along the third axis.
 
-    The estimate enters the ADMM only as the start of CG: the fewer CG steps, the more of the prior remains; solved exactly, the prior
-    would act on the frequencies alone that are neither measured nor vary along the axis. Evaluates the network on
-    ``steps × (slices along axis)``.
+    The estimate enters the ADMM only as the start of CG: the fewer CG steps, the more of the prior
+    remains; solved exactly, the prior would act on the frequencies alone that are neither measured
+    nor vary along the axis. Evaluates the network on ``steps × (slices along axis)``.
     """
     check_plane(settings.axis, problem.operator.shape)
     generator, axis = torch.Generator().manual_seed(settings.seed), settings.axis
@@ -98,8 +69,13 @@ def dds(problem: Problem, prior: Prior, settings: DdsSettings = DdsSettings(), c
     for k, (sigma_t, sigma_s) in enumerate(track(list(pairwise(sigmas)), "dds")):
         x0_hat = clean_estimate(problem, prior, x, sigma_t, axis)
         eps = (x - x0_hat) / sigma_t
-        x0_hat, d, u = admm_tv(problem, x0_hat, d, u, axis, settings.weight, settings.rho, settings.cg_iterations)
+        x0_hat, d, u = admm_tv(
+            problem, x0_hat, d, u, axis, settings.weight, settings.rho, settings.cg_iterations
+        )
         x0_hat = problem.operator.support * x0_hat  # total variation leaks along the axis
         x = ddim_step(x0_hat, eps, sigma_t, sigma_s, settings.eta, generator)
         callback(k, x0_hat)
     return x
+
+
+METHOD = Method(dds, DdsSettings, "DDS+TV", "C6", "*", needs=DENOISER, space=TV_SPACE)

@@ -1,38 +1,45 @@
-"""Variational reconstruction with a 2D diffusion prior on random slices of all three planes (paper A, section 4.1).
+"""Variational reconstruction with a 2D diffusion prior on random slices of all three planes (paper
+A, section 4.1).
 
-Minimises ``½‖Ax − y‖² + λ E[R(s)]`` over slices s of x. Without the network's Jacobian, the gradient of the
-regulariser with w = σ_t/α_t on one slice is ``α_t (s − D(s + σ n, σ))``, where D is the denoiser and σ = σ_t/α_t the
-noise-to-signal ratio: for a noise predictor ``ε̂ − ε = α_t (s − D) / σ_t``, so that ``w α_t (ε̂ − ε)`` becomes just that.
-Every form of prior therefore enters through its denoiser.
+Minimises ``½‖Ax − y‖² + λ E[R(s)]`` over slices s of x. Without the network's Jacobian, the
+gradient of the regulariser with w = σ_t/α_t on one slice is ``α_t (s − D(s + σ n, σ))``, where D is
+the denoiser and σ = σ_t/α_t the noise-to-signal ratio: for a noise predictor ``ε̂ − ε = α_t (s − D)
+/ σ_t``, so that ``w α_t (ε̂ − ε)`` becomes just that. Every form of prior therefore enters through
+its denoiser.
 """
 
-from collections.abc import Callable
 from typing import Literal
 
 import torch
-from jaxtyping import Complex, Float, Int
+from jaxtyping import Bool, Complex, Float, Int
 from torch import Tensor
 
-from recon.diffusion import Prior, noise_like, planes
-from recon.fields.voxels import Voxels
-from recon.methods.common import Callback, Count, NonNegative, Planes, Positive, Timestep, clean_estimate, ignore, settings
-from recon.progress import track
-from recon.sense import Problem, conjugate_gradient, inner
+from recon import representations
+from recon.methods import DENOISER, Method
+from recon.methods.common import Callback, Count, Planes, Positive, Timestep, checked, ignore
+from recon.mri.problem import Problem
+from recon.mri.resample import trilinear
+from recon.mri.slices import planes
+from recon.priors import Prior
+from recon.priors.schedule import ddpm_sigma
+from recon.representations import Representation
+from recon.representations.fitting import Descent, fit
 
 
-@settings
+@checked
 class VariationalSettings:
-    """Paper A: 200 iterations of Adam, uniform t up to 0.4 T, 50 slices per axis in slabs of 5. Its λ and rate belong to its own scaling
-    (a rate of 2, mean losses); ours to that of `Problem`.
+    """Paper A: 200 iterations of Adam, uniform t up to 0.4 T, 50 slices per axis in slabs of 5. Its
+    λ and rate belong to its own scaling (a rate of 2, mean losses); ours to that of `Problem`.
 
-    In short runs a rate that is halved where the noisy data term stalls ends high or low by chance, and with it the volume, by up to a
-    decibel; a linear decay does not.
+    In short runs a rate that is halved where the noisy data term stalls ends high or low by chance,
+    and with it the volume, by up to a decibel; a linear decay does not.
     """
 
     weight: Positive = 0.05  # λ, in the scale of `Problem`, relative to the data term ½‖Ax − y‖²
     iterations: Count = 200
     learning_rate: Positive = 0.05
-    decay: Literal["plateau", "linear"] = "plateau"  # of the rate: halved where the data term stalls (paper A), or down to 0 at the end
+    # of the rate: halved where the data term stalls (paper A), or down to 0 at the end
+    decay: Literal["plateau", "linear"] = "plateau"
     patience: Count = 20  # iterations without a fall of the data term that count as a stall
     schedule: Literal["uniform", "annealed"] = "uniform"
     t_max: Timestep = 400.0
@@ -40,37 +47,76 @@ class VariationalSettings:
     slices: Count = 50  # per axis and iteration
     slab: Count = 5  # neighbouring slices drawn together
     planes: Planes = 3
+    representation: str = "voxels"  # what the volume is made of: a file of `recon.representations`
+    pixel: Positive = 1.0  # width of the prior's pixels in voxels (paper A, equation 4)
     seed: int = 0
 
 
 def random_slabs(size: int, slices: int, slab: int, generator: torch.Generator) -> Int[Tensor, "n"]:
-    """Indices of about ``slices`` of ``size`` positions: random, disjoint runs of ``slab`` neighbours."""
+    """Indices of about ``slices`` of ``size`` positions: random, disjoint runs of ``slab``
+    neighbours.
+    """
     if slices >= size:
         return torch.arange(size)
     slab = min(slab, slices)
     offset = int(torch.randint(slab, (1,), generator=generator))
     starts = torch.arange(-offset, size, slab)
-    chosen = starts[torch.randperm(len(starts), generator=generator)[: max(1, round(slices / slab))]]
+    chosen = starts[
+        torch.randperm(len(starts), generator=generator)[: max(1, round(slices / slab))]
+    ]
     index = (chosen[:, None] + torch.arange(slab)).flatten()
     return index[(index >= 0) & (index < size)]
 
 
-def timesteps(settings: VariationalSettings, iteration: int, count: int, generator: torch.Generator) -> Float[Tensor, "n"]:
-    """One timestep per slice: uniform in [t_min, t_max], or falling geometrically from t_max to t_min (annealed)."""
+def timesteps(
+    settings: VariationalSettings, iteration: int, count: int, generator: torch.Generator
+) -> Float[Tensor, "n"]:
+    """One timestep per slice: uniform in [t_min, t_max], or falling geometrically from t_max to
+    t_min (annealed).
+    """
     if settings.schedule == "uniform":
-        return settings.t_min + (settings.t_max - settings.t_min) * torch.rand(count, generator=generator)
+        return settings.t_min + (settings.t_max - settings.t_min) * torch.rand(
+            count, generator=generator
+        )
     part = iteration / max(1, settings.iterations - 1)
     return torch.full((count,), settings.t_max * (settings.t_min / settings.t_max) ** part)
 
 
 def regulariser(
-    slices: Float[Tensor, "n 2 h w"], prior: Prior, t: Float[Tensor, "n"], generator: torch.Generator
+    slices: Float[Tensor, "n 2 h w"],
+    index: Int[Tensor, "n"],
+    prior: Prior,
+    t: Float[Tensor, "n"],
+    generator: torch.Generator,
 ) -> Float[Tensor, "n 2 h w"]:
-    """Gradient ``α_t (s − D(s + σ n, σ))`` of the regulariser on each slice."""
-    sigma = torch.tensor([prior.sigma(float(step)) for step in t], device=slices.device)
+    """Gradient ``α_t (s − D(s + σ n, σ))`` of the regulariser on each slice s, which lies at
+    position ``index``.
+    """
+    sigma = torch.tensor([ddpm_sigma(float(step)) for step in t], device=slices.device)
     level = sigma.view(-1, 1, 1, 1)
     noise = torch.randn(slices.shape, generator=generator).to(slices.device)
-    return (1 + level**2).rsqrt() * (slices - prior.denoise(slices + level * noise, sigma))
+    denoised = denoise_runs(prior, slices + level * noise, sigma, index)
+    return (1 + level**2).rsqrt() * (slices - denoised)
+
+
+def denoise_runs(
+    prior: Prior,
+    slices: Float[Tensor, "n 2 h w"],
+    sigma: Float[Tensor, "n"],
+    index: Int[Tensor, "n"],
+) -> Float[Tensor, "n 2 h w"]:
+    """Denoises slices at the positions ``index``. A prior that looks at neighbours is given true
+    neighbours only.
+    """
+    if prior.neighbours == 0:
+        return prior.denoise(slices, sigma)
+    lengths = torch.diff(
+        torch.nonzero(torch.diff(index) != 1).flatten() + 1,
+        prepend=index.new_zeros(1),
+        append=index.new_tensor([len(index)]),
+    )
+    runs = zip(slices.split(lengths.tolist()), sigma.split(lengths.tolist()), strict=True)
+    return torch.cat([prior.denoise(*run) for run in runs])
 
 
 def variational(
@@ -78,90 +124,59 @@ def variational(
     prior: Prior,
     settings: VariationalSettings = VariationalSettings(),
     callback: Callback = ignore,
-    field: Callable[[Complex[Tensor, "x y z"]], torch.nn.Module] = Voxels,
 ) -> Complex[Tensor, "x y z"]:
-    """Paper A's method: Adam on the field's parameters, from the zero-filled volume, which stays zero where no coil sees.
+    """Paper A's method: Adam on the parameters of a representation, which starts at the zero-filled
+    volume.
 
-    Per iteration and axis, ``slices`` random slices are regularised; their gradient is weighted by (axis length)/(planes × slices),
-    so that λ does not depend on how many are drawn.
+    Per iteration and axis, ``slices`` random slices are regularised. Their gradient is weighted by
+    (axis length)/(planes × slices), so that λ does not depend on how many are drawn.
     """
     generator = torch.Generator().manual_seed(settings.seed)
-    axes, energy = planes(problem.operator.shape)[-settings.planes :], 0.5 * float(problem.kspace.abs().square().sum())
-    model, support = field(problem.rhs), problem.operator.support
-    optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, betas=(0.9, 0.99))
-    decay = rate_decay(optimizer, settings)
-    for iteration in track(range(settings.iterations), "variational"):
-        optimizer.zero_grad()
-        volume = support * model.volume()
-        gradient = problem.gradient(volume.detach())
+    shape, support = problem.operator.shape, problem.operator.support
+    axes = planes(shape)[-settings.planes :]
+
+    def penalty(model: Representation, volume: Tensor, iteration: int) -> None:
         for axis in axes:
-            size = problem.operator.shape[axis]
-            index = random_slabs(size, settings.slices, settings.slab, generator)
-            index = index.to(volume.device)
-            slices = model.slices(axis, index) * support.index_select(axis, index).movedim(axis, 0)[:, None]
+            index = random_slabs(shape[axis], settings.slices, settings.slab, generator).to(
+                volume.device
+            )
+            pixels = mesh(shape, axis, settings.pixel)
+            slices = model.slices(axis, index, pixels) * seen(support, axis, index, pixels)
             t = timesteps(settings, iteration, len(index), generator)
-            pull = settings.weight * size / (len(axes) * len(index)) * regulariser(slices.detach(), prior, t, generator)
-            slices.backward(pull)
-        data_term = energy + 0.5 * float(inner(volume.detach(), gradient - problem.rhs))  # ½‖Ax − y‖², from what is at hand
-        torch.view_as_real(volume).backward(torch.view_as_real(gradient))
-        optimizer.step()
-        decay(data_term)
-        callback(iteration, volume.detach())
-    return (support * model.volume()).detach()
+            share = settings.weight * shape[axis] / (len(axes) * len(index))
+            slices.backward(share * regulariser(slices.detach(), index, prior, t, generator))
+
+    model = representations.lookup(settings.representation)(problem.rhs)
+    descent = Descent(
+        settings.iterations, settings.learning_rate, settings.decay, settings.patience
+    )
+    return fit(model, problem, penalty, descent, callback, "variational")
 
 
-def rate_decay(optimizer: torch.optim.Optimizer, settings: VariationalSettings) -> Callable[[float], None]:
-    """What lowers the rate, called after every iteration with its data term."""
-    if settings.decay == "linear":
-        linear = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, settings.iterations)
-        return lambda data_term: linear.step()
-    return torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=settings.patience).step
-
-
-@settings
-class AnnealedSettings:
-    """Our solver: every step denoises one whole plane orientation at a falling noise level, then solves the data term."""
-
-    weight: Positive = 0.3  # trust in the prior relative to the noise of the data
-    steps: Count = 24
-    t_max: Timestep = 100.0
-    t_min: Timestep = 4.0
-    churn: NonNegative = 0.0  # fresh noise before denoising, relative to the step's level; 0 takes the error itself for the noise
-    cg_iterations: Count = 8
-    noise_floor: Positive = 0.01  # smallest noise level assumed of the data, which keeps the data step well conditioned
-    planes: Planes = 3
-    seed: int = 0
-
-
-def annealed(
-    problem: Problem, prior: Prior, settings: AnnealedSettings = AnnealedSettings(), callback: Callback = ignore
-) -> Complex[Tensor, "x y z"]:
-    """Variational reconstruction by half-quadratic splitting: a data step solved to near exactness, and annealed noise levels.
-
-    Step k: ``x0_hat = D(x + churn σ_k n, σ_k)`` on all slices of one axis, the axes taking turns, then
-    ``(AᴴA + γ_k) x = Aᴴy + γ_k x0_hat`` by conjugate gradients with ``γ_k = weight (noise / σ_k)²``; σ_k follows t_k, geometric from
-    t_max to t_min (cf. DiffPIR, Zhu et al. 2023).
+def mesh(shape: tuple[int, int, int], axis: int, pixel: float) -> tuple[int, int]:
+    """Pixels of a slice across ``axis`` that are ``pixel`` voxels wide, over the same field of
+    view.
     """
-    generator = torch.Generator().manual_seed(settings.seed)
-    noise = max(problem.noise, settings.noise_floor)
-    axes = planes(problem.operator.shape)[-settings.planes :]
-    x = cg_start(problem, settings.cg_iterations)
-    for k in track(range(settings.steps), "annealed"):
-        t = settings.t_max * (settings.t_min / settings.t_max) ** (k / max(1, settings.steps - 1))
-        sigma, axis = prior.sigma(t), axes[k % len(axes)]
-        noisy = x + settings.churn * sigma * noise_like(x, generator)
-        x0_hat = clean_estimate(problem, prior, noisy, sigma, axis)
-        gamma = settings.weight * (noise / sigma) ** 2
-        x = data_step(problem, x0_hat, gamma, settings.cg_iterations)
-        callback(k, x)
-    return x
+    height, width = (max(1, round(n / pixel)) for a, n in enumerate(shape) if a != axis)
+    return height, width
 
 
-def data_step(problem: Problem, x0_hat: Complex[Tensor, "x y z"], gamma: float, iterations: int) -> Complex[Tensor, "x y z"]:
-    """``argmin ‖Ax − y‖² + γ ‖x − x0_hat‖²`` by conjugate gradients started at ``x0_hat``."""
-    return conjugate_gradient(lambda v: problem.operator.normal(v) + gamma * v, problem.rhs + gamma * x0_hat, x0_hat, iterations)
+def seen(
+    support: Bool[Tensor, "x y z"], axis: int, index: Int[Tensor, "n"], pixels: tuple[int, int]
+) -> Bool[Tensor, "n 1 h w"]:
+    """Where some coil sees the slices at the positions ``index``, on a mesh of ``pixels``."""
+    slices = support.index_select(axis, index).movedim(axis, 0)
+    if tuple(slices.shape[1:]) != pixels:
+        slices = trilinear(slices.float(), (len(slices), *pixels)) > 0.5
+    return slices[:, None]
 
 
-def cg_start(problem: Problem, iterations: int) -> Complex[Tensor, "x y z"]:
-    """A few unregularised CG-SENSE iterations: a start with the right low frequencies."""
-    return conjugate_gradient(problem.operator.normal, problem.rhs, torch.zeros_like(problem.rhs), iterations)
+METHOD = Method(
+    variational,
+    VariationalSettings,
+    "Variational (paper A)",
+    "C3",
+    "D",
+    needs=DENOISER,
+    space={"weight": (0.02, 0.5), "t_max": (20.0, 200.0)},
+)

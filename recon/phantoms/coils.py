@@ -1,4 +1,6 @@
-"""What the scanner adds: receive sensitivities by Biot–Savart, a smooth object phase, and thermal noise."""
+"""What the scanner adds: receive sensitivities by Biot–Savart, a smooth object phase, and thermal
+noise.
+"""
 
 import math
 import zlib
@@ -11,7 +13,9 @@ from recon.errors import ReconError
 
 
 def stream(seed: int, purpose: str) -> int:
-    """The seed of one kind of randomness of an individual: phase, coils and noise of the same subject are drawn apart."""
+    """The seed of one kind of randomness of an individual: phase, coils and noise of the same
+    subject are drawn apart.
+    """
     return zlib.crc32(f"{purpose} {seed}".encode())
 
 
@@ -20,27 +24,40 @@ def voxel_centres(size: int, fov: float) -> Float[Tensor, "size"]:
     return ((torch.arange(size, dtype=torch.float64) + 0.5) / size - 0.5).mul(fov).float()
 
 
-def coil_maps(coils: int, shape: tuple[int, int, int], fov: tuple[float, float, float], seed: int = 0) -> Complex[Tensor, "coil x y z"]:
-    """Receive sensitivities of overlapping loops on an elliptic cylinder around z; the root-sum-of-squares has mean 1.
+def coil_maps(
+    coils: int, shape: tuple[int, int, int], fov: tuple[float, float, float], seed: int = 0
+) -> Complex[Tensor, "coil x y z"]:
+    """Receive sensitivities of overlapping loops on an elliptic cylinder around z; the
+    root-sum-of-squares has mean 1.
 
-    B1- = Bx - i By of unit currents (main field along z), by Biot–Savart over wire segments (Roemer et al., MRM 16, 1990).
-    The fields are smooth, so they are computed on a grid of about 24 points an axis and interpolated by cubics.
-    ``seed`` moves and tilts the loops a little and gives every receiver its phase. ReconError for fewer than one coil.
+    B1- = Bx - i By of unit currents (main field along z), by Biot–Savart over wire segments (Roemer
+    et al., MRM 16, 1990). The fields are smooth, so they are computed on a grid of about 24 points
+    an axis and interpolated by cubics. ``seed`` moves and tilts the loops a little and gives every
+    receiver its phase. ReconError for fewer than one coil.
     """
     if coils < 1:
         raise ReconError(f"coil_maps: {coils} coils asked for; ask for at least 1")
     generator = torch.Generator().manual_seed(seed)
     nodes = [torch.linspace(-0.5 * f - f / 20, 0.5 * f + f / 20, 27) for f in fov]
-    field = torch.stack([_loop_field(*_loop(c, coils, fov, generator), nodes) for c in range(coils)])
-    weights = [_cubic_weights(voxel_centres(n, f), line).to(field.dtype) for n, f, line in zip(shape, fov, nodes, strict=True)]
+    field = torch.stack(
+        [_loop_field(*_loop(c, coils, fov, generator), nodes) for c in range(coils)]
+    )
+    weights = [
+        _cubic_weights(voxel_centres(n, f), line).to(field.dtype)
+        for n, f, line in zip(shape, fov, nodes, strict=True)
+    ]
     maps = torch.einsum("xi,cijk->cxjk", weights[0], field)
-    maps = torch.einsum("zk,cxyk->cxyz", weights[2], torch.einsum("yj,cxjk->cxyk", weights[1], maps))
+    maps = torch.einsum(
+        "zk,cxyk->cxyz", weights[2], torch.einsum("yj,cxjk->cxyk", weights[1], maps)
+    )
     turns = torch.rand(coils, generator=generator) * 2 * math.pi
     maps = maps * torch.polar(torch.ones(coils), turns)[:, None, None, None]
     return (maps / maps.abs().square().sum(0).sqrt().mean()).contiguous()
 
 
-def _loop(index: int, coils: int, fov: tuple[float, float, float], generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def _loop(
+    index: int, coils: int, fov: tuple[float, float, float], generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
     """Wire segments of one loop: their midpoints and direction vectors, both (segment, 3) in mm."""
     rings = max(1, round(math.sqrt(coils / 6)))
     first = [round(coils * r / rings) for r in range(rings + 1)]
@@ -60,13 +77,18 @@ def _loop(index: int, coils: int, fov: tuple[float, float, float], generator: to
 
 
 def _loop_field(middle: Tensor, step: Tensor, nodes: list[Tensor]) -> Complex[Tensor, "i j k"]:
-    """Bx - i By at the nodes: the sum of dl x r / |r|^3, the wire 8 mm thick so that no node meets a singularity."""
+    """Bx - i By at the nodes: the sum of dl x r / |r|^3, the wire 8 mm thick so that no node meets
+    a singularity.
+    """
     grid = torch.stack(torch.meshgrid(*nodes, indexing="ij"), dim=-1)
     b = torch.zeros(grid.shape[:3], dtype=torch.complex64)
     for m, d in zip(middle, step, strict=True):
         r = grid - m
         weight = (r.square().sum(-1) + 8.0**2) ** -1.5
-        b += torch.complex((d[1] * r[..., 2] - d[2] * r[..., 1]) * weight, -(d[2] * r[..., 0] - d[0] * r[..., 2]) * weight)
+        b += torch.complex(
+            (d[1] * r[..., 2] - d[2] * r[..., 1]) * weight,
+            -(d[2] * r[..., 0] - d[0] * r[..., 2]) * weight,
+        )
     return b
 
 
@@ -78,14 +100,19 @@ def _cubic_weights(at: Float[Tensor, "n"], nodes: Float[Tensor, "node"]) -> Floa
     return torch.where(s <= 1, near, torch.where(s < 2, far, torch.zeros_like(s)))
 
 
-def smooth_phase(shape: tuple[int, int, int], fov: tuple[float, float, float], seed: int, radians: float = 2.0) -> Float[Tensor, "x y z"]:
-    """A random cubic polynomial of position, as shim and eddy currents leave it; its coefficients have the norm ``radians``.
+def smooth_phase(
+    shape: tuple[int, int, int], fov: tuple[float, float, float], seed: int, radians: float = 2.0
+) -> Float[Tensor, "x y z"]:
+    """A random cubic polynomial of position, as shim and eddy currents leave it; its coefficients
+    have the norm ``radians``.
 
     ``fov`` (mm) sets the relative strength along the axes: the longer one sees more of it.
     """
     generator = torch.Generator().manual_seed(seed)
     u = [voxel_centres(n, f) * 2 / max(fov) for n, f in zip(shape, fov, strict=True)]
-    legendre = [torch.stack([torch.ones_like(t), t, 1.5 * t**2 - 0.5, 2.5 * t**3 - 1.5 * t]) for t in u]
+    legendre = [
+        torch.stack([torch.ones_like(t), t, 1.5 * t**2 - 0.5, 2.5 * t**3 - 1.5 * t]) for t in u
+    ]
     order = sum(torch.meshgrid(*[torch.arange(4)] * 3, indexing="ij"))
     damping = torch.where(order <= 3, 1.0 / (1 + order) ** 1.5, torch.zeros(()))
     coefficients = torch.randn(4, 4, 4, generator=generator) * damping
@@ -94,9 +121,12 @@ def smooth_phase(shape: tuple[int, int, int], fov: tuple[float, float, float], s
     return radians * phase
 
 
-def complex_noise(shape: tuple[int, ...], std: float, generator: torch.Generator) -> Complex[Tensor, "..."]:
+def complex_noise(
+    shape: tuple[int, ...], std: float, generator: torch.Generator
+) -> Complex[Tensor, "..."]:
     """White Gaussian noise with standard deviation ``std`` in the real and in the imaginary part."""
     device = generator.device
     return std * torch.complex(
-        torch.randn(shape, generator=generator, device=device), torch.randn(shape, generator=generator, device=device)
+        torch.randn(shape, generator=generator, device=device),
+        torch.randn(shape, generator=generator, device=device),
     )

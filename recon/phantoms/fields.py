@@ -1,7 +1,9 @@
-"""Building blocks of the phantoms: random fields, solid shapes and a canvas, all continuous functions of position in mm.
+"""Building blocks of the phantoms: random fields, solid shapes and a canvas, all continuous
+functions of position in mm.
 
-Shapes are given by their *depth*: the distance to the surface, positive inside. So ``maximum`` is a union, ``minimum`` an
-intersection, ``-depth`` the outside, and ``depth - t`` the shape with a layer of thickness ``t`` peeled off.
+Shapes are given by their *depth*: the distance to the surface, positive inside. So ``maximum`` is a
+union, ``minimum`` an intersection, ``-depth`` the outside, and ``depth - t`` the shape with a layer
+of thickness ``t`` peeled off.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,24 +19,34 @@ _FAR = 25.0  # mm; a shape further away than this from a block of positions is n
 
 
 class Points:
-    """A block of positions: x, y and z in mm, three tensors of one shape, and the box that holds them."""
+    """A block of positions: x, y and z in mm, three tensors of one shape, and the box that holds
+    them.
+    """
 
     def __init__(self, x: Tensor, y: Tensor, z: Tensor):
         self.axes = (x, y, z)
-        self.low, self.high = [c.min().item() for c in self.axes], [c.max().item() for c in self.axes]
+        self.low, self.high = (
+            [c.min().item() for c in self.axes],
+            [c.max().item() for c in self.axes],
+        )
 
     def __iter__(self):
         return iter(self.axes)
 
     def far_from(self, low: Sequence[Number], high: Sequence[Number]) -> bool:
         """Whether the whole block is far outside the box from ``low`` to ``high``."""
-        return any(a - q > _FAR or p - b > _FAR for p, q, a, b in zip(self.low, self.high, low, high, strict=True))
+        return any(
+            a - q > _FAR or p - b > _FAR
+            for p, q, a, b in zip(self.low, self.high, low, high, strict=True)
+        )
 
 
 class Noise:
-    """A random field of unit variance whose energy lies around one wavelength; periodic, with `size / 6` waves to the period.
+    """A random field of unit variance whose energy lies around one wavelength; periodic, with `size
+    / 6` waves to the period.
 
-    Six lattice points to a wave make the trilinear interpolation between them smooth enough for level sets.
+    Six lattice points to a wave make the trilinear interpolation between them smooth enough for
+    level sets.
     """
 
     def __init__(
@@ -48,12 +60,26 @@ class Noise:
     ):
         self.period = wavelength * size / 6
         k = torch.fft.fftfreq(size) * 6
-        radius = (k[:, None, None] ** 2 + k[None, :, None] ** 2 + k[None, None, : size // 2 + 1] ** 2).sqrt()
-        spectrum = torch.fft.rfftn(torch.randn(channels, size, size, size, generator=generator), dim=(1, 2, 3))
-        lattice = torch.fft.irfftn(spectrum * torch.exp(-0.5 * ((radius - 1) / bandwidth) ** 2), s=(size,) * 3, dim=(1, 2, 3))
-        lattice = (lattice - lattice.mean((1, 2, 3), keepdim=True)) / lattice.std((1, 2, 3), keepdim=True)
-        if slopes:  # further channels: the derivatives along x, y, z (per mm), by central differences
-            steps = [(lattice.roll(-1, axis) - lattice.roll(1, axis)) * (3 / wavelength) for axis in (1, 2, 3)]
+        radius = (
+            k[:, None, None] ** 2 + k[None, :, None] ** 2 + k[None, None, : size // 2 + 1] ** 2
+        ).sqrt()
+        spectrum = torch.fft.rfftn(
+            torch.randn(channels, size, size, size, generator=generator), dim=(1, 2, 3)
+        )
+        lattice = torch.fft.irfftn(
+            spectrum * torch.exp(-0.5 * ((radius - 1) / bandwidth) ** 2),
+            s=(size,) * 3,
+            dim=(1, 2, 3),
+        )
+        lattice = (lattice - lattice.mean((1, 2, 3), keepdim=True)) / lattice.std(
+            (1, 2, 3), keepdim=True
+        )
+        # further channels: the derivatives along x, y, z (per mm), by central differences
+        if slopes:
+            steps = [
+                (lattice.roll(-1, axis) - lattice.roll(1, axis)) * (3 / wavelength)
+                for axis in (1, 2, 3)
+            ]
             lattice = torch.cat([lattice, *steps])
         self.lattice = F.pad(lattice[None], (0, 1) * 3, mode="circular")
 
@@ -61,7 +87,9 @@ class Noise:
         """Values at the given positions (mm)."""
         turns = torch.stack(torch.broadcast_tensors(z, y, x), dim=-1) / self.period
         grid = (turns - turns.floor()) * 2 - 1
-        return F.grid_sample(self.lattice, grid[None], mode="bilinear", padding_mode="border", align_corners=True)[0]
+        return F.grid_sample(
+            self.lattice, grid[None], mode="bilinear", padding_mode="border", align_corners=True
+        )[0]
 
 
 def uniform(low: Number, high: Number, generator: torch.Generator) -> float:
@@ -70,8 +98,13 @@ def uniform(low: Number, high: Number, generator: torch.Generator) -> float:
 
 
 def ellipsoid(p: Points, centre: Point, axes: Point) -> Tensor:
-    """Depth in an ellipsoid with half-axes ``axes``; exact to first order at the surface. Far away, one number for the block."""
-    if p.far_from([c - a for c, a in zip(centre, axes, strict=True)], [c + a for c, a in zip(centre, axes, strict=True)]):
+    """Depth in an ellipsoid with half-axes ``axes``; exact to first order at the surface. Far away,
+    one number for the block.
+    """
+    if p.far_from(
+        [c - a for c, a in zip(centre, axes, strict=True)],
+        [c + a for c, a in zip(centre, axes, strict=True)],
+    ):
         return torch.tensor(-_FAR)
     x, y, z = (((c - c0) / a) for c, c0, a in zip(p, centre, axes, strict=True))
     level = (x * x + y * y + z * z).sqrt_()
@@ -79,8 +112,11 @@ def ellipsoid(p: Points, centre: Point, axes: Point) -> Tensor:
     return (1 - level) * level / slope.clamp_(min=1e-6)
 
 
-def tube(p: Points, path: Sequence[Point], radii: Sequence[Number], stretch: Point = (1.0, 1.0, 1.0)) -> Tensor:
-    """Depth in a tube along a polyline, its radius tapering between the vertices; ``stretch`` > 1 widens it along an axis.
+def tube(
+    p: Points, path: Sequence[Point], radii: Sequence[Number], stretch: Point = (1.0, 1.0, 1.0)
+) -> Tensor:
+    """Depth in a tube along a polyline, its radius tapering between the vertices; ``stretch`` > 1
+    widens it along an axis.
 
     Far away, one number for the block.
     """
@@ -94,7 +130,11 @@ def tube(p: Points, path: Sequence[Point], radii: Sequence[Number], stretch: Poi
             continue
         step = [(b - a) / s for a, b, s in zip(start, end, stretch, strict=True)]
         offset = [(c - a) / s for c, a, s in zip(p, start, stretch, strict=True)]
-        t = sum(o * d for o, d in zip(offset, step, strict=True)).div_(sum(d * d for d in step)).clamp_(0, 1)
+        t = (
+            sum(o * d for o, d in zip(offset, step, strict=True))
+            .div_(sum(d * d for d in step))
+            .clamp_(0, 1)
+        )
         away = sum((o - t * d) ** 2 for o, d in zip(offset, step, strict=True)).sqrt_()
         depth = torch.maximum(depth, r0 + t * (r1 - r0) - away)
     return depth
@@ -113,11 +153,14 @@ def carve(a: Tensor, b: Tensor, blend: Number) -> Tensor:
 class Canvas:
     """A block of positions onto which tissues are painted one over the other.
 
-    A surface is drawn as a ramp one sample wide: the share of the sample's box that lies inside, for a flat surface. That is
-    what keeps thin layers free of staircases and makes images of different voxel sizes agree.
+    A surface is drawn as a ramp one sample wide: the share of the sample's box that lies inside,
+    for a flat surface. That is what keeps thin layers free of staircases and makes images of
+    different voxel sizes agree.
     """
 
-    def __init__(self, points: Points, spacing: float, tissues: Sequence[str], values: Mapping[str, float]):
+    def __init__(
+        self, points: Points, spacing: float, tissues: Sequence[str], values: Mapping[str, float]
+    ):
         self.points, self.spacing, self.tissues, self.values = points, spacing, tissues, values
         self.image = torch.zeros_like(points.axes[0])
         self.label = torch.zeros_like(points.axes[0], dtype=torch.int32)

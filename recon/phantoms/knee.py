@@ -1,4 +1,5 @@
-"""A knee, proton-density weighted: bones with trabecular marrow, cartilage, menisci, ligaments, muscles, fat.
+"""A knee, proton-density weighted: bones with trabecular marrow, cartilage, menisci, ligaments,
+muscles, fat.
 
 Template coordinates in mm: x to the lateral side, y to the front, z up, the joint line near z = 0.
 """
@@ -24,8 +25,10 @@ _MUSCLES = (  # path, radii, stretch; a path starts at its upper end
     (((-20, -36, 84), (-28, -33, 10), (-31, -28, -8)), (16, 9, 3), (1.1, 1, 1)),  # semimembranosus
     (((-10, -50, 84), (-26, -44, 20), (-36, -30, -16)), (7, 2.5, 2), (1, 1, 1)),  # semitendinosus
     (((-45, -14, 84), (-46, -20, 0), (-40, -8, -40)), (8, 6, 2), (0.7, 1.5, 1)),  # sartorius
-    (((-18, -27, 24), (-20, -38, -20), (-20, -40, -90)), (4, 12, 17), (1.3, 0.9, 1)),  # gastrocnemius, medial head
-    (((19, -27, 24), (20, -38, -20), (19, -40, -90)), (4, 11, 16), (1.3, 0.9, 1)),  # gastrocnemius, lateral head
+    # gastrocnemius, medial head
+    (((-18, -27, 24), (-20, -38, -20), (-20, -40, -90)), (4, 12, 17), (1.3, 0.9, 1)),
+    # gastrocnemius, lateral head
+    (((19, -27, 24), (20, -38, -20), (19, -40, -90)), (4, 11, 16), (1.3, 0.9, 1)),
     (((10, -24, -6), (0, -23, -30), (-6, -20, -60)), (3, 8, 4), (1.8, 0.8, 1)),  # popliteus
     (((14, -22, -36), (10, -22, -90)), (4, 14), (1.6, 0.8, 1)),  # soleus
     (((28, 10, -30), (27, 8, -90)), (4, 15), (0.9, 1, 1)),  # tibialis anterior
@@ -49,8 +52,16 @@ class Knee:
         self.fatness, self.strength = uniform(-3.5, 2.5, g), uniform(0.5, 4, g)
         self.gap, self.effusion = uniform(-0.5, 1.0, g), uniform(-0.5, 1.5, g)
         self.patella = uniform(-4, 6, g)
-        self.trabecula, self.speckle, self.patch = Noise(5, g, channels=2, size=96), Noise(2.6, g), Noise(22, g, size=32)
-        self.septa, self.fibre, self.wobble = Noise(13, g, channels=2), Noise(4.5, g, size=96), Noise(30, g, channels=3, size=32)
+        self.trabecula, self.speckle, self.patch = (
+            Noise(5, g, channels=2, size=96),
+            Noise(2.6, g),
+            Noise(22, g, size=32),
+        )
+        self.septa, self.fibre, self.wobble = (
+            Noise(13, g, channels=2),
+            Noise(4.5, g, size=96),
+            Noise(30, g, channels=3, size=32),
+        )
 
     def phase(self, points: Points) -> float:
         """None beyond the smooth object phase."""
@@ -73,7 +84,12 @@ class Knee:
 
     def _bones(self, p: Points) -> dict[str, Tensor]:
         medial, lateral = [
-            union(ellipsoid(p, (s * 22, -11, 20), (12.5, 21, 19.5)), ellipsoid(p, (s * 20, 6, 23), (15, 24, 22)), 6) for s in (-1, 1)
+            union(
+                ellipsoid(p, (s * 22, -11, 20), (12.5, 21, 19.5)),
+                ellipsoid(p, (s * 20, 6, 23), (15, 24, 22)),
+                6,
+            )
+            for s in (-1, 1)
         ]
         shaft = tube(p, ((0, 4, 30), (0, 5, 52), (0, 4, 100)), (29, 18, 14), (1.1, 0.95, 1))
         femur = union(union(medial, lateral, 5), shaft, 14)
@@ -84,13 +100,21 @@ class Knee:
             -(((x.abs() - 5) / 4) ** 2) - ((y + 3) / 8) ** 2
         )
         plateau = union(
-            ellipsoid(p, (0, -2, -12), (39, 25, 16)), tube(p, ((0, -2, -16), (0, -1, -46), (0, -3, -100)), (30, 16, 13), (1.1, 0.8, 1)), 10
+            ellipsoid(p, (0, -2, -12), (39, 25, 16)),
+            tube(p, ((0, -2, -16), (0, -1, -46), (0, -3, -100)), (30, 16, 13), (1.1, 0.8, 1)),
+            10,
         )
         tibia = torch.minimum(plateau, -5.5 - self.gap - dish - z)
         tibia = union(tibia, ellipsoid(p, (2, 15, -34), (11, 9, 13)), 6)
-        fibula = union(ellipsoid(p, (38, -18, -24), (9, 9, 11)), tube(p, ((38, -18, -28), (36, -20, -100)), (6.5, 5)), 5)
+        fibula = union(
+            ellipsoid(p, (38, -18, -24), (9, 9, 11)),
+            tube(p, ((38, -18, -28), (36, -20, -100)), (6.5, 5)),
+            5,
+        )
         at = 30 + self.patella
-        patella = union(ellipsoid(p, (1, 44, at), (22, 9, 20)), ellipsoid(p, (0, 40, at + 1), (9, 8.5, 15)), 6)
+        patella = union(
+            ellipsoid(p, (1, 44, at), (22, 9, 20)), ellipsoid(p, (0, 40, at + 1), (9, 8.5, 15)), 6
+        )
         return {"femur": femur, "tibia": tibia, "fibula": fibula, "patella": patella}
 
     def _outline(self, p: Points) -> Tensor:
@@ -107,10 +131,13 @@ class Knee:
         lobules = 1 - 0.3 * sheet - 0.04 * self.patch(x, y, z)[0]
         canvas.paint(leg - 1.8, "fat", lobules)
         fibre = self.fibre(x + 1.5 * wobble[1], y + 1.5 * wobble[2], z * 0.12)[0]
-        grain = 1 + 0.11 * fibre + 0.9 * ((fibre - 1.35) * 2).clamp(0, 1)  # fat streaks between the fascicles
+        # fat streaks between the fascicles
+        grain = 1 + 0.11 * fibre + 0.9 * ((fibre - 1.35) * 2).clamp(0, 1)
         inner = leg - 6 - 0.5 * self.fatness
         for path, radii, stretch in _MUSCLES:
-            muscle = torch.minimum(tube(p, path, radii, stretch) + self.strength * min(stretch), inner)
+            muscle = torch.minimum(
+                tube(p, path, radii, stretch) + self.strength * min(stretch), inner
+            )
             canvas.paint(muscle + 1.3, "fat")
             canvas.paint(muscle + 0.5, "septum", 0.7)
             canvas.paint(muscle, "muscle", grain)
@@ -127,35 +154,63 @@ class Knee:
     def _joint(self, canvas: Canvas, p: Points, bones: dict[str, Tensor]) -> None:
         x, y, z = p
         femur, tibia = bones["femur"], bones["tibia"]
-        pouch = tube(p, ((0, 29, 34), (0, 33, 52), (0, 36, 66)), (2, 3, 1), (7, 1, 1)) + self.effusion
+        pouch = (
+            tube(p, ((0, 29, 34), (0, 33, 52), (0, 36, 66)), (2, 3, 1), (7, 1, 1)) + self.effusion
+        )
         canvas.paint(pouch, "fluid")
-        articular = torch.minimum(30 - z + 0.5 * y.clamp(min=0), torch.minimum(38 - x.abs(), y + 33))
+        articular = torch.minimum(
+            30 - z + 0.5 * y.clamp(min=0), torch.minimum(38 - x.abs(), y + 33)
+        )
         canvas.paint(torch.minimum(femur + 3.2 + 0.5 * self.effusion, articular), "fluid")
         ring = (((x.abs() - 21) / 1.05) ** 2 + ((y + 2) / 1.35) ** 2).sqrt()
         between = torch.minimum(torch.minimum(-femur, -tibia), torch.minimum(z + 11, 5 - z))
         canvas.paint(torch.minimum(between, 20 - ring), "fluid")
-        wedge = torch.minimum(between, 0.8 + 0.7 * (ring - 9) + tibia)  # its height above the plateau grows outwards
-        canvas.paint(torch.minimum(torch.minimum(wedge, 18.5 - ring), ring - 9.5), "meniscus", 1 + 0.15 * self.speckle(x, y, z)[0])
+        # its height above the plateau grows outwards
+        wedge = torch.minimum(between, 0.8 + 0.7 * (ring - 9) + tibia)
+        canvas.paint(
+            torch.minimum(torch.minimum(wedge, 18.5 - ring), ring - 9.5),
+            "meniscus",
+            1 + 0.15 * self.speckle(x, y, z)[0],
+        )
         hyaline = 1 + 0.05 * self.speckle(x, y, z)[0] - 0.12 * torch.tanh(femur + 1.2)
         canvas.paint(torch.minimum(femur + 2.6, articular), "cartilage", hyaline)
         top = torch.minimum(torch.minimum(tibia + 2.4, z + 12), 20 - ring)
         canvas.paint(top, "cartilage", hyaline)
         behind = torch.minimum(bones["patella"] + 3.6, 39.5 - y)
-        canvas.paint(torch.minimum(behind, 14 - (z - 31 - self.patella).abs()), "cartilage", hyaline)
+        canvas.paint(
+            torch.minimum(behind, 14 - (z - 31 - self.patella).abs()), "cartilage", hyaline
+        )
 
     def _ligaments(self, canvas: Canvas, p: Points) -> None:
         x, y, z = p
         strand = 1 + 0.6 * self.fibre(x, y * 0.5, z * 0.5)[0].clamp(min=-1)
         low = 12 + self.patella
         for path, radii, stretch, tissue in (
-            (((7, -17, 19), (2, -4, 6), (-1, 9, -6)), (3.5, 4, 5), (1, 1, 1), "ligament"),  # anterior cruciate
-            (((-5, 0, 14), (-2, -17, 10), (-1, -25, -6), (0, -27, -18)), (5, 5, 5, 4), (1, 1, 1), "ligament"),  # posterior cruciate
-            (((-37, 2, 26), (-40, 2, -2), (-34, 6, -44)), (1.6, 1.6, 1.6), (1, 5, 1), "ligament"),  # medial collateral
-            (((37, -6, 24), (42, -12, 0), (40, -17, -18)), (2, 2, 2), (1, 1.6, 1), "ligament"),  # lateral collateral
+            # anterior cruciate
+            (((7, -17, 19), (2, -4, 6), (-1, 9, -6)), (3.5, 4, 5), (1, 1, 1), "ligament"),
+            # posterior cruciate
+            (
+                ((-5, 0, 14), (-2, -17, 10), (-1, -25, -6), (0, -27, -18)),
+                (5, 5, 5, 4),
+                (1, 1, 1),
+                "ligament",
+            ),
+            # medial collateral
+            (((-37, 2, 26), (-40, 2, -2), (-34, 6, -44)), (1.6, 1.6, 1.6), (1, 5, 1), "ligament"),
+            # lateral collateral
+            (((37, -6, 24), (42, -12, 0), (40, -17, -18)), (2, 2, 2), (1, 1.6, 1), "ligament"),
             (((33, 18, 10), (34, 12, -14)), (1.5, 1.5), (1, 6, 1), "tendon"),  # iliotibial tract
-            (((1, 46, low), (1, 40, -8), (2, 25, -36)), (2.6, 2.6, 3), (5, 1, 1), "tendon"),  # patellar
-            (((1, 48, low + 38), (1, 44, 66), (2, 40, 100)), (3.2, 3.2, 3), (5, 1, 1), "tendon"),  # quadriceps
-            (((1, 53, low + 38), (1, 54, low + 18), (1, 49, low)), (1, 0.8, 1), (9, 1, 1), "tendon"),  # in front of the patella
+            # patellar
+            (((1, 46, low), (1, 40, -8), (2, 25, -36)), (2.6, 2.6, 3), (5, 1, 1), "tendon"),
+            # quadriceps
+            (((1, 48, low + 38), (1, 44, 66), (2, 40, 100)), (3.2, 3.2, 3), (5, 1, 1), "tendon"),
+            # in front of the patella
+            (
+                ((1, 53, low + 38), (1, 54, low + 18), (1, 49, low)),
+                (1, 0.8, 1),
+                (9, 1, 1),
+                "tendon",
+            ),
         ):
             canvas.paint(tube(p, path, radii, stretch), tissue, strand)
 
@@ -164,9 +219,13 @@ class Knee:
         network = self.trabecula(x, y, z * 0.6)
         strut = torch.exp(-((network[0] / 0.5) ** 2)) + torch.exp(-((network[1] / 0.5) ** 2))
         patch = self.patch(x, y, z)[0]
-        fade = ((70 - z.abs()) / 40).clamp(0.25, 1)  # towards the shafts the marrow is yellow and the struts are few
+        # towards the shafts the marrow is yellow and the struts are few
+        fade = ((70 - z.abs()) / 40).clamp(0.25, 1)
         marrow = 1 - 0.24 * fade * (strut - 0.6) - 0.06 * patch
-        scar = (z - 40 - 2 * patch + 0.006 * (x**2 + y**2)).abs(), (z + 22 - 1.5 * patch - 0.004 * (x**2 + y**2)).abs()
+        scar = (
+            (z - 40 - 2 * patch + 0.006 * (x**2 + y**2)).abs(),
+            (z + 22 - 1.5 * patch - 0.004 * (x**2 + y**2)).abs(),
+        )
         for name, bone in bones.items():
             wall = 1.1 + ((z.abs() - 38) / 14).clamp(0, 2.6) if name in ("femur", "tibia") else 1.4
             growth = {"femur": scar[0], "tibia": scar[1]}.get(name)

@@ -6,12 +6,28 @@ from recon.phantoms.fields import Noise, Number, Points, uniform
 
 
 class Pose:
-    """Maps positions in the scanner to positions in the template: a small affine map and a smooth random warp."""
+    """Maps positions in the scanner to positions in the template: a small affine map and a smooth
+    random warp.
+    """
 
-    def __init__(self, generator: torch.Generator, size: Number, tilt: Number, shift: Number, warp: Number, wavelength: Number):
+    def __init__(
+        self,
+        generator: torch.Generator,
+        size: Number,
+        tilt: Number,
+        shift: Number,
+        warp: Number,
+        wavelength: Number,
+    ):
         angles = [uniform(-tilt, tilt, generator) for _ in range(3)]
         scales = torch.tensor([uniform(1 - size, 1 + size, generator) for _ in range(3)])
-        skew = torch.tensor([[0.0, angles[0], angles[1]], [-angles[0], 0.0, angles[2]], [-angles[1], -angles[2], 0.0]])
+        skew = torch.tensor(
+            [
+                [0.0, angles[0], angles[1]],
+                [-angles[0], 0.0, angles[2]],
+                [-angles[1], -angles[2], 0.0],
+            ]
+        )
         self.matrix = torch.linalg.matrix_exp(skew) / scales
         self.shift = [uniform(-shift, shift, generator) for _ in range(3)]
         self.warp, self.field = warp, Noise(wavelength, generator, channels=3, size=16)

@@ -1,4 +1,5 @@
-"""Plant roots in a pot of soil: water-bright roots of three orders, a seed, and dark grainy soil with stones.
+"""Plant roots in a pot of soil: water-bright roots of three orders, a seed, and dark grainy soil
+with stones.
 
 Template coordinates in mm: z up, the soil surface near z = 32.
 """
@@ -11,7 +12,16 @@ from torch import Tensor
 from recon.phantoms.fields import Canvas, Noise, Number, Point, Points, ellipsoid, tube, uniform
 
 FOV = (64.0, 80.0, 80.0)  # mm along (x, y, z)
-_VALUES = {"soil": 0.09, "stone": 0.02, "moisture": 0.26, "root": 0.85, "stele": 0.62, "seed": 0.75, "seed coat": 0.2, "shoot": 0.7}
+_VALUES = {
+    "soil": 0.09,
+    "stone": 0.02,
+    "moisture": 0.26,
+    "root": 0.85,
+    "stele": 0.62,
+    "seed": 0.75,
+    "seed coat": 0.2,
+    "shoot": 0.7,
+}
 TISSUES = ("air", *_VALUES)
 _TOP, _BOTTOM = 32.0, -37.0
 _STEP = 2.0  # mm between the vertices of a root
@@ -29,7 +39,11 @@ class Roots:
         g = generator
         self.values = {name: value * uniform(0.9, 1.1, g) for name, value in _VALUES.items()}
         self.radius = uniform(27.5, 29.5, g)
-        self.grains, self.clods, self.stones = Noise(2.4, g, channels=2, size=96), Noise(9, g, channels=2), Noise(6, g)
+        self.grains, self.clods, self.stones = (
+            Noise(2.4, g, channels=2, size=96),
+            Noise(9, g, channels=2),
+            Noise(6, g),
+        )
         self.seed = (uniform(-6, 6, g), uniform(-6, 6, g), uniform(20, 26, g))
         self.start, self.end, self.thick = self._grow(g)
 
@@ -38,16 +52,28 @@ class Roots:
         return 0.0
 
     def _grow(self, g: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Start, end (segment, 3) and radii (segment, 2) of all root segments: main roots, laterals, and laterals of laterals."""
+        """Start, end (segment, 3) and radii (segment, 2) of all root segments: main roots,
+        laterals, and laterals of laterals.
+        """
         mains, fibrous = [], uniform(0, 1, g) < 0.5
         for k in range(int(uniform(5, 9, g)) if fibrous else 1):
             spread = uniform(0.5, 1.2, g) if fibrous else 0.15
             thick = uniform(0.7, 1.0, g) if fibrous else uniform(1.5, 2.1, g)
             mains.append(
-                self._root(self.seed, self._heading(k * 2.4, spread), thick, 95 if fibrous else 80, 0.12, 0.2 if fibrous else 0.13, g)
+                self._root(
+                    self.seed,
+                    self._heading(k * 2.4, spread),
+                    thick,
+                    95 if fibrous else 80,
+                    0.12,
+                    0.2 if fibrous else 0.13,
+                    g,
+                )
             )
         roots = list(mains)
-        for order, (spacing, length, thick, droop) in enumerate(((1.1, 36, 0.62, 0.05), (2.4, 14, 0.38, 0.02))):
+        for order, (spacing, length, thick, droop) in enumerate(
+            ((1.1, 36, 0.62, 0.05), (2.4, 14, 0.38, 0.02))
+        ):
             parents, laterals = (mains if order == 0 else roots[len(mains) :]), []
             for path, _ in parents:
                 reach = len(path) * _STEP
@@ -56,22 +82,45 @@ class Roots:
                     heading = self._heading(uniform(0, 2 * math.pi, g), uniform(1.1, 1.7, g))
                     extent = length * (1.1 - at) * uniform(0.3, 1.2, g)
                     laterals.append(
-                        self._root(path[int(at * (len(path) - 1))], heading, thick * uniform(0.7, 1.2, g), extent, droop, 0.3, g)
+                        self._root(
+                            path[int(at * (len(path) - 1))],
+                            heading,
+                            thick * uniform(0.7, 1.2, g),
+                            extent,
+                            droop,
+                            0.3,
+                            g,
+                        )
                     )
             roots += laterals
         start = torch.tensor([p for path, _ in roots for p in path[:-1]])
         end = torch.tensor([p for path, _ in roots for p in path[1:]])
-        thick = torch.tensor([pair for path, radii in roots for pair in zip(radii[:-1], radii[1:], strict=True)])
+        thick = torch.tensor(
+            [pair for path, radii in roots for pair in zip(radii[:-1], radii[1:], strict=True)]
+        )
         return start, end, thick
 
     @staticmethod
     def _heading(azimuth: Number, from_down: Number) -> Point:
-        return math.sin(from_down) * math.cos(azimuth), math.sin(from_down) * math.sin(azimuth), -math.cos(from_down)
+        return (
+            math.sin(from_down) * math.cos(azimuth),
+            math.sin(from_down) * math.sin(azimuth),
+            -math.cos(from_down),
+        )
 
     def _root(
-        self, start: Point, heading: Point, radius: Number, length: Number, droop: Number, wander: Number, g: torch.Generator
+        self,
+        start: Point,
+        heading: Point,
+        radius: Number,
+        length: Number,
+        droop: Number,
+        wander: Number,
+        g: torch.Generator,
     ) -> tuple[list[Point], list[float]]:
-        """A random walk that bends down by ``droop`` and aside by ``wander`` at each step, and follows the wall where it meets it."""
+        """A random walk that bends down by ``droop`` and aside by ``wander`` at each step, and
+        follows the wall where it meets it.
+        """
         count = max(3, int(length / _STEP))
         turns = (torch.randn(count, 3, generator=g) * wander).tolist()
         path, d = [start], heading
@@ -106,28 +155,50 @@ class Roots:
         core, share = self._splat(canvas)
         canvas.image += share * (self.values["root"] - canvas.image)
         canvas.image += core * (self.values["stele"] - canvas.image)
-        canvas.label.masked_fill_(share > 0.5, TISSUES.index("root")).masked_fill_(core > 0.5, TISSUES.index("stele"))
+        canvas.label.masked_fill_(share > 0.5, TISSUES.index("root")).masked_fill_(
+            core > 0.5, TISSUES.index("stele")
+        )
         sx, sy, sz = self.seed
-        canvas.paint(tube(p, ((sx, sy, sz), (sx + 1, sy, 60)), (1.8, 1.5)), "shoot", 1 + 0.1 * grains[0])
+        canvas.paint(
+            tube(p, ((sx, sy, sz), (sx + 1, sy, 60)), (1.8, 1.5)), "shoot", 1 + 0.1 * grains[0]
+        )
         grain = ellipsoid(p, (sx, sy, sz + 1), (4.2, 3.2, 5))
         canvas.paint(grain, "seed coat")
         canvas.paint(torch.minimum(grain - 0.7, (x - sx).abs() - 0.25), "seed", 1 + 0.06 * clods[1])
 
     def _splat(self, canvas: Canvas) -> tuple[Tensor, Tensor]:
-        """Shares of stele and of root in every sample, each segment drawn only in the box it can reach.
+        """Shares of stele and of root in every sample, each segment drawn only in the box it can
+        reach.
 
-        A root thinner than a sample is drawn one sample wide and fainter, so that its cross-section is kept.
+        A root thinner than a sample is drawn one sample wide and fainter, so that its cross-section
+        is kept.
         """
-        share, core, h = torch.zeros_like(canvas.image), torch.zeros_like(canvas.image), canvas.spacing
+        share, core, h = (
+            torch.zeros_like(canvas.image),
+            torch.zeros_like(canvas.image),
+            canvas.spacing,
+        )
         x, y, z = canvas.points
         lines = (x[:, 0, 0].contiguous(), y[0, :, 0].contiguous(), z[0, 0, :].contiguous())
         low, high = torch.minimum(self.start, self.end), torch.maximum(self.start, self.end)
         reach = self.thick.amax(1, keepdim=True) + h
-        first = torch.stack([torch.searchsorted(c, low[:, k] - reach[:, 0]) for k, c in enumerate(lines)], 1)
-        last = torch.stack([torch.searchsorted(c, high[:, k] + reach[:, 0]) for k, c in enumerate(lines)], 1)
+        first = torch.stack(
+            [torch.searchsorted(c, low[:, k] - reach[:, 0]) for k, c in enumerate(lines)], 1
+        )
+        last = torch.stack(
+            [torch.searchsorted(c, high[:, k] + reach[:, 0]) for k, c in enumerate(lines)], 1
+        )
         for index in (last > first).all(1).nonzero()[:, 0].tolist():
-            box = tuple(slice(i, j) for i, j in zip(first[index].tolist(), last[index].tolist(), strict=True))
-            radius, away = self._distance(index, lines[0][box[0], None, None], lines[1][None, box[1], None], lines[2][None, None, box[2]])
+            box = tuple(
+                slice(i, j)
+                for i, j in zip(first[index].tolist(), last[index].tolist(), strict=True)
+            )
+            radius, away = self._distance(
+                index,
+                lines[0][box[0], None, None],
+                lines[1][None, box[1], None],
+                lines[2][None, None, box[2]],
+            )
             wide = radius.clamp(min=h / 2)
             cover = ((wide - away) / h + 0.5).clamp_(0, 1) * (radius**2 / (wide**2 + h * h / 12))
             share[box] = torch.maximum(share[box], cover)

@@ -19,7 +19,8 @@ _MODULES = {"brain": brain, "knee": knee, "roots": roots}
 ANATOMIES = tuple(_MODULES)
 FOV = {name: module.FOV for name, module in _MODULES.items()}  # mm along (x, y, z)
 TISSUES = {name: module.TISSUES for name, module in _MODULES.items()}  # the name of every label
-_BLOCK = 48  # samples along each axis painted at a time: they fit the caches, and shapes elsewhere cost nothing
+# samples along each axis painted at a time: they fit the caches, and shapes elsewhere cost nothing
+_BLOCK = 48
 
 
 @runtime_checkable
@@ -47,31 +48,46 @@ class Subject:
     def render(self, shape: tuple[int, int, int], supersample: int = 2) -> Complex[Tensor, "x y z"]:
         """The image at ``shape`` voxels over the field of view; magnitude peaks near 1.
 
-        Every voxel is the mean of ``supersample`` samples along each axis, which is its partial volume.
+        Every voxel is the mean of ``supersample`` samples along each axis, which is its partial
+        volume.
         """
         magnitude = torch.empty(shape)
         for where, canvas in self._painted(shape, supersample):
             magnitude[where] = F.avg_pool3d(canvas.image[None], supersample)[0]
         axes = [voxel_centres(n, f) for n, f in zip(shape, self.fov, strict=True)]
         points = Points(*torch.meshgrid(*axes, indexing="ij"))
-        phase = smooth_phase(shape, self.fov, stream(self.seed, f"{self.anatomy} phase")) + self.model.phase(points)
+        phase = smooth_phase(
+            shape, self.fov, stream(self.seed, f"{self.anatomy} phase")
+        ) + self.model.phase(points)
         return torch.polar(magnitude * self._shading(points), phase)
 
     def tissue(self, shape: tuple[int, int, int]) -> Int[Tensor, "x y z"]:
-        """The label at every voxel centre, an index into ``TISSUES[anatomy]``; 0 is what gives no signal."""
+        """The label at every voxel centre, an index into ``TISSUES[anatomy]``; 0 is what gives no
+        signal.
+        """
         label = torch.empty(shape, dtype=torch.int32)
         for where, canvas in self._painted(shape, 1):
             label[where] = canvas.label
         return label
 
-    def _painted(self, shape: tuple[int, int, int], supersample: int) -> Iterator[tuple[tuple[slice, ...], Canvas]]:
+    def _painted(
+        self, shape: tuple[int, int, int], supersample: int
+    ) -> Iterator[tuple[tuple[slice, ...], Canvas]]:
         axes = [voxel_centres(n * supersample, f) for n, f in zip(shape, self.fov, strict=True)]
         spacing = max(f / (n * supersample) for n, f in zip(shape, self.fov, strict=True))
         side = max(1, _BLOCK // supersample)
         for start in product(*(range(0, n, side) for n in shape)):
             where = tuple(slice(a, a + side) for a in start)
-            part = [line[a * supersample : (a + side) * supersample] for line, a in zip(axes, start, strict=True)]
-            canvas = Canvas(Points(*torch.meshgrid(*part, indexing="ij")), spacing, TISSUES[self.anatomy], self.model.values)
+            part = [
+                line[a * supersample : (a + side) * supersample]
+                for line, a in zip(axes, start, strict=True)
+            ]
+            canvas = Canvas(
+                Points(*torch.meshgrid(*part, indexing="ij")),
+                spacing,
+                TISSUES[self.anatomy],
+                self.model.values,
+            )
             self.model.paint(canvas)
             yield where, canvas
 
@@ -83,7 +99,9 @@ class Subject:
 
 
 def subject(anatomy: str, seed: int) -> Subject:
-    """The individual number ``seed`` of an anatomy. ReconError for an anatomy that is not in ``ANATOMIES``."""
+    """The individual number ``seed`` of an anatomy. ReconError for an anatomy that is not in
+    ``ANATOMIES``.
+    """
     if anatomy not in _MODULES:
         raise ReconError(f"unknown anatomy {anatomy!r}; choose one of {', '.join(ANATOMIES)}")
     return Subject(anatomy, seed, FOV[anatomy], _MODULES[anatomy].build(seed))

@@ -1,4 +1,6 @@
-"""``make bench``: our code against its peers, each pair in one process with results compared first; writes figures/benchmarks.json."""
+"""``make bench``: our code against its peers, each pair in one process with results compared first;
+writes figures/benchmarks.json.
+"""
 
 import argparse
 import json
@@ -15,10 +17,12 @@ import sigpy as sp
 import sigpy.mri as mr
 import torch
 
-from recon import coils, fourier, masks, phantoms, wavelets
-from recon.config import ROOT
-from recon.methods.classical import L1WaveletSettings, l1_wavelet
-from recon.sense import Problem, Sense
+from recon import phantoms
+from recon.methods.l1_wavelet import L1WaveletSettings, l1_wavelet
+from recon.mri import coils, fourier, masks, wavelets
+from recon.mri.problem import Problem
+from recon.mri.sense import Sense
+from recon.schema import ROOT
 
 SHAPE, COILS = (64, 64, 64), 8
 
@@ -36,12 +40,35 @@ def seconds(action: Callable[[], object], repeats: int) -> float:
     return float(np.median(times))
 
 
-def row(name: str, ours: Callable, peer_name: str, peer: Callable, difference: float, limit: float, device: str, **options) -> dict:
+def row(
+    name: str,
+    ours: Callable,
+    peer_name: str,
+    peer: Callable,
+    difference: float,
+    limit: float,
+    device: str,
+    **options,
+) -> dict:
     """One benchmark; refuses to time results that disagree."""
-    assert difference < limit, f"{name}: ours and {peer_name} differ by {difference:.2g} (limit {limit:g})"
-    ours_s, peer_s = seconds(ours, options.get("repeats", 5)), seconds(peer, options.get("peer_repeats", 3))
-    found = {"name": name, "ours_s": ours_s, "peer": peer_name, "peer_s": peer_s, "ratio": peer_s / ours_s}
-    print(f"{name}: {ours_s:.4f} s, {peer_name} {peer_s:.4f} s, ratio {peer_s / ours_s:.1f}, difference {difference:.1e}", flush=True)
+    assert difference < limit, (
+        f"{name}: ours and {peer_name} differ by {difference:.2g} (limit {limit:g})"
+    )
+    ours_s, peer_s = (
+        seconds(ours, options.get("repeats", 5)),
+        seconds(peer, options.get("peer_repeats", 3)),
+    )
+    found = {
+        "name": name,
+        "ours_s": ours_s,
+        "peer": peer_name,
+        "peer_s": peer_s,
+        "ratio": peer_s / ours_s,
+    }
+    print(
+        f"{name}: {ours_s:.4f} s, {peer_name} {peer_s:.4f} s, ratio {peer_s / ours_s:.1f}, difference {difference:.1e}",
+        flush=True,
+    )
     return found | {"floor_s": options.get("floor"), "device": device, "difference": difference}
 
 
@@ -64,22 +91,41 @@ def bench_wavelet(image: torch.Tensor, device: str) -> dict:
         return wavelets.idwt(wavelets.dwt(image, "db2", 3), tuple(image.shape), "db2", 3)
 
     def peer():
-        return pywt.waverecn(pywt.wavedecn(array, "db2", "periodization", 3), "db2", "periodization")
+        return pywt.waverecn(
+            pywt.wavedecn(array, "db2", "periodization", 3), "db2", "periodization"
+        )
 
     difference = float(np.abs(ours().cpu().numpy() - peer()).max())
-    return row("wavelet db2, 3 levels, there and back", ours, "pywt", peer, difference, 1e-4, device)
+    return row(
+        "wavelet db2, 3 levels, there and back", ours, "pywt", peer, difference, 1e-4, device
+    )
 
 
 def bench_normal(image: torch.Tensor, maps: torch.Tensor, device: str) -> dict:
-    """AᴴA against sigpy's Sense operator; the floor is the bare 3D transforms of all coils, there and back."""
+    """AᴴA against sigpy's Sense operator; the floor is the bare 3D transforms of all coils, there
+    and back.
+    """
     mask = masks.make("poisson_disc", SHAPE[1:], 8, (12, 12), 0).to(device)
     operator = Sense(maps, mask)
     linop = mr.linop.Sense(maps.cpu().numpy(), weights=mask.cpu().numpy()[None].astype(np.float32))
     array = image.cpu().numpy()
     coil_images = maps * image
-    floor = seconds(lambda: torch.fft.ifftn(torch.fft.fftn(coil_images, dim=(1, 2, 3)), dim=(1, 2, 3)), 5)
-    difference = float(np.abs(operator.normal(image).cpu().numpy() - linop.N(array)).max() / np.abs(array).max())
-    return row("AᴴA, 8 coils", lambda: operator.normal(image), "sigpy", lambda: linop.N(array), difference, 1e-4, device, floor=floor)
+    floor = seconds(
+        lambda: torch.fft.ifftn(torch.fft.fftn(coil_images, dim=(1, 2, 3)), dim=(1, 2, 3)), 5
+    )
+    difference = float(
+        np.abs(operator.normal(image).cpu().numpy() - linop.N(array)).max() / np.abs(array).max()
+    )
+    return row(
+        "AᴴA, 8 coils",
+        lambda: operator.normal(image),
+        "sigpy",
+        lambda: linop.N(array),
+        difference,
+        1e-4,
+        device,
+        floor=floor,
+    )
 
 
 def bench_espirit(maps: torch.Tensor, kspace: torch.Tensor, device: str) -> dict:
@@ -93,14 +139,28 @@ def bench_espirit(maps: torch.Tensor, kspace: torch.Tensor, device: str) -> dict
         return mr.app.EspiritCalib(array, calib_width=20, show_pbar=False).run()
 
     found, other = ours().cpu(), torch.from_numpy(np.asarray(peer()))
-    inside = (kspace.cpu().abs().amax(0) >= 0) & (fourier.ifft(kspace.cpu()).abs().square().sum(0).sqrt() > 0.1)
+    inside = (kspace.cpu().abs().amax(0) >= 0) & (
+        fourier.ifft(kspace.cpu()).abs().square().sum(0).sqrt() > 0.1
+    )
     both = inside & (found.abs().sum(0) > 0) & (other.abs().sum(0) > 0)
     difference = float((found.abs() - other.abs()).abs().amax(0)[both].quantile(0.99))
-    return row("ESPIRiT, 8 coils, calibration 20³", ours, "sigpy", peer, difference, 0.02, device, repeats=3, peer_repeats=1)
+    return row(
+        "ESPIRiT, 8 coils, calibration 20³",
+        ours,
+        "sigpy",
+        peer,
+        difference,
+        0.02,
+        device,
+        repeats=3,
+        peer_repeats=1,
+    )
 
 
 def bench_l1(kspace: torch.Tensor, maps: torch.Tensor, device: str) -> list[dict]:
-    """ℓ1-wavelet reconstruction of 30 iterations against sigpy and BART: times at equal iterations, results close to the same image."""
+    """ℓ1-wavelet reconstruction of 30 iterations against sigpy and BART: times at equal iterations,
+    results close to the same image.
+    """
     mask = masks.make("poisson_disc", SHAPE[1:], 4, (12, 12), 0).to(device)
     problem = Problem.build(kspace, mask, maps)
     settings = L1WaveletSettings(weight=0.005, iterations=30, wavelet="db4", random_shifts=False)
@@ -110,14 +170,28 @@ def bench_l1(kspace: torch.Tensor, maps: torch.Tensor, device: str) -> list[dict
         return l1_wavelet(problem, settings=settings)
 
     def sigpy_peer():
-        return mr.app.L1WaveletRecon(measured, sensitivities, 0.005, max_iter=30, show_pbar=False, device=sp.cpu_device).run()
+        return mr.app.L1WaveletRecon(
+            measured, sensitivities, 0.005, max_iter=30, show_pbar=False, device=sp.cpu_device
+        ).run()
 
     def distance(volume: np.ndarray) -> float:
         a, b = np.abs(ours().cpu().numpy()), np.abs(volume)
         return float(np.linalg.norm(a - b) / np.linalg.norm(a))
 
     name = "ℓ1-wavelet, 8 coils, 30 iterations"
-    rows = [row(name, ours, "sigpy", sigpy_peer, distance(sigpy_peer()), 0.1, device, repeats=3, peer_repeats=1)]
+    rows = [
+        row(
+            name,
+            ours,
+            "sigpy",
+            sigpy_peer,
+            distance(sigpy_peer()),
+            0.1,
+            device,
+            repeats=3,
+            peer_repeats=1,
+        )
+    ]
     if shutil.which("bart"):
         with tempfile.TemporaryDirectory() as folder:
             write_cfl(Path(folder) / "k", measured)
@@ -128,7 +202,18 @@ def bench_l1(kspace: torch.Tensor, maps: torch.Tensor, device: str) -> list[dict
                 subprocess.run(command, cwd=folder, check=True, capture_output=True)
                 return read_cfl(Path(folder) / "x", SHAPE)
 
-            rows.append(row(name, ours, "BART pics (with its process)", bart_peer, distance(bart_peer()), 0.1, device, repeats=3))
+            rows.append(
+                row(
+                    name,
+                    ours,
+                    "BART pics (with its process)",
+                    bart_peer,
+                    distance(bart_peer()),
+                    0.1,
+                    device,
+                    repeats=3,
+                )
+            )
     return rows
 
 
@@ -150,10 +235,16 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     device = parser.parse_args().device
     image, maps, kspace = scene(device)
-    rows = [bench_wavelet(image, device), bench_normal(image, maps, device), bench_espirit(maps, kspace, device)]
+    rows = [
+        bench_wavelet(image, device),
+        bench_normal(image, maps, device),
+        bench_espirit(maps, kspace, device),
+    ]
     rows += bench_l1(kspace, maps, device)
     path = ROOT / "figures" / "benchmarks.json"
-    kept = [r for r in json.loads(path.read_text()) if r["device"] != device] if path.exists() else []
+    kept = (
+        [r for r in json.loads(path.read_text()) if r["device"] != device] if path.exists() else []
+    )
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(kept + rows, indent=1))
 

@@ -1,13 +1,15 @@
-"""Calgary-Campinas: the hybrid axis, the makers' transform without shifts, what was sampled of kz, and what is refused."""
+"""Calgary-Campinas: the hybrid axis, the makers' transform without shifts, what was sampled of kz,
+and what is refused.
+"""
 
 import h5py
 import numpy as np
 import pytest
 import torch
 
-from recon import fourier
 from recon.data.calgary import calgary_scan
 from recon.errors import ReconError
+from recon.mri import fourier
 from tests.data.writers import COILS, SHAPE, centred, coil_images, damages, hybrid, write_calgary
 
 NAME = "e14089s3_P53248"
@@ -16,11 +18,18 @@ FACTOR = (NY * NZ) ** 0.5  # the makers transform without a factor, and back wit
 
 
 @pytest.mark.parametrize("shape", [SHAPE, (12, 9, 18), (9, 10, 15)])
-@pytest.mark.parametrize("options", [{}, {"chunks": (1, 3, 5, 2)}, {"chunks": (12, 9, 15, 2), "compression": "gzip"}])
+@pytest.mark.parametrize(
+    "options", [{}, {"chunks": (1, 3, 5, 2)}, {"chunks": (12, 9, 15, 2), "compression": "gzip"}]
+)
 def test_recovers_the_coil_images(tmp_path, shape, options):
-    """Neither flipped nor shifted, for even and odd sizes, in order of the axes and up to the stated factor; however it is chunked."""
+    """Neither flipped nor shifted, for even and odd sizes, in order of the axes and up to the
+    stated factor; however it is chunked.
+    """
     images = coil_images(shape)
-    options = {k: tuple(map(min, v, (*shape, 2 * COILS))) if k == "chunks" else v for k, v in options.items()}
+    options = {
+        k: tuple(map(min, v, (*shape, 2 * COILS))) if k == "chunks" else v
+        for k, v in options.items()
+    }
     write_calgary(tmp_path / "Train", NAME, hybrid(images, shape[2]), **options)
     scan = calgary_scan(tmp_path, NAME)
     expected = torch.from_numpy(images * np.float32((shape[1] * shape[2]) ** 0.5))
@@ -45,7 +54,10 @@ def test_the_sign_of_the_images_does_not_alternate(tmp_path):
     real = np.abs(coil_images()).astype(np.complex64)
     write_calgary(tmp_path, NAME, hybrid(real, NZ))
     image = fourier.ifft(calgary_scan(tmp_path, NAME).kspace)
-    assert image.real.min() > -1e-3 * image.abs().max() and image.imag.abs().max() < 1e-3 * image.abs().max()
+    assert (
+        image.real.min() > -1e-3 * image.abs().max()
+        and image.imag.abs().max() < 1e-3 * image.abs().max()
+    )
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -56,7 +68,9 @@ def test_the_unsampled_end_of_kz_is_not_measured(tmp_path, dtype):
     scan = calgary_scan(tmp_path, NAME)
     expected = centred(images * np.float32(FACTOR), (1, 2, 3))
     expected[..., sampled:] = 0
-    torch.testing.assert_close(scan.kspace, torch.from_numpy(expected), rtol=1e-4, atol=1e-4 * FACTOR)
+    torch.testing.assert_close(
+        scan.kspace, torch.from_numpy(expected), rtol=1e-4, atol=1e-4 * FACTOR
+    )
     assert torch.equal(scan.mask, (torch.arange(NZ) < sampled).expand(NY, NZ))
     assert scan.meta["kz planes sampled"] == f"{sampled} of {NZ}"
 

@@ -4,9 +4,11 @@ import pytest
 import torch
 
 from recon import ReconError, phantoms
-from recon.config import Dataset
-from recon.data import open_scan
-from recon.data.folder import find, fit, folder_volume, semi_synthetic
+from recon.data.find import find
+from recon.data.opening import open_scan
+from recon.data.section import Dataset
+from recon.data.simulate import fit, semi_synthetic
+from recon.io import read_volume
 
 
 @pytest.fixture
@@ -15,33 +17,49 @@ def folder(tmp_path):
     data = np.zeros((20, 24, 16), np.float32)
     data[4:9, 6:18, 3:8] = 100
     nib.save(nib.Nifti1Image(data, np.diag([2, 2, 2, 1])), tmp_path / "s1.nii.gz")
-    nib.save(nib.Nifti1Image((data * np.exp(0.7j)).astype(np.complex64), np.diag([2, 2, 2, 1])), tmp_path / "s2.nii.gz")
+    nib.save(
+        nib.Nifti1Image((data * np.exp(0.7j)).astype(np.complex64), np.diag([2, 2, 2, 1])),
+        tmp_path / "s2.nii.gz",
+    )
     return tmp_path
 
 
 def image_of(scan):
     """The image behind a simulated scan: its truth without the coils' shading."""
     fov = tuple(v * n for v, n in zip(scan.voxel, scan.shape, strict=True))
-    maps = phantoms.coil_maps(scan.coils, scan.shape, fov, phantoms.stream(scan.meta["seed"], "coils"))
+    maps = phantoms.coil_maps(
+        scan.coils, scan.shape, fov, phantoms.stream(scan.meta["seed"], "coils")
+    )
     return scan.truth / maps.abs().square().sum(0).sqrt()
 
 
+def measured(folder, subject, coils, shape, voxel):
+    """The scan that simulated coils make of a volume, without noise."""
+    options = {"path": str(folder), "coils": coils, "noise": 0.0, "shape": shape, "voxel": voxel}
+    section = Dataset(kind="folder", label="", train=[], validation=[], test=[subject], **options)
+    return semi_synthetic(*read_volume(find(folder, "*.nii.gz", subject)), subject, section)
+
+
 def test_magnitude_volume_gets_a_phase_and_says_so(folder):
-    scan = semi_synthetic(*folder_volume(folder, "s1", "*.nii.gz"), "s1", 4, 0.0, (20, 24, 16), (2.0, 2.0, 2.0))
-    assert scan.origin == "semi-synthetic" and scan.kspace.shape == (4, 20, 24, 16) and scan.voxel == (2.0, 2.0, 2.0)
+    scan = measured(folder, "s1", 4, (20, 24, 16), (2.0, 2.0, 2.0))
+    assert (
+        scan.origin == "semi-synthetic"
+        and scan.kspace.shape == (4, 20, 24, 16)
+        and scan.voxel == (2.0, 2.0, 2.0)
+    )
     magnitude = image_of(scan).abs()
     assert magnitude[4:9, 6:18, 3:8].min() > 0.99 and magnitude[12:].max() < 0.01
     assert image_of(scan)[4:9, 6:18, 3:8].angle().std() > 0.01
 
 
 def test_complex_volume_keeps_its_phase(folder):
-    scan = semi_synthetic(*folder_volume(folder, "s2", "*.nii.gz"), "s2", 4, 0.0, (20, 24, 16), (2.0, 2.0, 2.0))
+    scan = measured(folder, "s2", 4, (20, 24, 16), (2.0, 2.0, 2.0))
     assert torch.allclose(image_of(scan)[6, 10, 5].angle(), torch.tensor(0.7), atol=1e-3)
 
 
 def test_resampling_keeps_the_object_in_place(folder):
     """At 4 mm the box has half the voxels and the same centre in mm."""
-    scan = semi_synthetic(*folder_volume(folder, "s1", "*.nii.gz"), "s1", 2, 0.0, (10, 12, 8), (4.0, 4.0, 4.0))
+    scan = measured(folder, "s1", 2, (10, 12, 8), (4.0, 4.0, 4.0))
     magnitude = image_of(scan).abs()
     for axis, centre in enumerate(((4 + 8) / 2, (6 + 17) / 2, (3 + 7) / 2)):
         weights = magnitude.sum([a for a in range(3) if a != axis])
@@ -80,5 +98,12 @@ def test_real_brains_become_scans(real_data):
     scan = open_scan(section, 1000)
     magnitude = image_of(scan).abs()
     assert scan.shape == (40, 52, 44) and magnitude.max() == pytest.approx(1)
-    edge = torch.cat([magnitude[0].flatten(), magnitude[-1].flatten(), magnitude[:, 0].flatten(), magnitude[:, -1].flatten()])
+    edge = torch.cat(
+        [
+            magnitude[0].flatten(),
+            magnitude[-1].flatten(),
+            magnitude[:, 0].flatten(),
+            magnitude[:, -1].flatten(),
+        ]
+    )
     assert edge.max() < 0.05, "the brain fits into the field of view"

@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from recon import ReconError, coils, fourier, masks, phantoms
-from recon.data.prepare import channels, load, mixed, prepare, problem
+from recon import ReconError, phantoms
+from recon.data.preparation import load, prepare
 from recon.data.simulate import simulate
+from recon.mri import coils, fourier, masks
+from recon.mri.channels import channels, mixed
+from recon.mri.problem import undersampled
 from tests.conftest import complex_normal
 
 SHAPE = (24, 32, 28)
@@ -50,7 +53,9 @@ def test_simulated_scan_is_the_forward_model(scan, image, maps):
 
 
 def test_a_measured_scan_is_whitened_by_its_noise_scan(scan, generator):
-    """Correlated noise of unequal coils becomes independent, with unit variance over both components."""
+    """Correlated noise of unequal coils becomes independent, with unit variance over both
+    components.
+    """
     mixing = torch.eye(6) + 0.5 * torch.rand(6, 6, generator=generator)
     measured = replace(
         scan,
@@ -60,8 +65,12 @@ def test_a_measured_scan_is_whitened_by_its_noise_scan(scan, generator):
     )
     matrix, std = channels(measured)
     white = mixed(measured.noise, matrix)
-    assert std == pytest.approx(2**-0.5) and torch.view_as_real(white).std() == pytest.approx(std, rel=0.02)
-    assert torch.allclose(coils.noise_covariance(white), torch.eye(6, dtype=torch.complex64), atol=1e-3)
+    assert std == pytest.approx(2**-0.5) and torch.view_as_real(white).std() == pytest.approx(
+        std, rel=0.02
+    )
+    assert torch.allclose(
+        coils.noise_covariance(white), torch.eye(6, dtype=torch.complex64), atol=1e-3
+    )
 
 
 def test_virtual_coils_keep_white_noise_and_the_object(scan, prepared, tmp_path):
@@ -72,21 +81,29 @@ def test_virtual_coils_keep_white_noise_and_the_object(scan, prepared, tmp_path)
     assert difference.norm() < 0.03 * prepared.reference[inside].norm()
     with pytest.raises(ReconError, match="between 1 and 6"):
         stored(scan, tmp_path, virtual_coils=7)
-    assert [p.name for p in tmp_path.iterdir()] == ["v.h5"], "a refused preparation leaves what was there"
+    assert [p.name for p in tmp_path.iterdir()] == ["v.h5"], (
+        "a refused preparation leaves what was there"
+    )
 
 
 def test_the_noise_of_virtual_coils_follows_from_that_of_the_channels(scan, generator):
-    """Unequal channels without a noise scan: the level stated is the root mean square of what the combinations carry."""
+    """Unequal channels without a noise scan: the level stated is the root mean square of what the
+    combinations carry.
+    """
     sigma = torch.tensor([1.0, 1, 1, 1, 5, 5])
     noise = sigma[:, None, None, None] * complex_normal(6, *SHAPE, generator=generator) / 2**0.5
-    bare = replace(scan, origin="measured", noise=None, levels=sigma / 2, kspace=scan.kspace + noise)
+    bare = replace(
+        scan, origin="measured", noise=None, levels=sigma / 2, kspace=scan.kspace + noise
+    )
     matrix, level = channels(bare, 3)
     expected = torch.view_as_real(coils.mix(noise, matrix)).std()
     assert level == pytest.approx(float(expected), rel=0.05)
 
 
 def test_reference_is_the_truth_with_noise(scan, prepared, image, maps):
-    """The magnitude of the MVUE is |image| times the root sum of squares of the maps: what is called the truth of a simulated scan."""
+    """The magnitude of the MVUE is |image| times the root sum of squares of the maps: what is
+    called the truth of a simulated scan.
+    """
     seen = image.abs() * maps.abs().square().sum(0).sqrt()
     assert torch.allclose(scan.truth.abs(), seen, atol=1e-6)
     inside = seen > 0.2 * seen.max()
@@ -96,24 +113,34 @@ def test_reference_is_the_truth_with_noise(scan, prepared, image, maps):
 
 def test_maps_from_the_centre_of_undersampled_data_are_close_to_those_from_all_data(prepared):
     mask = masks.make("poisson_disc", (32, 28), 4, (10, 10), 0)
-    own, full = (problem(prepared, mask, kind).operator.maps for kind in ("calibration", "full"))
+    own, full = (
+        undersampled(prepared, mask, kind).operator.maps for kind in ("calibration", "full")
+    )
     inside = prepared.support & (own.abs().sum(0) > 0)
     assert (own.abs() - full.abs())[:, inside].abs().mean() < 0.02
 
 
 def test_only_the_mask_is_measured(prepared):
     mask = masks.make("poisson_disc", (32, 28), 4, (10, 10), 0)
-    task = problem(prepared, mask)
+    task = undersampled(prepared, mask)
     assert (task.kspace[:, :, ~mask] == 0).all() and (task.kspace[:, :, mask] != 0).any()
     assert torch.allclose(task.kspace / task.scale, prepared.kspace * mask, rtol=1e-4, atol=1e-6)
 
 
 def test_what_is_stored_is_what_was_computed(scan, prepared):
     """Part by part through the file, or whole in memory: the same numbers."""
-    assert torch.equal(prepared.kspace, scan.kspace) and torch.equal(prepared.truth, scan.truth) and torch.equal(prepared.mask, scan.mask)
+    assert (
+        torch.equal(prepared.kspace, scan.kspace)
+        and torch.equal(prepared.truth, scan.truth)
+        and torch.equal(prepared.mask, scan.mask)
+    )
     maps = coils.espirit(scan.kspace)
-    assert torch.equal(prepared.maps, maps) and torch.equal(prepared.reference, coils.mvue(scan.kspace, maps))
-    assert torch.equal(prepared.support, prepared.reference.abs() > 0.05 * prepared.reference.abs().max())
+    assert torch.equal(prepared.maps, maps) and torch.equal(
+        prepared.reference, coils.mvue(scan.kspace, maps)
+    )
+    assert torch.equal(
+        prepared.support, prepared.reference.abs() > 0.05 * prepared.reference.abs().max()
+    )
     assert (prepared.voxel, prepared.name, prepared.origin) == (scan.voxel, "k3", "phantom")
 
 
@@ -126,9 +153,13 @@ def test_arrays_are_stored_in_chunks_of_one_coil(scan, tmp_path):
 
 def test_a_training_volume_keeps_its_reference_only(scan, prepared, tmp_path):
     back = stored(scan, tmp_path, reference_only=True)
-    assert back.kspace is None and torch.equal(back.reference, prepared.reference) and back.hash == prepared.hash
+    assert (
+        back.kspace is None
+        and torch.equal(back.reference, prepared.reference)
+        and back.hash == prepared.hash
+    )
     with pytest.raises(ReconError, match="only the reference"):
-        problem(back, torch.ones(32, 28, dtype=torch.bool))
+        undersampled(back, torch.ones(32, 28, dtype=torch.bool))
 
 
 @pytest.mark.parametrize("content", [b"", b"x" * 100])

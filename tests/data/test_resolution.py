@@ -5,11 +5,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from recon import ReconError, coils, fourier, phantoms
-from recon.data.prepare import channels
+from recon import ReconError, phantoms
 from recon.data.resolution import coarser
-from recon.data.scan import Scan
 from recon.data.simulate import simulate
+from recon.mri import coils, fourier
+from recon.mri.channels import channels
+from recon.mri.scan import Scan
 from tests.conftest import complex_normal
 
 SHAPE, HALF = (40, 48, 44), (20, 24, 22)
@@ -33,16 +34,23 @@ def images(scan: Scan) -> torch.Tensor:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_field_of_view_is_kept_and_nothing_moves(scan, subject, method):
-    """The coarse scan shows what a rendering of the subject at that voxel size shows, in the same place."""
+    """The coarse scan shows what a rendering of the subject at that voxel size shows, in the same
+    place.
+    """
     coarse = coarser(scan, 2, method)
     assert coarse.shape == HALF and coarse.mask.shape == HALF[1:]
-    assert all(v * n == pytest.approx(w * m) for v, n, w, m in zip(coarse.voxel, HALF, scan.voxel, SHAPE, strict=True))
+    assert all(
+        v * n == pytest.approx(w * m)
+        for v, n, w, m in zip(coarse.voxel, HALF, scan.voxel, SHAPE, strict=True)
+    )
     rendered = subject.render(HALF).abs()
     seen = coarse.truth.abs() / 8**0.5
     similar = torch.corrcoef(torch.stack([rendered.flatten(), seen.flatten()]))[0, 1]
     for axis in range(3):
         for way in (-1, 1):
-            moved = torch.corrcoef(torch.stack([rendered.roll(way, axis).flatten(), seen.flatten()]))[0, 1]
+            moved = torch.corrcoef(
+                torch.stack([rendered.roll(way, axis).flatten(), seen.flatten()])
+            )[0, 1]
             assert moved < similar - 0.02
     assert similar > 0.95
     assert float(seen.mean()) == pytest.approx(float(scan.truth.abs().mean()), rel=0.05)
@@ -50,33 +58,48 @@ def test_the_field_of_view_is_kept_and_nothing_moves(scan, subject, method):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_coil_images_and_truth_agree(scan, method):
-    """The root sum of squares of the coil images is the truth, up to noise: both have one amplitude."""
+    """The root sum of squares of the coil images is the truth, up to noise: both have one
+    amplitude.
+    """
     coarse = coarser(scan, 2, method)
     combined = images(coarse).abs().square().sum(0).sqrt()
     bright = coarse.truth.abs() > 0.3 * coarse.truth.abs().max()
-    assert float((combined[bright] / coarse.truth.abs()[bright]).median()) == pytest.approx(1, abs=0.02)
+    assert float((combined[bright] / coarse.truth.abs()[bright]).median()) == pytest.approx(
+        1, abs=0.02
+    )
 
 
 @pytest.mark.parametrize("factor", [2, 2.5, (1, 1, 3)])
 @pytest.mark.parametrize("method", METHODS)
 def test_noise_stays_white_at_its_level(generator, method, factor):
-    """Of a scan of nothing but noise, correlated between two coils, the covariance stays, in the middle of k-space and at its rim."""
+    """Of a scan of nothing but noise, correlated between two coils, the covariance stays, in the
+    middle of k-space and at its rim.
+    """
     mixing = torch.tensor([[1.0, 0.0], [0.6, 0.8]], dtype=torch.complex64)
     noise = coils.mix(complex_normal(2, *SHAPE, generator=generator), mixing)
     samples = coils.mix(complex_normal(2, 20000, generator=generator), mixing)
-    coarse = coarser(Scan(noise, (1.0, 1.0, 1.0), torch.ones(SHAPE[1:], dtype=torch.bool), noise=samples), factor, method)
+    coarse = coarser(
+        Scan(noise, (1.0, 1.0, 1.0), torch.ones(SHAPE[1:], dtype=torch.bool), noise=samples),
+        factor,
+        method,
+    )
     middle = fourier.crop(coarse.kspace, [max(1, n // 2) for n in coarse.shape])
     for part in (coarse.kspace, middle):
-        assert torch.allclose(coils.noise_covariance(part.flatten(1)), mixing @ mixing.mH, atol=0.06)
+        assert torch.allclose(
+            coils.noise_covariance(part.flatten(1)), mixing @ mixing.mH, atol=0.06
+        )
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_noise_level_is_told_before_the_outskirts_are_cut_off(scan, method):
-    """Without a noise scan it is estimated from the full k-space, and handed on: of a coarse k-space the outskirts are anatomy."""
+    """Without a noise scan it is estimated from the full k-space, and handed on: of a coarse
+    k-space the outskirts are anatomy.
+    """
     true = scan.meta["noise_std"]
     quiet = replace(scan, noise=None)
     fine, coarse = channels(quiet)[1], channels(coarser(quiet, 2, method))[1]
-    assert coarse == fine == pytest.approx(true, rel=0.6)  # the knee has signal in the outskirts, too, at this size
+    # the knee has signal in the outskirts, too, at this size
+    assert coarse == fine == pytest.approx(true, rel=0.6)
     if method == "kspace":  # an estimate from what is left takes anatomy for noise
         assert channels(replace(coarser(scan, 2, method), noise=None))[1] > 1.2 * fine
 
@@ -86,7 +109,13 @@ def test_every_subject_gets_noise_of_its_own(generator):
 
     def added(name):
         noise = complex_normal(1, *SHAPE, generator=generator)
-        scan = Scan(noise, (1.0, 1.0, 1.0), torch.ones(SHAPE[1:], dtype=torch.bool), name=name, levels=torch.full((1,), 0.7))
+        scan = Scan(
+            noise,
+            (1.0, 1.0, 1.0),
+            torch.ones(SHAPE[1:], dtype=torch.bool),
+            name=name,
+            levels=torch.full((1,), 0.7),
+        )
         return coarser(scan, 2, "trilinear").kspace.flatten()
 
     one, other = added("a"), added("b")
@@ -94,7 +123,9 @@ def test_every_subject_gets_noise_of_its_own(generator):
 
 
 def test_a_simulation_without_noise_stays_without(subject):
-    scan = simulate(subject.render((12, 16, 14)), (2.0, 2.0, 2.0), 2, 0.0, seed=5, name="k5", origin="phantom")
+    scan = simulate(
+        subject.render((12, 16, 14)), (2.0, 2.0, 2.0), 2, 0.0, seed=5, name="k5", origin="phantom"
+    )
     coarse = coarser(scan, 2, "trilinear")
     assert channels(coarse)[1] == 0 and torch.isfinite(torch.view_as_real(coarse.kspace)).all()
 

@@ -16,7 +16,10 @@ def volume() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 255, (12, 10, 7)).astype(np.uint8)
 
 
-@pytest.mark.parametrize(("ending", "voxel"), [(".nii", VOXEL), (".nii.gz", VOXEL), (".npz", VOXEL), (".npy", (1.0, 1.0, 1.0))])
+@pytest.mark.parametrize(
+    ("ending", "voxel"),
+    [(".nii", VOXEL), (".nii.gz", VOXEL), (".npz", VOXEL), (".npy", (1.0, 1.0, 1.0))],
+)
 def test_the_volume_and_its_voxel_size_come_back(tmp_path, volume, ending, voxel):
     write_roots(tmp_path / "lupine" / f"pot1{ending}", volume, VOXEL)
     write_roots(tmp_path / f"pot10{ending}", 255 - volume, VOXEL)

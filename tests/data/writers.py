@@ -1,4 +1,5 @@
-"""Small files in the layouts of paper A's datasets, from known images; every dataset's own convention is written out with NumPy.
+"""Small files in the layouts of paper A's datasets, from known images; every dataset's own
+convention is written out with NumPy.
 
 The layouts and their sources are told in the modules of `recon.data` of the same names.
 """
@@ -10,7 +11,7 @@ import h5py
 import ismrmrd
 import numpy as np
 
-from tests.io_files import acquisition, write_mrd
+from tests.io.io_files import acquisition, write_mrd
 
 SHAPE, COILS = (12, 10, 16), 3
 LIMIT = "<{0}><minimum>0</minimum><maximum>{1}</maximum><center>{2}</center></{0}>"
@@ -24,31 +25,46 @@ HEADER = """<?xml version="1.0"?><ismrmrdHeader xmlns="http://www.ismrm.org/ISMR
 
 
 def coil_images(shape: tuple[int, int, int] = SHAPE, coils: int = COILS) -> np.ndarray:
-    """Coil images (coil, x, y, z) of an object without symmetry and off the centre, seen by coils that differ in place and phase."""
+    """Coil images (coil, x, y, z) of an object without symmetry and off the centre, seen by coils
+    that differ in place and phase.
+    """
     x, y, z = np.meshgrid(*(np.arange(n) / n for n in shape), indexing="ij")
     body = (x > 0.2) * (y < 0.8) * (z > 0.1) * (z < 0.7) * (1 + x + y**2 + z)
     volume = body + 2.0 * ((x - 0.6) ** 2 + (y - 0.3) ** 2 + (z - 0.3) ** 2 < 0.04)
-    maps = [np.exp(-((x - c / 3) ** 2) - (y - 0.2 * c) ** 2 + 1j * (c + 2 * x - c * y + z)) for c in range(coils)]
+    maps = [
+        np.exp(-((x - c / 3) ** 2) - (y - 0.2 * c) ** 2 + 1j * (c + 2 * x - c * y + z))
+        for c in range(coils)
+    ]
     return (volume * np.stack(maps)).astype(np.complex64)
 
 
 def centred(images: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
     """Image to k-space, centred and orthonormal: BART's and dl-cs's ``fftc``."""
-    return np.fft.fftshift(np.fft.fftn(np.fft.ifftshift(images, axes), axes=axes, norm="ortho"), axes).astype(np.complex64)
+    return np.fft.fftshift(
+        np.fft.fftn(np.fft.ifftshift(images, axes), axes=axes, norm="ortho"), axes
+    ).astype(np.complex64)
 
 
 def write_stanford(folder: Path, subject: str, images: np.ndarray, slices: str = "chopped") -> Path:
-    """``subject``.h5 as mridata.org converted GE's P-files, with voxels of 0.5 × 0.5 × 0.6 mm; 2D by its header.
+    """``subject``.h5 as mridata.org converted GE's P-files, with voxels of 0.5 × 0.5 × 0.6 mm; 2D
+    by its header.
 
-    ``slices``: "chopped" (image slices that alternate in sign, as published), "plain" (without that) or "kz" (not transformed).
+    ``slices``: "chopped" (image slices that alternate in sign, as published), "plain" (without
+    that) or "kz" (not transformed).
     """
     coils, nx, ny, nz = images.shape
     data = centred(images, (1, 2, 3) if slices == "kz" else (1, 2))
     if slices == "chopped":
         data = data * (-1) ** np.arange(nz)
-    limits = [("kspace_encoding_step_1", ny, ny // 2), ("kspace_encoding_step_2", 1, 0), ("slice", nz - 1, nz // 2)]
+    limits = [
+        ("kspace_encoding_step_1", ny, ny // 2),
+        ("kspace_encoding_step_2", 1, 0),
+        ("slice", nz - 1, nz // 2),
+    ]
     sizes = {"m": (nx, ny, 1), "r": (2 * nx, 2 * ny, nz), "f": (0.5 * nx, 0.5 * ny, 0.6 * nz)}
-    xml = HEADER.format(coils=coils, limits="".join(LIMIT.format(*limit) for limit in limits), **sizes)
+    xml = HEADER.format(
+        coils=coils, limits="".join(LIMIT.format(*limit) for limit in limits), **sizes
+    )
     lines = [acquisition(data[:, :, y, z], y, slice=z) for z in range(nz) for y in range(ny)]
     for line in lines:
         line.slice_dir[:] = (0, 0, 0)  # the converter leaves positions and directions empty
@@ -56,7 +72,8 @@ def write_stanford(folder: Path, subject: str, images: np.ndarray, slices: str =
 
 
 def hybrid(images: np.ndarray, sampled: int, dtype: type = np.float32) -> np.ndarray:
-    """Calgary-Campinas' array (x, ky, kz, 2 * coils): ``ifft2`` of it, without a shift, has the magnitude of the images.
+    """Calgary-Campinas' array (x, ky, kz, 2 * coils): ``ifft2`` of it, without a shift, has the
+    magnitude of the images.
 
     Only the first ``sampled`` planes of kz are there; rounding has left something in the others.
     """
@@ -76,13 +93,27 @@ def write_calgary(folder: Path, subject: str, parts: np.ndarray, **options) -> P
     return path
 
 
-def write_ahead(folder: Path, name: str, images: np.ndarray, mask: np.ndarray | None = None, noise: np.ndarray | None = None) -> Path:
-    """``name``.h5: 3D ISMRMRD with voxels of 0.7 mm; lines outside ``mask`` (y, z) are there, but hold zeros. ``noise`` comes first."""
+def write_ahead(
+    folder: Path,
+    name: str,
+    images: np.ndarray,
+    mask: np.ndarray | None = None,
+    noise: np.ndarray | None = None,
+) -> Path:
+    """``name``.h5: 3D ISMRMRD with voxels of 0.7 mm; lines outside ``mask`` (y, z) are there, but
+    hold zeros. ``noise`` comes first.
+    """
     coils, nx, ny, nz = images.shape
     kspace = centred(images, (1, 2, 3)) * (1 if mask is None else mask)
-    limits = [("kspace_encoding_step_1", ny - 1, ny // 2), ("kspace_encoding_step_2", nz - 1, nz // 2), ("contrast", 0, 0)]
+    limits = [
+        ("kspace_encoding_step_1", ny - 1, ny // 2),
+        ("kspace_encoding_step_2", nz - 1, nz // 2),
+        ("contrast", 0, 0),
+    ]
     size, fov = images.shape[1:], tuple(0.7 * n for n in images.shape[1:])
-    xml = HEADER.format(coils=coils, m=size, r=size, f=fov, limits="".join(LIMIT.format(*limit) for limit in limits))
+    xml = HEADER.format(
+        coils=coils, m=size, r=size, f=fov, limits="".join(LIMIT.format(*limit) for limit in limits)
+    )
     lines = [acquisition(kspace[:, :, y, z], y, z) for z in range(nz) for y in range(ny)]
     first = [] if noise is None else [acquisition(noise, flags=[ismrmrd.ACQ_IS_NOISE_MEASUREMENT])]
     return write_mrd(folder / f"{name}.h5", first + lines, xml)
@@ -92,14 +123,24 @@ def write_ahead_maps(folder: Path, number: str, maps: np.ndarray) -> Path:
     """``coilsens_``number.h5, which lies beside the images."""
     path = folder / f"coilsens_{number}.h5"
     with h5py.File(path, "w") as file:
-        file["0real"], file["1imag"] = maps.real.transpose(0, 3, 2, 1), maps.imag.transpose(0, 3, 2, 1)
+        file["0real"], file["1imag"] = (
+            maps.real.transpose(0, 3, 2, 1),
+            maps.imag.transpose(0, 3, 2, 1),
+        )
     return path
 
 
 def damages(good: Path) -> Iterator[str]:
-    """Puts one file after another that no loader may take in the place of ``good``, and says what is wrong with it."""
+    """Puts one file after another that no loader may take in the place of ``good``, and says what
+    is wrong with it.
+    """
     raw = good.read_bytes()
-    kinds = {"empty": b"", "text": b"<html>404 Not Found</html>\n" * 40, "truncated": raw[: len(raw) // 2], "cut short": raw[:-100]}
+    kinds = {
+        "empty": b"",
+        "text": b"<html>404 Not Found</html>\n" * 40,
+        "truncated": raw[: len(raw) // 2],
+        "cut short": raw[:-100],
+    }
     for kind, content in kinds.items():
         good.write_bytes(content)
         yield kind

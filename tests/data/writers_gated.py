@@ -1,4 +1,5 @@
-"""Small files in the layouts of the datasets that need an agreement, from known images; conventions written out with NumPy.
+"""Small files in the layouts of the datasets that need an agreement, from known images; conventions
+written out with NumPy.
 
 The layouts and their sources are told in the modules of `recon.data` of the same names.
 """
@@ -25,24 +26,46 @@ HEADER = """<?xml version="1.0" encoding="utf-8"?>
 def to_kspace(images: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
     """Centred and orthonormal: what fastMRI's ``fft2c`` and meddlr's ``fftnc`` compute."""
     moved = np.fft.ifftshift(images, axes=axes)
-    return np.fft.fftshift(np.fft.fftn(moved, axes=axes, norm="ortho"), axes=axes).astype(np.complex64)
+    return np.fft.fftshift(np.fft.fftn(moved, axes=axes, norm="ortho"), axes=axes).astype(
+        np.complex64
+    )
 
 
-def write_fastmri(folder: Path, track: str, name: str, images: np.ndarray, padding: int = 0, mask: np.ndarray | None = None) -> Path:
-    """``track``/``name``.h5 from coil images (coil, x, y, slice) with voxels of 0.4 × 0.5 × 3 mm; one coil in a single-coil track.
+def write_fastmri(
+    folder: Path,
+    track: str,
+    name: str,
+    images: np.ndarray,
+    padding: int = 0,
+    mask: np.ndarray | None = None,
+) -> Path:
+    """``track``/``name``.h5 from coil images (coil, x, y, slice) with voxels of 0.4 × 0.5 × 3 mm;
+    one coil in a single-coil track.
 
-    ``padding`` columns at the low end and one fewer at the high end were not acquired; ``mask`` (column) makes it a test file.
+    ``padding`` columns at the low end and one fewer at the high end were not acquired; ``mask``
+    (column) makes it a test file.
     """
     coils, nx, ny, slices = images.shape
-    kspace = to_kspace(np.pad(images, ((0, 0), (nx // 2, nx // 2), (0, 0), (0, 0))), (1, 2)).transpose(3, 0, 1, 2)
+    kspace = to_kspace(
+        np.pad(images, ((0, 0), (nx // 2, nx // 2), (0, 0), (0, 0))), (1, 2)
+    ).transpose(3, 0, 1, 2)
     last = ny - 1
     if padding:
         kspace[..., :padding], kspace[..., ny - padding + 1 :] = 0, 0
         last = ny - 2 * padding
     if mask is not None:
         kspace = kspace * mask
-    sizes = {"rows": 2 * nx, "columns": ny, "fov_x": 2 * nx * 0.4, "fov_y": ny * 0.5, "recon": nx, "recon_fov": nx * 0.4}
-    xml = HEADER.format(**sizes, coils=coils, last=last, center=ny // 2 - padding, slices=slices - 1)
+    sizes = {
+        "rows": 2 * nx,
+        "columns": ny,
+        "fov_x": 2 * nx * 0.4,
+        "fov_y": ny * 0.5,
+        "recon": nx,
+        "recon_fov": nx * 0.4,
+    }
+    xml = HEADER.format(
+        **sizes, coils=coils, last=last, center=ny // 2 - padding, slices=slices - 1
+    )
     rss = np.sqrt((abs(images) ** 2).sum(0)).transpose(2, 0, 1).astype(np.float32)
     path = folder / track / f"{name}.h5"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -54,21 +77,29 @@ def write_fastmri(folder: Path, track: str, name: str, images: np.ndarray, paddi
         else:
             file["mask"] = mask.astype(np.float32)
             file.attrs.update(acceleration=4, num_low_frequency=3)
-        file.attrs.update(acquisition="CORPDFS_FBK", max=rss.max(), norm=np.linalg.norm(rss), patient_id="0" * 64)
+        file.attrs.update(
+            acquisition="CORPDFS_FBK", max=rss.max(), norm=np.linalg.norm(rss), patient_id="0" * 64
+        )
     return path
 
 
-def write_skm_tea(folder: Path, name: str, echoes: list[np.ndarray], sampled: np.ndarray | None = None, **options) -> Path:
-    """``files_recon_calib-24/name``.h5 from the coil images (coil, x, y, z) of both echoes, and the file of images of the same name.
+def write_skm_tea(
+    folder: Path, name: str, echoes: list[np.ndarray], sampled: np.ndarray | None = None, **options
+) -> Path:
+    """``files_recon_calib-24/name``.h5 from the coil images (coil, x, y, z) of both echoes, and the
+    file of images of the same name.
 
-    The readout stays an image axis. ``sampled`` (y, z) is where k-space is not empty; ``options`` go to the HDF5 dataset.
+    The readout stays an image axis. ``sampled`` (y, z) is where k-space is not empty; ``options``
+    go to the HDF5 dataset.
     """
     hybrid = np.stack([to_kspace(images, (2, 3)) for images in echoes])
     hybrid = hybrid if sampled is None else hybrid * sampled
     path = folder / "files_recon_calib-24" / f"{name}.h5"
     path.parent.mkdir(parents=True, exist_ok=True)
     with h5py.File(path, "w") as file:
-        file.create_dataset("kspace", data=hybrid.transpose(2, 3, 4, 0, 1).astype(np.complex64), **options)
+        file.create_dataset(
+            "kspace", data=hybrid.transpose(2, 3, 4, 0, 1).astype(np.complex64), **options
+        )
         file["maps"] = np.ones((*echoes[0].shape[1:], len(echoes[0]), 1), np.complex64)
         file["target"] = np.ones((*echoes[0].shape[1:], 2, 1), np.complex64)
         file["masks/poisson_8.0x"] = np.ones(echoes[0].shape[2:], bool)
@@ -79,8 +110,12 @@ def write_skm_tea(folder: Path, name: str, echoes: list[np.ndarray], sampled: np
     return path
 
 
-def write_brats(folder: Path, name: str, volumes: dict[str, np.ndarray], ending: str = ".nii.gz") -> Path:
-    """``name``/``name``_t1.nii.gz … (or ``name``-t1n.nii.gz …) from int16 volumes whose x runs to the left and y to the back."""
+def write_brats(
+    folder: Path, name: str, volumes: dict[str, np.ndarray], ending: str = ".nii.gz"
+) -> Path:
+    """``name``/``name``_t1.nii.gz … (or ``name``-t1n.nii.gz …) from int16 volumes whose x runs to
+    the left and y to the back.
+    """
     subject = folder / name
     subject.mkdir(parents=True, exist_ok=True)
     size = next(iter(volumes.values())).shape[1]

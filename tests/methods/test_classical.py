@@ -1,9 +1,10 @@
 import pytest
 import torch
 
-from recon import wavelets
-from recon.methods import classical
-from recon.methods.classical import CgSenseSettings, L1WaveletSettings
+from recon.methods.cg_sense import CgSenseSettings, cg_sense
+from recon.methods.l1_wavelet import L1WaveletSettings, l1_wavelet
+from recon.methods.zero_filled import zero_filled
+from recon.mri import wavelets
 
 
 def error(volume, problem, scene):
@@ -13,11 +14,11 @@ def error(volume, problem, scene):
 
 def test_zero_filled_is_the_adjoint(problem):
     expected = problem.operator.adjoint(problem.kspace)
-    assert torch.allclose(classical.zero_filled(problem), expected, atol=1e-5)
+    assert torch.allclose(zero_filled(problem), expected, atol=1e-5)
 
 
 def test_cg_sense_solves_the_normal_equations(problem):
-    x = classical.cg_sense(problem, settings=CgSenseSettings(weight=0.05, iterations=100))
+    x = cg_sense(problem, settings=CgSenseSettings(weight=0.05, iterations=100))
     residual = problem.operator.normal(x) + 0.05 * x - problem.rhs
     assert residual.norm() < 1e-3 * problem.rhs.norm()
 
@@ -25,14 +26,21 @@ def test_cg_sense_solves_the_normal_equations(problem):
 def objective(x, problem, weight, wavelet="db2", levels=3):
     coefficients = wavelets.dwt(x, wavelet, levels)
     coarse = wavelets.approximation(coefficients, tuple(x.shape), wavelet, levels)
-    return float(problem.objective(x)) + weight * float(coefficients.abs().sum() - coarse.abs().sum())
+    return float(problem.objective(x)) + weight * float(
+        coefficients.abs().sum() - coarse.abs().sum()
+    )
 
 
 def test_fista_reaches_the_long_run_objective(problem):
-    """60 accelerated iterations come within 0.1 % of what 1000 reach, and are far below plain zero-filling."""
+    """60 accelerated iterations come within 0.1 % of what 1000 reach, and are far below plain
+    zero-filling.
+    """
     weight = 0.02
     x, long = (
-        classical.l1_wavelet(problem, settings=L1WaveletSettings(weight=weight, iterations=n, random_shifts=False)) for n in (60, 1000)
+        l1_wavelet(
+            problem, settings=L1WaveletSettings(weight=weight, iterations=n, random_shifts=False)
+        )
+        for n in (60, 1000)
     )
     floor = objective(long, problem, weight)
     assert floor <= objective(x, problem, weight) < 1.001 * floor
@@ -41,7 +49,9 @@ def test_fista_reaches_the_long_run_objective(problem):
 
 def test_l1_wavelet_minimum_cannot_be_improved(problem, generator):
     """No small random step lowers the objective at the solution."""
-    x = classical.l1_wavelet(problem, settings=L1WaveletSettings(weight=0.02, iterations=500, random_shifts=False))
+    x = l1_wavelet(
+        problem, settings=L1WaveletSettings(weight=0.02, iterations=500, random_shifts=False)
+    )
     best = objective(x, problem, 0.02)
     for scale in (1e-1, 1e-2):
         step = scale * torch.randn(x.shape, generator=generator, dtype=x.dtype)
@@ -49,10 +59,10 @@ def test_l1_wavelet_minimum_cannot_be_improved(problem, generator):
 
 
 def test_order_of_the_baselines(problem, scene):
-    zero, cg, l1 = (m(problem) for m in (classical.zero_filled, classical.cg_sense, classical.l1_wavelet))
+    zero, cg, l1 = (m(problem) for m in (zero_filled, cg_sense, l1_wavelet))
     assert error(l1, problem, scene) < error(cg, problem, scene) < error(zero, problem, scene)
 
 
-@pytest.mark.parametrize("method", [classical.cg_sense, classical.l1_wavelet])
+@pytest.mark.parametrize("method", [cg_sense, l1_wavelet])
 def test_same_seed_same_bits(problem, method):
     assert torch.equal(method(problem), method(problem))

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from recon import methods
-from recon.fields.voxels import Voxels
+from recon import methods, representations
 from recon.methods.variational import VariationalSettings, variational
-from recon.sense import Problem
+from recon.mri.problem import Problem
+from recon.representations.voxels import Voxels
 from tests.gaussian import GaussianPrior, single_coil
 
 FEW = {
@@ -33,10 +33,10 @@ def problem(generator) -> Problem:
     return problem
 
 
-@pytest.mark.parametrize("method", methods.METHODS)
+@pytest.mark.parametrize("method", methods.names())
 def test_volumes_are_zero_outside_the_maps(method, problem):
     """Exactly, even with a Gaussian prior of mean 0.5, which pulls away; inside they are not."""
-    prior = GaussianPrior(mean=0.5, spread=0.1) if methods.lookup(method).needs_prior else None
+    prior = GaussianPrior(mean=0.5, spread=0.1) if methods.lookup(method).needs else None
     x = methods.reconstruct(problem, method, prior, **FEW[method])
     assert torch.equal(x != 0, problem.operator.support)
 
@@ -51,7 +51,7 @@ def test_samplers_do_not_drift_outside_the_maps(method, problem):
     assert float(outside.mean()) == pytest.approx(0, abs=0.02) and float(outside.std()) < 0.05
 
 
-def test_a_field_that_is_not_zero_outside_the_maps_is_masked(problem):
+def test_a_representation_that_is_not_zero_outside_the_maps_is_masked(problem, monkeypatch):
     """No representation shows the prior, or the user, what no coil sees."""
     seen = []
 
@@ -59,5 +59,11 @@ def test_a_field_that_is_not_zero_outside_the_maps_is_masked(problem):
         def __init__(self, start):
             super().__init__(start + 1)
 
-    x = variational(problem, GaussianPrior(), VariationalSettings(iterations=3), lambda k, volume: seen.append(volume), Bright)
+    monkeypatch.setattr(representations, "lookup", lambda name: Bright)
+    x = variational(
+        problem,
+        GaussianPrior(),
+        VariationalSettings(iterations=3),
+        lambda k, volume: seen.append(volume),
+    )
     assert all(torch.equal(volume != 0, problem.operator.support) for volume in (*seen, x))

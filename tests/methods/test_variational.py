@@ -1,24 +1,37 @@
 import pytest
 import torch
 
-from recon import ReconError, fourier, methods
-from recon.methods.variational import AnnealedSettings, VariationalSettings, annealed, planes, random_slabs, timesteps, variational
-from recon.sense import Problem, conjugate_gradient
+from recon import ReconError, methods
+from recon.methods.annealed import AnnealedSettings, annealed
+from recon.methods.variational import VariationalSettings, random_slabs, timesteps, variational
+from recon.mri import fourier
+from recon.mri.problem import Problem
+from recon.mri.slices import planes
+from recon.mri.solvers import conjugate_gradient
+from recon.priors.schedule import ddpm_sigma
 from tests.gaussian import GaussianPrior
 
 
 def ridge(problem, weight):
     """(AᴴA + weight) x = Aᴴy."""
-    return conjugate_gradient(lambda v: problem.operator.normal(v) + weight * v, problem.rhs, problem.rhs, 200, 1e-7)
+    return conjugate_gradient(
+        lambda v: problem.operator.normal(v) + weight * v, problem.rhs, problem.rhs, 200, 1e-7
+    )
 
 
-@pytest.mark.parametrize(("size", "slices", "slab"), [(80, 50, 5), (80, 12, 3), (7, 5, 5), (10, 20, 5), (1, 50, 5)])
+@pytest.mark.parametrize(
+    ("size", "slices", "slab"), [(80, 50, 5), (80, 12, 3), (7, 5, 5), (10, 20, 5), (1, 50, 5)]
+)
 def test_random_slabs(size, slices, slab, generator):
-    """Disjoint runs of neighbours inside the volume; every position is reached in the long run, about equally often."""
+    """Disjoint runs of neighbours inside the volume; every position is reached in the long run,
+    about equally often.
+    """
     counts = torch.zeros(size)
     for _ in range(400):
         index = random_slabs(size, slices, slab, generator)
-        assert len(index) == len(set(index.tolist())) > 0 and 0 <= index.min() and index.max() < size
+        assert (
+            len(index) == len(set(index.tolist())) > 0 and 0 <= index.min() and index.max() < size
+        )
         counts[index] += 1
     assert counts.min() > 0.7 * counts.mean()
 
@@ -27,8 +40,17 @@ def test_uniform_and_annealed_timesteps(generator):
     settings = VariationalSettings(iterations=10)
     t = timesteps(settings, 0, 2000, generator)
     assert t.min() >= 1 and t.max() <= 400 and float(t.mean()) == pytest.approx(200, rel=0.05)
-    falling = [float(timesteps(VariationalSettings(schedule="annealed", iterations=10), i, 1, generator)[0]) for i in range(10)]
-    assert falling[0] == pytest.approx(400) and falling[-1] == pytest.approx(1) and falling == sorted(falling, reverse=True)
+    falling = [
+        float(
+            timesteps(VariationalSettings(schedule="annealed", iterations=10), i, 1, generator)[0]
+        )
+        for i in range(10)
+    ]
+    assert (
+        falling[0] == pytest.approx(400)
+        and falling[-1] == pytest.approx(1)
+        and falling == sorted(falling, reverse=True)
+    )
 
 
 def test_planes():
@@ -36,46 +58,91 @@ def test_planes():
 
 
 def test_annealed_converges_to_the_map_of_a_gaussian_prior(problem):
-    """At weight 1 and small σ the fixed point is (AᴴA + noise²/spread²) x = Aᴴy: the maximum a posteriori estimate."""
+    """At weight 1 and small σ the fixed point is (AᴴA + noise²/spread²) x = Aᴴy: the maximum a
+    posteriori estimate.
+    """
     spread = 0.05
-    settings = AnnealedSettings(weight=1.0, steps=200, t_max=8, t_min=1, churn=0, cg_iterations=20, noise_floor=problem.noise)
+    settings = AnnealedSettings(
+        weight=1.0,
+        steps=200,
+        t_max=8,
+        t_min=1,
+        churn=0,
+        cg_iterations=20,
+        noise_floor=problem.noise,
+    )
     x = annealed(problem, GaussianPrior(spread=spread), settings)
-    sigma = GaussianPrior().sigma(1)
+    sigma = ddpm_sigma(1)
     expected = ridge(problem, problem.noise**2 / (spread**2 + sigma**2))
     assert (x - expected).norm() < 0.01 * expected.norm()
 
 
 @pytest.mark.parametrize("decay", ["plateau", "linear"])
 def test_adam_converges_to_the_minimiser_of_a_gaussian_prior(decay, problem):
-    """At one fixed t the minimiser is (AᴴA + λ α σ² / (spread² + σ²)) x = Aᴴy, whichever slices are drawn."""
+    """At one fixed t the minimiser is (AᴴA + λ α σ² / (spread² + σ²)) x = Aᴴy, whichever slices are
+    drawn.
+    """
     prior, spread, weight = GaussianPrior(spread=0.3), 0.3, 0.2
-    sigma = prior.sigma(100)
-    settings = VariationalSettings(weight=weight, iterations=400, learning_rate=0.03, decay=decay, t_min=100, t_max=100, slices=14, slab=3)
+    sigma = ddpm_sigma(100)
+    settings = VariationalSettings(
+        weight=weight,
+        iterations=400,
+        learning_rate=0.03,
+        decay=decay,
+        t_min=100,
+        t_max=100,
+        slices=14,
+        slab=3,
+    )
     x = variational(problem, prior, settings)
     expected = ridge(problem, weight * (1 + sigma**2) ** -0.5 * sigma**2 / (spread**2 + sigma**2))
     assert (x - expected).norm() < 0.03 * expected.norm()
 
 
 def test_learning_rate_is_halved_once_the_data_term_stalls(problem, monkeypatch):
-    """Paper A's schedule; the plateau is seen although the data term is computed without going back to the samples."""
+    """Paper A's schedule; the plateau is seen although the data term is computed without going back
+    to the samples.
+    """
     rates = []
     step = torch.optim.Adam.step
-    monkeypatch.setattr(torch.optim.Adam, "step", lambda self, *a: (rates.append(self.param_groups[0]["lr"]), step(self, *a))[1])
-    variational(problem, GaussianPrior(), VariationalSettings(iterations=120, learning_rate=1.0, slices=8, slab=4))
+    monkeypatch.setattr(
+        torch.optim.Adam,
+        "step",
+        lambda self, *a: (rates.append(self.param_groups[0]["lr"]), step(self, *a))[1],
+    )
+    variational(
+        problem,
+        GaussianPrior(),
+        VariationalSettings(iterations=120, learning_rate=1.0, slices=8, slab=4),
+    )
     assert rates[0] == 1.0 and 0 < rates[-1] <= 0.5
 
 
 def test_linear_decay_comes_to_rest(problem):
-    """Whatever the draws of slices, timesteps and noise: the last steps hardly move the volume, and two seeds end nearer each other."""
+    """Whatever the draws of slices, timesteps and noise: the last steps hardly move the volume, and
+    two seeds end nearer each other.
+    """
     ends = {}
     for decay in ("plateau", "linear"):
         for seed in (0, 1):
             seen = []
-            settings = VariationalSettings(iterations=60, learning_rate=0.1, decay=decay, slices=6, slab=3, seed=seed)
-            end = variational(problem, GaussianPrior(spread=0.3), settings, lambda _, x, seen=seen: seen.append(x.clone()))
+            settings = VariationalSettings(
+                iterations=60, learning_rate=0.1, decay=decay, slices=6, slab=3, seed=seed
+            )
+            end = variational(
+                problem,
+                GaussianPrior(spread=0.3),
+                settings,
+                lambda _, x, seen=seen: seen.append(x.clone()),
+            )
             ends[decay, seed] = end, (seen[-1] - seen[-2]).norm() / end.norm()
-    apart = {decay: (ends[decay, 0][0] - ends[decay, 1][0]).norm() for decay in ("plateau", "linear")}
-    assert ends["linear", 0][1] < 0.1 * ends["plateau", 0][1] and apart["linear"] < 0.8 * apart["plateau"]
+    apart = {
+        decay: (ends[decay, 0][0] - ends[decay, 1][0]).norm() for decay in ("plateau", "linear")
+    }
+    assert (
+        ends["linear", 0][1] < 0.1 * ends["plateau", 0][1]
+        and apart["linear"] < 0.8 * apart["plateau"]
+    )
 
 
 @pytest.mark.parametrize("name", ["variational", "annealed"])
@@ -92,7 +159,9 @@ def test_two_dimensional_scan(name, scene, generator):
 def test_same_seed_same_bits_and_callback_sees_every_iteration(name, problem):
     count = {"iterations": 3} if name == "variational" else {"steps": 3, "churn": 1.0}
     seen = []
-    first = methods.reconstruct(problem, name, GaussianPrior(), callback=lambda i, v: seen.append((i, v.shape)), **count)
+    first = methods.reconstruct(
+        problem, name, GaussianPrior(), callback=lambda i, v: seen.append((i, v.shape)), **count
+    )
     assert torch.equal(first, methods.reconstruct(problem, name, GaussianPrior(), **count))
     assert [i for i, _ in seen] == [0, 1, 2]
     other = methods.reconstruct(problem, name, GaussianPrior(), seed=1, **count)
@@ -100,12 +169,19 @@ def test_same_seed_same_bits_and_callback_sees_every_iteration(name, problem):
 
 
 def test_refusals(problem):
-    with pytest.raises(ReconError, match="no method is called 'tv'; choose one of zero_filled"):
+    with pytest.raises(ReconError, match="no method is called 'tv'; choose one of annealed"):
         methods.reconstruct(problem, "tv")
     with pytest.raises(ReconError, match="has no setting 'lambda'; it has weight"):
         methods.reconstruct(problem, "l1_wavelet", **{"lambda": 1})
-    for bad in ({"slices": 0}, {"schedule": "bogus"}, {"weight": -5.0}, {"t_max": 5000}, {"iterations": "many"}, {"weight": float("nan")}):
+    for bad in (
+        {"slices": 0},
+        {"schedule": "bogus"},
+        {"weight": -5.0},
+        {"t_max": 5000},
+        {"iterations": "many"},
+        {"weight": float("nan")},
+    ):
         with pytest.raises(ReconError, match=f"method variational: {next(iter(bad))} = "):
-            methods.settings("variational", **bad)
+            methods.settings_of("variational", **bad)
     with pytest.raises(ReconError, match="needs a prior"):
         methods.reconstruct(problem, "variational")

@@ -13,18 +13,44 @@ import pandas as pd
 import pytest
 import yaml
 
-from recon.config import ROOT, load
+from recon.schema import ROOT
+from recon.study.config import load
 
-COLUMNS = {"dataset", "volume", "method", "prior", "voxel_factor", "R", "psnr", "ssim", "nrmse", "seconds", "peak_memory_mb"}
+COLUMNS = {
+    "dataset",
+    "volume",
+    "method",
+    "prior",
+    "voxel_factor",
+    "R",
+    "psnr",
+    "ssim",
+    "nrmse",
+    "seconds",
+    "peak_memory_mb",
+}
 
 
 def run(copy: Path, *arguments: str) -> subprocess.CompletedProcess:
     environment = os.environ | {"PYTHONPATH": str(copy)}
-    return subprocess.run([sys.executable, "-m", *arguments], cwd=copy, env=environment, capture_output=True, text=True)
+    return subprocess.run(
+        [sys.executable, "-m", *arguments],
+        cwd=copy,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
 
 
 def workflow(copy: Path, config: str = "smoke") -> subprocess.CompletedProcess:
-    return run(copy, "workflow.scripts.run", "--profile", "workflow/profiles/default", "--config", f"run={config}")
+    return run(
+        copy,
+        "workflow.scripts.run",
+        "--profile",
+        "workflow/profiles/default",
+        "--config",
+        f"run={config}",
+    )
 
 
 def step(copy: Path, *arguments: str) -> subprocess.CompletedProcess:
@@ -47,17 +73,40 @@ def copy(tmp_path_factory) -> Path:
 
 def test_pictures_tables_sidecars_and_gallery(copy):
     figures = copy / "figures" / "smoke"
-    made = ("00_start_here", "01_data", "02_phantoms", "10_slices_knee_R8", "10_convergence", "12_losses", "14_masks_knee_2x_gaussian")
+    made = (
+        "00_start_here",
+        "01_data",
+        "02_phantoms",
+        "10_slices_knee_R8",
+        "10_convergence",
+        "12_losses",
+        "14_masks_knee_2x_gaussian",
+    )
     for name in (*made, *load("smoke").comparisons):
         for suffix in (".png", ".svg", ".json"):
             assert (figures / f"{name}{suffix}").stat().st_size > 0
         assert name in (figures / "index.html").read_text()
     page = (figures / "10_methods_without_shift.html").read_text()
-    assert 'src="10_slices_knee_R8.png"' in page and "data:image/png" not in page, "pages link to the pictures beside them"
+    assert 'src="10_slices_knee_R8.png"' in page and "data:image/png" not in page, (
+        "pages link to the pictures beside them"
+    )
     made = json.loads((figures / "10_methods_without_shift.json").read_text())
-    assert {"git", "dirty", "config", "seeds", "packages", "device", "volumes", "priors", "tuning", "wall_time_s"} <= set(made)
+    assert {
+        "git",
+        "dirty",
+        "config",
+        "seeds",
+        "packages",
+        "device",
+        "volumes",
+        "priors",
+        "tuning",
+        "wall_time_s",
+    } <= set(made)
     assert set(made["volumes"]) == {"knee/200", "knee/201"} and set(made["priors"]) == {"knee"}
-    assert made["tuning"]["best"]["knee/l1_wavelet"], "the figure cites the parameters that tuning chose"
+    assert made["tuning"]["best"]["knee/l1_wavelet"], (
+        "the figure cites the parameters that tuning chose"
+    )
 
 
 def test_table_has_one_row_per_case(copy):
@@ -77,7 +126,10 @@ def test_tuning_saw_validation_volumes_only_with_one_budget(copy):
 
 def test_scorecard_is_computed(copy):
     card = json.loads((copy / "figures/smoke/scorecard.json").read_text())
-    assert card and all({"id", "paper", "figure", "statement", "measured", "threshold", "holds"} <= set(claim) for claim in card)
+    assert card and all(
+        {"id", "paper", "figure", "statement", "measured", "threshold", "holds"} <= set(claim)
+        for claim in card
+    )
 
 
 def test_a_second_call_does_nothing(copy):
@@ -86,15 +138,31 @@ def test_a_second_call_does_nothing(copy):
 
 
 def test_a_killed_run_is_called_again_as_it_was(copy):
-    """Kill the whole run in the middle of a job; the same call then finishes, and a second run at the same time is refused."""
+    """Kill the whole run in the middle of a job; the same call then finishes, and a second run at
+    the same time is refused.
+    """
     table = copy / "results/smoke/tables/10_methods_without_shift/knee/201.csv"
     log = copy / "logs/smoke/cases/10_methods_without_shift/knee/201.log"
-    later = (copy / "results/smoke/notebooks/10_methods_without_shift.ipynb", copy / "figures/smoke/index.html")
-    for lost in (table, log, *later):  # Snakemake makes a missing file again only where something missing needs it
+    later = (
+        copy / "results/smoke/notebooks/10_methods_without_shift.ipynb",
+        copy / "figures/smoke/index.html",
+    )
+    # Snakemake makes a missing file again only where something missing needs it
+    for lost in (table, log, *later):
         lost.unlink()
-    command = [sys.executable, "-m", "workflow.scripts.run", "--profile", "workflow/profiles/default", "--config", "run=smoke"]
+    command = [
+        sys.executable,
+        "-m",
+        "workflow.scripts.run",
+        "--profile",
+        "workflow/profiles/default",
+        "--config",
+        "run=smoke",
+    ]
     environment = os.environ | {"PYTHONPATH": str(copy)}
-    victim = subprocess.Popen(command, cwd=copy, env=environment, stderr=subprocess.DEVNULL, start_new_session=True)
+    victim = subprocess.Popen(
+        command, cwd=copy, env=environment, stderr=subprocess.DEVNULL, start_new_session=True
+    )
     deadline = time.monotonic() + 120
     while not log.exists() and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -113,7 +181,16 @@ def test_the_slurm_profile_is_valid(copy):
     kept = {k: v for k, v in profile.items() if k != "executor" and not k.startswith("slurm")}
     (copy / "slurm-here").mkdir()
     (copy / "slurm-here/config.yaml").write_text(yaml.safe_dump(kept))
-    done = run(copy, "snakemake", "--profile", "slurm-here", "--executor", "dryrun", "--config", "run=smoke")
+    done = run(
+        copy,
+        "snakemake",
+        "--profile",
+        "slurm-here",
+        "--executor",
+        "dryrun",
+        "--config",
+        "run=smoke",
+    )
     assert done.returncode == 0, done.stderr[-3000:]
 
 
@@ -126,13 +203,22 @@ def test_cases_resume_and_repeat_bit_for_bit(copy):
     lost.unlink()
     assert step(copy, "cases", "10_methods_without_shift", "knee", "200").returncode == 0
     after = json.loads(lost.read_text())
-    assert {k: after[k] for k in ("psnr", "ssim", "nrmse", "key")} == {k: before[k] for k in ("psnr", "ssim", "nrmse", "key")}
+    assert {k: after[k] for k in ("psnr", "ssim", "nrmse", "key")} == {
+        k: before[k] for k in ("psnr", "ssim", "nrmse", "key")
+    }
     assert [r for r in rows if r.stat().st_mtime_ns != stamps[r]] == [lost]
 
 
 def test_a_failed_notebook_keeps_its_traceback(copy):
     notebook = json.loads((copy / "notebooks/00_start_here.ipynb").read_text())
-    notebook["cells"][-1] = {"cell_type": "code", "id": "boom", "source": "1 / 0", "metadata": {}, "outputs": [], "execution_count": None}
+    notebook["cells"][-1] = {
+        "cell_type": "code",
+        "id": "boom",
+        "source": "1 / 0",
+        "metadata": {},
+        "outputs": [],
+        "execution_count": None,
+    }
     notebook["cells"][3:-1] = []
     (copy / "notebooks/99_broken.ipynb").write_text(json.dumps(notebook))
     done = step(copy, "notebook", "99_broken", "logs/99_broken.ipynb")
@@ -141,9 +227,14 @@ def test_a_failed_notebook_keeps_its_traceback(copy):
     assert not (copy / "results/smoke/notebooks/99_broken.ipynb").exists()
 
 
-@pytest.mark.parametrize(("config", "words"), [("nowhere", "no configuration nowhere"), ("bad.yaml", "datasets.knee.shap")])
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [("nowhere", "no configuration nowhere"), ("bad.yaml", "datasets.knee.shap")],
+)
 def test_a_bad_configuration_is_one_line_before_any_work(copy, config, words):
-    (copy / "bad.yaml").write_text((copy / "workflow/config/smoke.yaml").read_text().replace("shape:", "shap:"))
+    (copy / "bad.yaml").write_text(
+        (copy / "workflow/config/smoke.yaml").read_text().replace("shape:", "shap:")
+    )
     done = workflow(copy, config)
     assert done.returncode != 0
     errors = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]

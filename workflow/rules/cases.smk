@@ -1,22 +1,17 @@
-# All cases of a comparison for one test subject: one job, so that starting Python and loading priors are paid once.
-
-
-def priors_of(comparison, dataset):
-    named = CONFIG.comparisons[comparison].priors_for(dataset)
-    return [f for name in named for f in weights(name)] if named else prior_file(dataset)
+# All cases of a comparison for one test subject: one job, so that starting Python and loading networks are paid once.
 
 
 rule cases:
     input:
         f"{RESULTS}/data/{{dataset}}/{{subject}}.h5",
-        lambda w: priors_of(w.comparison, w.dataset) + tuned(w.dataset),
-        lambda w: sources_of(*(CONFIG.comparisons[w.comparison].methods or CONFIG.methods)),
+        lambda w: weights(*CONFIG.networks_in(w.comparison, w.dataset)) + tuned(w.dataset),
     output:
         f"{RESULTS}/tables/{{comparison}}/{{dataset}}/{{subject}}.csv",
     params:
         section=CONFIG.model_dump_json(include={"methods", "accelerations", "mask", "maps", "device", "threads"}),
-        dataset=lambda w: CONFIG.datasets[w.dataset].model_dump_json(include=ASKED),
+        dataset=lambda w: CONFIG.datasets[w.dataset].model_dump_json(include=provenance.ASKED),
         comparison=lambda w: CONFIG.comparisons[w.comparison].model_dump_json(),
+        code=lambda w: provenance.cases_code(CONFIG, CONFIG.methods_in(w.comparison), w.dataset, CONFIG.comparisons[w.comparison].vary),
     log:
         f"logs/{NAME}/cases/{{comparison}}/{{dataset}}/{{subject}}.log",
     threads: CONFIG.threads

@@ -1,27 +1,29 @@
 # Notebooks make the figures; the gallery gathers them. A notebook that fails stays in logs/ with its traceback.
+from recon.download import registry
 
 
 def needs(notebook):
-    """What a notebook reads: the tables of its comparisons; the introductions do not wait for any."""
-    if notebook == "02_phantoms":
-        return []
-    if notebook == "01_data":
-        return [f"{RESULTS}/data/{d}/{section.test[0]}.h5" for d, section in CONFIG.datasets.items()]
-    if notebook == "00_start_here":
-        dataset, section = next(iter(CONFIG.datasets.items()))
-        return [f"{RESULTS}/data/{dataset}/{section.test[0]}.h5"] + prior_file(dataset) + tuned(dataset)
-    return [f"{RESULTS}/tables/{name}/{d}/{s}.csv" for name in CONFIG.shown_in(notebook) for d, s in CONFIG.compared(name)]
+    return needs_of(Path("notebooks") / f"{notebook}.ipynb", CONFIG)
+
+
+def inputs_of(notebook):
+    """The files that a notebook reads, as its metadata says: tables where there are any, else what they would be made of."""
+    found = needs(notebook)
+    if found.comparisons:
+        return [str(WORKSPACE.table_path(name, d, s)) for name in found.comparisons for d, s in CONFIG.compared(name)]
+    volumes = [str(WORKSPACE.data_path(d, s)) for d, s in found.volumes]
+    return volumes + weights(*found.networks) + [record for dataset in found.tuned for record in tuned(dataset)]
 
 
 rule notebook:
     input:
         "notebooks/{notebook}.ipynb",
-        lambda w: needs(w.notebook),
-        sources("plots", "claims"),
+        lambda w: inputs_of(w.notebook),
     output:
         f"{RESULTS}/notebooks/{{notebook}}.ipynb",
     params:
-        here=lambda w: str({n: registry.here(n) for n in registry.datasets()}) if w.notebook == "01_data" else "",
+        code=provenance.figure_code(),
+        here=lambda w: str({n: registry.here(n) for n in registry.datasets()}) if needs(w.notebook).downloads else "",
     log:
         notebook=f"logs/{NAME}/notebooks/{{notebook}}.ipynb",
         text=f"logs/{NAME}/notebooks/{{notebook}}.log",
@@ -36,11 +38,11 @@ rule notebook:
 rule gallery:
     input:
         expand(f"{RESULTS}/notebooks/{{notebook}}.ipynb", notebook=CONFIG.notebooks),
-        sources("claims"),
-        "workflow/scripts/gallery.py",
     output:
         f"{FIGURES}/index.html",
         f"{FIGURES}/scorecard.json",
+    params:
+        code=provenance.figure_code(),
     log:
         f"logs/{NAME}/gallery.log",
     shell:

@@ -2,21 +2,21 @@
 
 
 def tuned(dataset):
-    made = expand(f"{RESULTS}/tuning/{dataset}/{{method}}.json", method=CONFIG.methods_on(dataset))
+    made = [str(WORKSPACE.tuning_path(dataset, method)) for method in CONFIG.methods_on(dataset)]
     return [CONFIG.tuning.shipped] if CONFIG.tuning.shipped else made
 
 
 rule tune:
     input:
-        lambda w: prepared(w.dataset, "validation") + prior_file(w.dataset),
-        lambda w: sources_of(w.method),
-        sources("tuning"),
+        lambda w: prepared(w.dataset, "validation"),
+        lambda w: weights(*CONFIG.serving(w.method, w.dataset)),
     output:
         f"{RESULTS}/tuning/{{dataset}}/{{method}}.json",
     params:
         method=lambda w: CONFIG.methods[w.method],
-        dataset=lambda w: CONFIG.datasets[w.dataset].model_dump_json(include=ASKED),
+        dataset=lambda w: CONFIG.datasets[w.dataset].model_dump_json(include=provenance.ASKED),
         section=CONFIG.model_dump_json(include={"tuning", "mask", "maps", "seed", "device", "threads"}),
+        code=lambda w: [provenance.cases_code(CONFIG, [w.method], w.dataset), provenance.tuning_code()],
     log:
         f"logs/{NAME}/tuning/{{dataset}}/{{method}}.log",
     threads: CONFIG.threads

@@ -9,15 +9,19 @@ import nbformat
 import papermill
 
 from recon import ReconError
-from recon.config import ROOT, number
-from recon.experiments import Study, write_text
-from workflow.scripts.gallery import STYLE
+from recon.figures.gallery import STYLE
+from recon.files import write_text
+from recon.schema import ROOT
+from recon.study.config import number
+from recon.study.study import Study
 
 EXTRA = """pre{background:#f6f6f6;padding:.5rem;overflow:auto;font-size:13px}.prompt,.anchor-link{display:none}"""
 
 
-def execute(study: Study, config: str, name: str, executed: Path) -> None:
-    """Runs ``notebooks/NAME.ipynb`` into ``executed`` and, where it succeeds, copies it to the results and as a page to the figures."""
+def execute(study: Study, name: str, executed: Path) -> None:
+    """Runs ``notebooks/NAME.ipynb`` into ``executed`` and, where it succeeds, copies it to the
+    results and as a page to the figures.
+    """
     source = ROOT / "notebooks" / f"{name}.ipynb"
     known = papermill.inspect_notebook(str(source))
     if "config" not in known:
@@ -26,11 +30,21 @@ def execute(study: Study, config: str, name: str, executed: Path) -> None:
     target = study.results / "notebooks" / f"{name}.ipynb"
     target.parent.mkdir(parents=True, exist_ok=True)
     begun = time.time()
-    papermill.execute_notebook(str(source), str(executed), {"config": config}, cwd=str(ROOT), progress_bar=False, kernel_name="python3")
+    papermill.execute_notebook(
+        str(source),
+        str(executed),
+        {"config": study.source},
+        cwd=str(ROOT),
+        progress_bar=False,
+        kernel_name="python3",
+    )
     for old in study.figures.glob(f"{number(name)}_*"):
-        if old.stat().st_mtime < begun - 1:  # what an earlier version of the notebook or of the configuration made
+        # what an earlier version of the notebook or of the configuration made
+        if old.stat().st_mtime < begun - 1:
             old.unlink()
-    page, _ = nbconvert.HTMLExporter(template_name="basic").from_notebook_node(linked(nbformat.read(executed, nbformat.NO_CONVERT)))
+    page, _ = nbconvert.HTMLExporter(template_name="basic").from_notebook_node(
+        linked(nbformat.read(executed, nbformat.NO_CONVERT))
+    )
     title = f"<!doctype html><html lang=en><meta charset=utf-8><title>{name}</title><style>{STYLE}{EXTRA}</style>"
     write_text(study.figures / f"{name}.html", f"{title}{page}</html>\n")
     shutil.copy(executed, target)
@@ -42,5 +56,7 @@ def linked(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
         for output in cell.get("outputs", []):
             file = output.get("metadata", {}).get("image/png", {}).get("file")
             if file:
-                output.data = nbformat.NotebookNode({"text/html": f"<img src='{file}' alt='{Path(file).stem}'>"})
+                output.data = nbformat.NotebookNode(
+                    {"text/html": f"<img src='{file}' alt='{Path(file).stem}'>"}
+                )
     return notebook

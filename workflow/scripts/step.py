@@ -1,60 +1,117 @@
-"""One step of the workflow, as Snakemake's rules call it: ``python -m workflow.scripts.step --config demo prepare knee 3``."""
+"""One step of the workflow, as Snakemake's rules call it: ``python -m workflow.scripts.step
+--config demo prepare knee 3``.
+
+Modules are imported by the step that uses them: every job pays for what is imported here.
+"""
 
 import argparse
 import json
-import shutil
 import sys
 from pathlib import Path
 
-import pandas as pd
 
-from recon import ReconError, training, tuning
-from recon.config import TRAINING, load
-from recon.diffusion import save_weights
-from recon.experiments import Study, code_hash, write_text
-from recon.unet import UNetConfig
-from workflow.scripts import gallery, notebooks
+def prepare(study, dataset: str, subject: str) -> None:
+    """Prepares one volume."""
+    study.prepare(dataset, subject)
 
 
-def prior(study: Study, name: str) -> None:
-    """Trains a prior; its log lies beside the weights, its checkpoint under the name of all that the run depends on."""
-    section = study.config.priors[name]
-    dataset = study.config.datasets[section.dataset]
+def network(study, name: str) -> None:
+    """Trains a network.
+
+    Its log lies beside the weights, its checkpoint under the name of all that the run depends on.
+    """
+    import shutil
+
+    from recon.networks.trained import lookup
+    from recon.networks.weights import save_weights
+    from recon.study.provenance import training_code
+    from recon.training import batches
+    from recon.training.loop import provenance, run_key, train_network
+
+    settings = study.config.networks[name]
+    dataset = study.config.datasets[settings.dataset]
+    if hasattr(settings, "resampling"):
+        settings = settings.model_copy(update={"resampling": dataset.resampling})
+    light = not batches(lookup(settings.kind).batches).needs_kspace
     splits = (dataset.train, dataset.validation)
-    volumes, held_out = ([study.volume(section.dataset, s, reference_only=True) for s in split] for split in splits)
-    options = section.model_dump(exclude={"dataset", "shipped", "network"})
-    config = training.TrainingConfig(**options, resampling=dataset.resampling, network=UNetConfig(**section.network.model_dump()))
-    key = training.run_key(config, [v.hash for v in volumes + held_out], code_hash(*TRAINING))
+    volumes, held_out = (
+        [study.volume(settings.dataset, s, reference_only=light) for s in split] for split in splits
+    )
+    key = run_key(settings, [v.hash for v in volumes + held_out], training_code(settings))
     checkpoint = study.results / "checkpoints" / f"{name}-{key}.ckpt"
-    references = ([v.reference for v in split] for split in (volumes, held_out))
-    model, log = training.train(*references, config, checkpoint, study.config.device)
-    target = study.prior_path(name)
-    save_weights(target, model.network, training.provenance(config, log, data=dataset.model_dump(mode="json"), prior=name, run=key))
+    model, log = train_network(settings, volumes, held_out, checkpoint, study.config.device)
+    target = study.network_path(name)
+    made = provenance(settings, log, data=dataset.model_dump(mode="json"), name=name, run=key)
+    save_weights(target, settings, model, made)
     shutil.copy(checkpoint.with_suffix(".jsonl"), target.with_suffix(".jsonl"))
 
 
-def tune(study: Study, dataset: str, method: str) -> None:
+def tune(study, dataset: str, method: str) -> None:
     """Runs the tuning of one method."""
-    write_text(study.tuning_path(dataset, method), json.dumps(tuning.tune(study, dataset, method), indent=1))
+    from recon.files import write_text
+    from recon.study.tuning import tune
+
+    write_text(
+        study.tuning_path(dataset, method), json.dumps(tune(study, dataset, method), indent=1)
+    )
 
 
-def cases(study: Study, comparison: str, dataset: str, subject: str) -> None:
+def cases(study, comparison: str, dataset: str, subject: str) -> None:
     """Runs every case of a comparison for one test subject and writes its table."""
-    table: pd.DataFrame = study.comparison(comparison, [(dataset, subject)])
-    write_text(study.results / "tables" / comparison / dataset / f"{subject}.csv", table.to_csv(index=False))
+    from recon.files import write_text
+
+    table = study.comparison(comparison, [(dataset, subject)])
+    write_text(study.table_path(comparison, dataset, subject), table.to_csv(index=False))
 
 
-def ship(study: Study) -> None:
-    """Copies the priors trained here, their logs and the tuning records to data/, where the repository ships them."""
-    data = study.root / "data"
+def notebook(study, name: str, executed: str) -> None:
+    """Executes a notebook and makes its page."""
+    from workflow.scripts import notebooks
+
+    notebooks.execute(study, name, Path(executed))
+
+
+def gallery(study) -> None:
+    """Writes the gallery page and the scorecard."""
+    from recon.figures import gallery
+
+    gallery.write(study)
+
+
+def ship(study) -> None:
+    """Copies the networks trained here, their logs and the tuning records to data/, where the
+    repository ships them.
+    """
+    import shutil
+
+    from recon.files import write_text
+
+    config, data = study.config, study.root / "data"
     (data / "priors").mkdir(parents=True, exist_ok=True)
-    for name in (name for name, section in study.config.priors.items() if not section.shipped):
+    for name in (name for name, section in config.networks.items() if not section.shipped):
         for suffix in (".safetensors", ".jsonl"):
-            source = study.prior_path(name).with_suffix(suffix)
-            shutil.copy(source, data / "priors" / f"{study.config.name}_{name}{suffix}")
-    made = {d: {m: study.tuning_path(d, m) for m in study.config.methods_on(d)} for d in study.config.datasets}
-    records = {d: {m: json.loads(p.read_text()) for m, p in paths.items() if p.exists()} for d, paths in made.items() if paths}
-    write_text(data / "tuning" / f"{study.config.name}.json", json.dumps(records, indent=1))
+            shutil.copy(
+                study.network_path(name).with_suffix(suffix),
+                data / "priors" / f"{config.name}_{name}{suffix}",
+            )
+    made = {d: {m: study.tuning_path(d, m) for m in config.methods_on(d)} for d in config.datasets}
+    records = {
+        d: {m: json.loads(p.read_text()) for m, p in paths.items() if p.exists()}
+        for d, paths in made.items()
+        if paths
+    }
+    write_text(data / "tuning" / f"{config.name}.json", json.dumps(records, indent=1))
+
+
+STEPS = {
+    prepare: ["dataset", "subject"],
+    network: ["name"],
+    tune: ["dataset", "method"],
+    cases: ["comparison", "dataset", "subject"],
+    notebook: ["name", "executed"],
+    gallery: [],
+    ship: [],
+}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -62,17 +119,8 @@ def parser() -> argparse.ArgumentParser:
     out = argparse.ArgumentParser(description=__doc__)
     out.add_argument("--config", required=True)
     steps = out.add_subparsers(dest="step", required=True)
-    takes = {
-        "prepare": ["dataset", "subject"],
-        "prior": ["name"],
-        "tune": ["dataset", "method"],
-        "cases": ["comparison", "dataset", "subject"],
-        "notebook": ["name", "executed"],
-        "gallery": [],
-        "ship": [],
-    }
-    for name, positions in takes.items():
-        step = steps.add_parser(name)
+    for function, positions in STEPS.items():
+        step = steps.add_parser(function.__name__, help=function.__doc__.splitlines()[0])
         for position in positions:
             step.add_argument(position)
     return out
@@ -82,18 +130,12 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs the step; a user's error is one line and exit status 2."""
     values = vars(parser().parse_args(arguments))
     step, config = values.pop("step"), values.pop("config")
+    from recon.errors import ReconError
+    from recon.study import open_study
+
     try:
-        study = Study(load(config))
-        actions = {
-            "prepare": study.prepare,
-            "prior": lambda name: prior(study, name),
-            "tune": lambda dataset, method: tune(study, dataset, method),
-            "cases": lambda comparison, dataset, subject: cases(study, comparison, dataset, subject),
-            "notebook": lambda name, executed: notebooks.execute(study, config, name, Path(executed)),
-            "gallery": lambda: gallery.write(study),
-            "ship": lambda: ship(study),
-        }
-        actions[step](**values)
+        study = open_study(config)
+        next(function for function in STEPS if function.__name__ == step)(study, **values)
     except ReconError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2

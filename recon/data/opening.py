@@ -1,0 +1,29 @@
+"""From a section of the configuration and a subject to a scan."""
+
+from pathlib import Path
+
+from recon.data import source
+from recon.data.resolution import coarser
+from recon.data.section import Dataset
+from recon.mri.scan import Scan
+
+
+def open_scan(section: Dataset, subject: str | int) -> Scan:
+    """The fully sampled scan of one subject, at the voxel size that the section asks for."""
+    scan = source.lookup(section.kind).scan(section, subject)
+    return coarser(scan, section.voxel_factor, section.resampling)
+
+
+def file_of(section: Dataset, subject: str | int) -> Path | None:
+    """The file that a subject is read from; None for a phantom. Raises `ReconError` where it is not
+    there.
+    """
+    return source.lookup(section.kind).file(section, subject)
+
+
+def fingerprint(section: Dataset, subject: str | int) -> dict:
+    """Name, size and time of the file that a subject is read from: what tells that it was replaced."""
+    path = file_of(section, subject)
+    if path is None or not path.is_file():
+        return {}
+    return {"file": path.name, "bytes": path.stat().st_size, "mtime_ns": path.stat().st_mtime_ns}

@@ -1,0 +1,118 @@
+"""From a `Scan` to what experiments use: reference, sensitivity maps, object mask and noise level,
+stored once per volume.
+
+Everything of the size of k-space goes to the file part by part, so that beside the scan itself one
+coil is in memory.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import h5py
+import torch
+from jaxtyping import Complex
+from torch import Tensor
+
+from recon.errors import ReconError
+from recon.files import partial, whole
+from recon.mri import coils
+from recon.mri.channels import centre, channels, mixed
+from recon.mri.prepared import Prepared
+from recon.mri.scan import Scan
+
+CHUNK = 2**20  # samples of an HDF5 chunk: a slab of one coil, whole phase-encode planes
+
+
+def prepare(
+    scan: Scan,
+    path: str | Path,
+    provenance: dict,
+    virtual_coils: int | None = None,
+    reference_only: bool = False,
+) -> None:
+    """Whitens and compresses the channels, estimates maps (ESPIRiT), reference ``Σ conj(S)
+    IFFT(k)`` and object mask, and stores all.
+
+    The file is HDF5 in chunks, written whole or not at all. ``reference_only`` leaves out what
+    training does not need.
+    """
+    path = Path(path)
+    # one chunk of every coil: tiles of the maps touch them all, over and over
+    cache = 16 * CHUNK * scan.coils
+    scratch = partial(path.with_name(f"{path.name}.scratch"))
+    try:
+        with (
+            whole(path) as part,
+            h5py.File(part, "w", rdcc_nbytes=cache) as file,
+            h5py.File(scratch, "w", rdcc_nbytes=cache) as spare,
+        ):
+            arrays = spare if reference_only else file
+            noise = _write_channels(arrays, scan, virtual_coils)
+            reference = coils.mvue(_coils(arrays["kspace"]), _coils(arrays["maps"]))
+            file["reference"], file["mask"] = reference.numpy(), scan.mask.numpy()
+            file["support"] = (reference.abs() > 0.05 * reference.abs().max()).numpy()
+            if scan.truth is not None and not reference_only:
+                file["truth"] = scan.truth.numpy()
+            file.attrs.update(name=scan.name, origin=scan.origin, voxel=scan.voxel, noise=noise)
+            file.attrs["hash"] = _digest(scan, arrays, reference, noise)
+            file.attrs["provenance"] = json.dumps(provenance | {"scan": scan.meta}, default=str)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def _write_channels(file: h5py.File, scan: Scan, virtual_coils: int | None) -> float:
+    """Writes k-space and maps of the whitened, compressed channels, slab by slab along x; returns
+    the noise level.
+    """
+    matrix, noise = channels(scan, virtual_coils)
+    (nx, ny, nz), count = scan.shape, scan.coils if matrix is None else len(matrix)
+    slab = max(1, min(nx, CHUNK // (ny * nz)))
+    kspace, maps = (
+        file.create_dataset(n, (count, nx, ny, nz), "c8", chunks=(1, slab, ny, nz))
+        for n in ("kspace", "maps")
+    )
+    for x in range(0, nx, slab):
+        kspace[:, x : x + slab] = mixed(scan.kspace[:, x : x + slab], matrix).numpy()
+    for where, tile in coils.espirit_tiles(mixed(centre(scan), matrix), scan.shape):
+        maps[(slice(None), *where)] = tile.numpy()
+    return noise
+
+
+def _coils(dataset: h5py.Dataset) -> Iterator[Complex[Tensor, "x y z"]]:
+    """One coil after the other."""
+    return (torch.from_numpy(dataset[c]) for c in range(len(dataset)))
+
+
+def _digest(scan: Scan, file: h5py.File, reference: Complex[Tensor, "x y z"], noise: float) -> str:
+    digest = hashlib.sha256(repr((noise, scan.voxel)).encode())
+    for name in ("kspace", "maps"):
+        for c in range(len(file[name])):
+            digest.update(file[name][c])
+    for array in (reference, scan.mask, scan.truth):
+        digest.update(b"" if array is None else array.numpy())
+    return digest.hexdigest()[:16]
+
+
+def load(path: str | Path, reference_only: bool = False) -> Prepared:
+    """Reads what `prepare` wrote; ``reference_only`` leaves k-space and maps on disk, as training
+    has no use for them.
+    """
+    names, heavy = (
+        ("kspace", "mask", "maps", "reference", "support", "truth"),
+        ("kspace", "maps", "truth") if reference_only else (),
+    )
+    try:
+        with h5py.File(path) as file:
+            arrays = {
+                k: torch.from_numpy(file[k][()]) if k in file and k not in heavy else None
+                for k in names
+            }
+            scalars = {k: file.attrs[k] for k in ("noise", "name", "origin", "hash")}
+            voxel = tuple(map(float, file.attrs["voxel"]))
+            return Prepared(**arrays, **(scalars | {"noise": float(scalars["noise"])}), voxel=voxel)
+    except (OSError, KeyError) as error:
+        raise ReconError(
+            f"{path}: not a prepared volume ({error}); delete it and run the preparation again"
+        ) from error

@@ -1,0 +1,121 @@
+"""The section of a configuration that describes a dataset: which scans, how they are measured, who
+trains and who tests.
+"""
+
+import math
+import os
+import re
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from recon import phantoms
+from recon.data import source
+from recon.download import registry
+from recon.download.registry import SPLITS
+from recon.errors import ReconError
+from recon.schema import Strict
+
+
+class Mask(Strict):
+    """Which phase encodes are kept."""
+
+    kind: Literal[
+        "poisson_disc", "gaussian_2d", "uniform", "gaussian_1d", "random_1d", "uniform_1d"
+    ] = "poisson_disc"
+    calibration: tuple[int, int] = (12, 12)  # fully sampled centre (y, z), included in R
+    seed: int = 0  # every subject's mask is drawn from it and the subject's name
+
+
+class Dataset(Strict):
+    """Scans of one kind, with disjoint subjects for training, validation and test.
+
+    A kind named in data/registry.yaml takes subjects that are not listed here, and the folder, from
+    there.
+    """
+
+    kind: str  # a file of this room that ends in a record
+    label: str
+    shape: tuple[int, int, int] | None = None  # voxels (x, y, z); k-space files have their own
+    coils: int = Field(8, ge=1)  # simulated ones
+    # standard deviation per real component, relative to that of the image; simulated
+    noise: float = Field(0.02, ge=0)
+    anatomy: str | None = None  # phantom
+    path: str | None = None  # may name an environment variable as ${NAME}
+    pattern: str = "*"  # folder and kspace: file names
+    voxel: tuple[float, float, float] | None = None  # mm; volumes are resampled to it
+    virtual_coils: int | None = Field(None, ge=1)  # compress the channels to this many
+    # larger voxels over the same field of view, along all axes or each
+    voxel_factor: float | tuple[float, float, float] = 1.0
+    resampling: Literal["kspace", "trilinear"] = "kspace"  # as a scanner would, or as in paper A
+    train: list[int | str]
+    validation: list[int | str]
+    test: list[int | str] = Field(min_length=1)
+    mask: Mask | None = None  # null: the configuration's
+    accelerations: list[float] | None = Field(None, min_length=1)  # null: the configuration's
+    prior: str | None = None  # the matched one; null: the one trained on this dataset
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_registry(cls, values):
+        if not isinstance(values, dict) or values.get("kind") not in source.registered():
+            return values
+        entry = registry.lookup(values["kind"])
+        if entry.dataverse and not entry.listed() and not set(SPLITS) <= set(values):
+            kind, count = values["kind"], sum(entry.dataverse.counts.values())
+            size = 8 * count * entry.coils * math.prod(entry.shape) / 1e9
+            about = f"its {count} volumes (about {size:.0f} GB) are not listed yet"
+            raise ReconError(f"dataset {kind}: {about}; run: python -m recon fetch {kind}")
+        return {name: list(getattr(entry.splits, name)) for name in SPLITS} | values
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        splits = {name: list(map(str, getattr(self, name))) for name in SPLITS}
+        kind = _kind(self.kind)
+        person = registry.lookup(self.kind).person if self.kind in source.registered() else None
+        if shared := registry.overlap(splits, person):
+            raise ValueError(
+                f"a subject stands in more than one of train, validation and test: {shared}"
+            )
+        for key in sorted(set(source.OPTIONAL) - set(kind.takes)):
+            if getattr(self, key) != type(self).model_fields[key].default:
+                raise ValueError(f"a dataset of kind {self.kind} has no {key}; remove it")
+        if (
+            min(self.voxel_factor if isinstance(self.voxel_factor, tuple) else (self.voxel_factor,))
+            < 1
+        ):
+            raise ValueError(
+                f"voxel_factor is {self.voxel_factor}; expected 1 or more: voxels can only be made larger"
+            )
+        if self.anatomy not in (None, *phantoms.ANATOMIES):
+            raise ValueError(
+                f"anatomy is {self.anatomy!r}; expected one of {', '.join(phantoms.ANATOMIES)}"
+            )
+        for key in kind.needs:
+            if getattr(self, key) is None:
+                raise ValueError(f"a dataset of kind {self.kind} needs {key}")
+        return self
+
+    @property
+    def folder(self) -> Path:
+        """Where the files lie."""
+        return expand(self.path) if self.path is not None else registry.data_root() / self.kind
+
+
+def _kind(name: str) -> source.Source:
+    """The record of a kind; an unknown one is a mistake in the configuration."""
+    try:
+        return source.lookup(name)
+    except ReconError as error:
+        raise ValueError(str(error)) from error
+
+
+def expand(path: str) -> Path:
+    """A path with ``${NAME}`` replaced by the environment; an unset variable is named in the error."""
+    for variable in re.findall(r"\$\{?(\w+)\}?", path):
+        if not os.environ.get(variable):
+            raise ReconError(
+                f"environment variable {variable} is not set; set it to the folder that holds the data ({path})"
+            )
+    return Path(os.path.expandvars(path)).expanduser()

@@ -1,0 +1,405 @@
+"""The registry's datasets: what is missing of each, how it is fetched or unpacked, and whether what
+is here is right.
+
+Files and archives come through `recon.transport`, at most JOBS at once, one connection each.
+"""
+
+import json
+import math
+import stat
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import requests
+
+from recon.download import registry
+from recon.download.registry import DAMAGE, Dataverse, File, Item, fault
+from recon.download.transport import (
+    AGENT,
+    CHUNK,
+    TIMEOUT_S,
+    Meter,
+    claimed,
+    download,
+    ensure_space,
+    human,
+    part_of,
+    settle,
+    size,
+)
+from recon.errors import ReconError
+from recon.files import write_text
+
+JOBS, MOST_JOBS = 2, 4
+
+
+@dataclass(frozen=True)
+class Missing:
+    """What a run lacks: files, the bytes to download (None where unknown), and how to get them."""
+
+    files: list[str]
+    bytes: int | None
+    how: str
+
+
+# Archives
+
+
+@dataclass(frozen=True)
+class Member:
+    """A file in an archive."""
+
+    name: str
+    size: int
+    plain: bool  # no link, no device
+    open: Callable
+
+
+@contextmanager
+def members(path: Path) -> Iterator[list[Member]]:
+    """What a zip or tar holds, without its folders."""
+    if path.name.endswith(".zip"):
+        with zipfile.ZipFile(path) as held:
+            infos = [i for i in held.infolist() if not i.is_dir()]
+            yield [
+                Member(
+                    i.filename,
+                    i.file_size,
+                    not stat.S_ISLNK(i.external_attr >> 16),
+                    partial(held.open, i),
+                )
+                for i in infos
+            ]
+    else:
+        with tarfile.open(path) as held:
+            yield [
+                Member(m.name, m.size, m.isreg(), partial(held.extractfile, m))
+                for m in held
+                if not m.isdir()
+            ]
+
+
+def unpack(archive: Item, wanted: list[Item], meter: Meter) -> None:
+    """Fetches an archive once and takes from it only what is wanted, in the archive's order."""
+    if not archive.here():
+        download(archive, meter)
+    try:
+        with members(archive.path) as held:
+            for _, member, item in sorted(
+                ((*choose(held, i, archive), i) for i in wanted), key=lambda found: found[0]
+            ):
+                extract(member, item, meter)
+    except DAMAGE as error:
+        if getattr(error, "errno", None):  # the disk, not the archive
+            raise
+        cure = f"delete it and its entry in {registry.LOCK}, and fetch again"
+        raise ReconError(
+            f"{archive.path}: cannot be unpacked ({' '.join(str(error).split())}); {cure}"
+        ) from error
+
+
+def choose(held: list[Member], item: Item, archive: Item) -> tuple[int, Member]:
+    """The member whose path is, or ends in, the item's path below its dataset; its own folders are
+    never used.
+    """
+    path = item.key.split("/", 1)[1]
+    found = [(n, m) for n, m in enumerate(held) if m.name == path] or [
+        (n, m) for n, m in enumerate(held) if m.name.endswith(f"/{path}")
+    ]
+    if len(found) != 1:
+        raise ReconError(
+            f"{archive.path}: {len(found)} members are called {path}, one is needed; correct the path in data/registry.yaml"
+        )
+    member = found[0][1]
+    if (
+        not member.plain
+        or member.name.startswith("/")
+        or ".." in PurePosixPath(member.name.replace("\\", "/")).parts
+    ):
+        raise ReconError(
+            f"{archive.path}: member {member.name!r} is a link or leaves its folder; do not trust this archive"
+        )
+    return found[0]
+
+
+def extract(member: Member, item: Item, meter: Meter) -> None:
+    """Copies one member to its place, never more bytes than it declares."""
+    ensure_space(item.path, member.size)
+    with claimed(item, meter) as file:
+        if item.here():
+            return
+        file.truncate(0)
+        with member.open() as source:
+            while size(file) <= member.size and (chunk := source.read(CHUNK)):
+                file.write(chunk)
+                meter.pause(0)
+        wrong = (
+            fault(part_of(item), item)
+            if size(file) == member.size
+            else f"has not the {member.size} bytes that the archive declares"
+        )
+        if wrong is not None:
+            file.truncate(0)
+            raise ReconError(
+                f"{item.key}: the member of {item.archive} {wrong}; delete the archive and fetch again"
+            )
+        settle(item, file)
+
+
+# Datasets
+
+
+def survey(name: str) -> None:
+    """Asks a Dataverse once which files a dataset has; the list is kept only if it has every
+    subject exactly once.
+    """
+    dataset = registry.lookup(name)
+    source, path = dataset.dataverse, registry.data_root() / name / registry.LISTING
+    if source is None or dataset.listed():
+        return
+    # Without a limit the answer is all of it; a stranger's latest version is the latest that is
+    # published.
+    url = f"{source.server}/api/datasets/:persistentId/versions/:latest/files?persistentId={source.doi}"
+    try:
+        with requests.get(url, headers={"User-Agent": AGENT}, timeout=TIMEOUT_S) as reply:
+            reply.raise_for_status()
+            files = listing(source, reply.json())
+        source.splits(files, url)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(
+            path,
+            json.dumps(
+                {s: f.model_dump(exclude_defaults=True) for s, f in sorted(files.items())}, indent=1
+            )
+            + "\n",
+        )
+    # requests' errors are OSErrors
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        why = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        cure = f"try again later, or download by hand from {dataset.source}"
+        raise ReconError(f"{name}: no list of files from {url} ({why}); {cure}") from error
+
+
+def listing(source: Dataverse, answer: Any) -> dict[str, File]:
+    """The wanted files in the answer of a Dataverse (guides.dataverse.org, Native API, "List Files
+    in a Dataset"), by subject.
+    """
+    rows, out = answer["data"], {}
+    # newer servers give that number
+    if answer["status"] != "OK" or len(rows) < answer.get("totalCount", 0):
+        raise ValueError(
+            f"status {answer['status']}, {len(rows)} of {answer.get('totalCount')} files"
+        )
+    for row in rows:
+        name, data = row["label"], row["dataFile"]
+        found = source.pattern.fullmatch(name)
+        if found is None:
+            continue
+        if found["subject"] in out:
+            raise ValueError(f"{name} and {out[found['subject']].name} are of one subject")
+        # older servers give an md5 alone
+        check = data.get("checksum") or {"type": "MD5", "value": data.get("md5")}
+        hashes = {
+            kind: check["value"]
+            for kind in ("md5", "sha256")
+            if check["type"].replace("-", "").lower() == kind
+        }
+        urls = [f"{source.server}/api/access/datafile/{data['id']}"]
+        out[found["subject"]] = File(name=name, bytes=data["filesize"], urls=urls, **hashes)
+    return out
+
+
+def missing(name: str, subjects: list[str]) -> Missing:
+    """Which files of these subjects are not here, and how to get them; of a set without a list of
+    files, first of all that list.
+    """
+    dataset = registry.lookup(name)
+    if dataset.dataverse and not (subjects or dataset.listed()):
+        return Missing(
+            [str(registry.data_root() / name / registry.LISTING)],
+            None,
+            f"run: python -m recon fetch {name}",
+        )
+    absent = {
+        s: i
+        for s, i in zip(registry.bare(subjects), registry.items(name, subjects), strict=True)
+        if not i.here()
+    }
+    loads = transfers(name, list(absent.values()))
+    unknown = any(i.bytes is None for i in loads)
+    if dataset.access == "open":
+        # more are no longer one readable line
+        few = f" --subjects {' '.join(absent)}" if len(absent) <= 4 else ""
+        how = f"run: python -m recon fetch {name}{few}"
+    else:
+        how = (
+            f"run: python -m recon fetch {name}, which says what to sign and where the files belong"
+        )
+    files = [str(i.path) for i in absent.values()]
+    return Missing(
+        files,
+        None if unknown else sum(i.bytes for i in loads),
+        how if files else "nothing is missing",
+    )
+
+
+def transfers(name: str, lacking: list[Item]) -> list[Item]:
+    """What has to come over the network: the files themselves, and each archive that holds some of
+    them once.
+    """
+    held = {f"{name}/{i.archive}" for i in lacking if i.archive}
+    return [i for i in lacking if not i.archive] + [
+        a for a in registry.archives(name) if a.key in held and not a.here()
+    ]
+
+
+def fetch(name: str, subjects: list[str], jobs: int = JOBS) -> None:
+    """Brings the files of these subjects; of sets under an agreement it says what to do and looks
+    at what is there.
+    """
+    if not 1 <= jobs <= MOST_JOBS:
+        raise ReconError(
+            f"--jobs {jobs}: give 1 to {MOST_JOBS}; more connections are a burden to the servers"
+        )
+    dataset = registry.lookup(name)
+    if dataset.access != "open":
+        return by_hand(name, subjects)
+    wanted = registry.items(name, subjects)
+    lacking = [i for i in wanted if not i.here()]
+    loads = transfers(name, lacking)
+    todo = sum(
+        max(0, (i.bytes or 0) - (part_of(i).stat().st_size if part_of(i).exists() else 0))
+        for i in loads
+    )
+    ensure_space(
+        registry.data_root() / name, todo + sum(i.bytes or 0 for i in lacking if i.archive)
+    )
+    meter = Meter(name, todo if all(i.bytes for i in loads) else None)
+    tasks = [partial(download, i, meter) for i in lacking if not i.archive]
+    for archive in registry.archives(name):
+        inside = [i for i in lacking if i.archive and archive.key == f"{name}/{i.archive}"]
+        tasks += [partial(unpack, archive, inside, meter)] if inside else []
+    failures = [f for f in run(tasks, jobs, meter) if f is not None]
+    if failures:
+        also = f" (and {len(failures) - 1} more failed)" if len(failures) > 1 else ""
+        raise ReconError(f"{failures[0]}{also}")
+    print(
+        f"{name}: {len(wanted)} of {len(wanted)} volumes in {registry.data_root() / name}; {dataset.licence}"
+    )
+
+
+def run(tasks: list[Callable], jobs: int, meter: Meter) -> list[str | None]:
+    """Works on all tasks, some at a time; one failure does not keep the others from finishing."""
+    with ThreadPoolExecutor(jobs) as pool:
+        try:
+            return [f.result() for f in [pool.submit(outcome, task) for task in tasks]]
+        except KeyboardInterrupt:
+            meter.stopped.set()
+            pool.shutdown(cancel_futures=True)
+            raise ReconError("interrupted; the same command continues where it stopped") from None
+        finally:
+            if meter.bar is not None:
+                meter.bar.close()
+
+
+def outcome(task: Callable) -> str | None:
+    """Runs a task; its error in one line, None when there is none."""
+    try:
+        return task()
+    except ReconError as error:
+        return str(error)
+    except OSError as error:  # a full disk, a folder that may not be written
+        return f"{error.filename or registry.data_root()}: {error.strerror or error}; the part is kept, run again once this is mended"
+
+
+def by_hand(name: str, subjects: list[str]) -> None:
+    """Says what a person does to have the files, and looks at each that is there."""
+    dataset, folder = registry.lookup(name), registry.data_root() / name
+    print(f"{dataset.title} ({dataset.source}; {dataset.licence})")
+    print("\n".join(f"{number}. {step}" for number, step in enumerate(dataset.steps, 1)))
+    print(f"Files expected in {folder}:")
+    states = {
+        i.key: state(i)
+        for i in (registry.items(name, subjects) if subjects else registry.every(name))
+    }
+    print(
+        "\n".join(f"  {key.split('/', 1)[1]}: {text}" for key, text in states.items())
+        or f"  {dataset.path}"
+    )
+    if not states:
+        raise ReconError(
+            f"{name}: no file in {folder} matches {dataset.path}; follow the steps printed above"
+        )
+    bad = [key for key, text in states.items() if not text.startswith("ok")]
+    if bad:
+        raise ReconError(
+            f"{name}: {len(bad)} of {len(states)} files are missing or wrong, first {bad[0]}; follow the steps printed above"
+        )
+
+
+def state(item: Item) -> str:
+    """One word on a file, or what is wrong with it."""
+    if not item.path.is_file():
+        return "unfinished download" if part_of(item).exists() else "missing"
+    wrong = fault(item.path, item)
+    return wrong or ("ok" if item.sha256 or item.md5 else "ok (it opens; no hash to compare with)")
+
+
+def check(names: list[str]) -> None:
+    """Reads every file that is here and compares it with the registry, or the hash of its first
+    download.
+    """
+    wrong = []
+    for name in names:
+        every = registry.every(name) + registry.archives(name)
+        here = [i for i in every if i.path.is_file() or part_of(i).exists()]
+        for item in here:
+            text = state(item)
+            print(f"{item.key}: {text}")
+            wrong += [] if text.startswith("ok") else [f"{item.path}: {text}"]
+        print(f"{name}: {len(here)} of {len(every)} files here")
+    if wrong:
+        raise ReconError(
+            f"{wrong[0]} ({len(wrong)} wrong in all); delete what is wrong and fetch it again"
+        )
+
+
+def extent(name: str, lack: Missing) -> str:
+    """How large missing files are; where no size is published, what matrix and coils of the
+    registry amount to.
+    """
+    entry = registry.lookup(name)
+    if lack.bytes is not None:
+        return human(lack.bytes)
+    if entry.shape is None or entry.coils is None:
+        return "of unknown size"
+    return f"about {human(8 * len(lack.files) * entry.coils * math.prod(entry.shape))}"
+
+
+def table() -> str:
+    """The datasets: access, papers, volumes here and in all, and what is still to be fetched."""
+    rows = [("dataset", "access", "papers", "volumes", "missing")]
+    for name, dataset in registry.datasets().items():
+        lack = missing(name, dataset.listed())
+        here = sum(i.here() for i in registry.every(name))
+        total = len(dataset.listed()) if dataset.complete() else "?"
+        todo = (
+            lack.how
+            if dataset.dataverse and not dataset.listed()
+            else "?"
+            if total == "?"
+            else extent(name, lack)
+        )
+        rows.append((name, dataset.access, "".join(dataset.papers), f"{here}/{total}", todo))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )

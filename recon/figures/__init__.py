@@ -1,0 +1,50 @@
+"""Figures: how things look, pictures of volumes, charts of tables, files with sidecars, claims, and
+the gallery page.
+
+A newcomer adds a function that takes a table or volumes and returns a figure, and calls `save` on
+it in a notebook.
+"""
+
+from recon.figures.charts import (
+    averages,
+    convergence,
+    cost,
+    curves,
+    losses,
+    orientations,
+    sweeps,
+)
+from recon.figures.images import (
+    PLANES,
+    comparison,
+    masks,
+    orthogonal,
+    overview,
+    same_slices,
+    show,
+    take,
+    voxel_sizes,
+)
+from recon.figures.saving import save
+from recon.figures.style import style
+
+__all__ = [
+    "PLANES",
+    "averages",
+    "comparison",
+    "convergence",
+    "cost",
+    "curves",
+    "losses",
+    "masks",
+    "orientations",
+    "orthogonal",
+    "overview",
+    "same_slices",
+    "save",
+    "show",
+    "style",
+    "sweeps",
+    "take",
+    "voxel_sizes",
+]

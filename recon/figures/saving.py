@@ -1,0 +1,41 @@
+"""A figure on disk: picture, table, sidecar."""
+
+import json
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from IPython import get_ipython
+from IPython.display import Image, display
+from matplotlib.figure import Figure
+
+from recon.figures.sidecar import sidecar
+from recon.files import write_text
+from recon.mri.prepared import Prepared
+from recon.study.study import Study
+
+
+def save(
+    study: Study,
+    fig: Figure,
+    name: str,
+    table: pd.DataFrame | None = None,
+    volumes: dict[str, Prepared] | None = None,
+) -> None:
+    """Writes a figure as ``figures/CONFIG/NAME``: .png and .svg, its table as .csv, its sidecar as
+    .json.
+
+    ``volumes`` are inputs beside those that the notebook's metadata names. A notebook shows the
+    .png by name: its page then links to the file and need not hold the picture a second time.
+    """
+    study.figures.mkdir(parents=True, exist_ok=True)
+    stem = study.figures / name
+    fig.savefig(f"{stem}.png", dpi=150)
+    with plt.rc_context({"svg.hashsalt": name}):  # else the names inside an .svg are new every time
+        fig.savefig(f"{stem}.svg", dpi=150, metadata={"Date": None})
+    if table is not None:
+        text = table.drop(columns="key", errors="ignore").to_csv(index=False, float_format="%.6g")
+        write_text(stem.with_suffix(".csv"), text)
+    write_text(stem.with_suffix(".json"), json.dumps(sidecar(study, name, volumes), indent=1))
+    plt.close(fig)
+    if get_ipython():
+        display(Image(filename=f"{stem}.png", width=1000, metadata={"file": f"{name}.png"}))

@@ -1,0 +1,86 @@
+"""Files that are whole or not there: one atomic writer, one lock, one sweep of what killed runs
+left.
+"""
+
+import hashlib
+import os
+import re
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock
+
+HOST = re.sub(r"[^\w-]", "-", socket.gethostname())
+PARTIAL = re.compile(rf"\.{HOST}\.(\d+)\.part$")
+
+
+def partial(path: Path) -> Path:
+    """Where this process writes what will become ``path``; the name says which process on which
+    machine.
+    """
+    return path.with_name(f"{path.name}.{HOST}.{os.getpid()}.part")
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Gives a path to write to. It becomes ``path`` at the end; where the block fails, nothing is
+    left.
+
+    Makes the folder. A reader sees the old file or the new one, never half of it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = partial(path)
+    try:
+        yield part
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file whole or not at all."""
+    with whole(path) as part:
+        part.write_text(text)
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Holds the lock ``path``: of two processes that want the same thing, the second waits for the
+    first.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path):
+        yield
+
+
+def sweep(folder: Path) -> list[Path]:
+    """Deletes below ``folder`` the partial files of processes of this machine that no longer live;
+    returns them.
+
+    A file of a living process, or of another machine that shares the folder, stays.
+    """
+    swept = []
+    for path in folder.rglob("*.part"):
+        found = PARTIAL.search(path.name)
+        if found and not _lives(int(found[1])):
+            path.unlink(missing_ok=True)
+            swept.append(path)
+    return swept
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # it lives, and belongs to somebody else
+        return True
+    return True
+
+
+def digest(path: Path, kind: str = "sha256") -> str:
+    """The hash of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, kind).hexdigest()

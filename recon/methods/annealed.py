@@ -1,0 +1,105 @@
+"""Our solver of the variational problem: falling noise levels, and a data step by conjugate
+gradients.
+"""
+
+import torch
+from jaxtyping import Complex
+from torch import Tensor
+
+from recon.methods import DENOISER, Method
+from recon.methods.common import (
+    Callback,
+    Count,
+    NonNegative,
+    Planes,
+    Positive,
+    Timestep,
+    checked,
+    ignore,
+)
+from recon.methods.sampling import clean_estimate
+from recon.mri.problem import Problem
+from recon.mri.slices import planes
+from recon.mri.solvers import conjugate_gradient
+from recon.priors import Prior
+from recon.priors.sampling import noise_like
+from recon.priors.schedule import ddpm_sigma
+from recon.progress import track
+
+
+@checked
+class AnnealedSettings:
+    """Our solver: every step denoises one whole plane orientation at a falling noise level, then
+    solves the data term.
+    """
+
+    weight: Positive = 0.3  # trust in the prior relative to the noise of the data
+    steps: Count = 24
+    t_max: Timestep = 100.0
+    t_min: Timestep = 4.0
+    # fresh noise before denoising, relative to the step's level; 0 takes the error itself for the
+    # noise
+    churn: NonNegative = 0.0
+    cg_iterations: Count = 8
+    # smallest noise level assumed of the data, which keeps the data step well conditioned
+    noise_floor: Positive = 0.01
+    planes: Planes = 3
+    seed: int = 0
+
+
+def annealed(
+    problem: Problem,
+    prior: Prior,
+    settings: AnnealedSettings = AnnealedSettings(),
+    callback: Callback = ignore,
+) -> Complex[Tensor, "x y z"]:
+    """Variational reconstruction by half-quadratic splitting: a data step solved to near exactness,
+    and annealed noise levels.
+
+    Step k: ``x0_hat = D(x + churn σ_k n, σ_k)`` on all slices of one axis, the axes taking turns,
+    then ``(AᴴA + γ_k) x = Aᴴy + γ_k x0_hat`` by conjugate gradients with ``γ_k = weight (noise /
+    σ_k)²``; σ_k follows t_k, geometric from t_max to t_min (cf. DiffPIR, Zhu et al. 2023).
+    """
+    generator = torch.Generator().manual_seed(settings.seed)
+    noise = max(problem.noise, settings.noise_floor)
+    axes = planes(problem.operator.shape)[-settings.planes :]
+    x = cg_start(problem, settings.cg_iterations)
+    for k in track(range(settings.steps), "annealed"):
+        t = settings.t_max * (settings.t_min / settings.t_max) ** (k / max(1, settings.steps - 1))
+        sigma, axis = ddpm_sigma(t), axes[k % len(axes)]
+        noisy = x + settings.churn * sigma * noise_like(x, generator)
+        x0_hat = clean_estimate(problem, prior, noisy, sigma, axis)
+        gamma = settings.weight * (noise / sigma) ** 2
+        x = data_step(problem, x0_hat, gamma, settings.cg_iterations)
+        callback(k, x)
+    return x
+
+
+def data_step(
+    problem: Problem, x0_hat: Complex[Tensor, "x y z"], gamma: float, iterations: int
+) -> Complex[Tensor, "x y z"]:
+    """``argmin ‖Ax − y‖² + γ ‖x − x0_hat‖²`` by conjugate gradients started at ``x0_hat``."""
+    return conjugate_gradient(
+        lambda v: problem.operator.normal(v) + gamma * v,
+        problem.rhs + gamma * x0_hat,
+        x0_hat,
+        iterations,
+    )
+
+
+def cg_start(problem: Problem, iterations: int) -> Complex[Tensor, "x y z"]:
+    """A few unregularised CG-SENSE iterations: a start with the right low frequencies."""
+    return conjugate_gradient(
+        problem.operator.normal, problem.rhs, torch.zeros_like(problem.rhs), iterations
+    )
+
+
+METHOD = Method(
+    annealed,
+    AnnealedSettings,
+    "Annealed (ours)",
+    "C4",
+    "^",
+    needs=DENOISER,
+    space={"weight": (0.05, 2.0), "t_max": (40.0, 300.0)},
+)

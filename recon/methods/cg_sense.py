@@ -1,0 +1,41 @@
+"""CG-SENSE (Pruessmann et al. 2001)."""
+
+import torch
+from jaxtyping import Complex
+from torch import Tensor
+
+from recon.methods import Method
+from recon.methods.common import Callback, Count, NonNegative, checked, ignore
+from recon.mri.problem import Problem
+from recon.mri.solvers import conjugate_gradient
+
+
+@checked
+class CgSenseSettings:
+    """``weight`` is the Tikhonov parameter; few iterations also regularise."""
+
+    weight: NonNegative = 0.01
+    iterations: Count = 30
+
+
+def cg_sense(
+    problem: Problem, settings: CgSenseSettings = CgSenseSettings(), callback: Callback = ignore
+) -> Complex[Tensor, "x y z"]:
+    """Minimises ``½‖Ax − y‖² + ½ weight ‖x‖²`` by conjugate gradients (Pruessmann et al. 2001)."""
+
+    def operator(x: Tensor) -> Tensor:
+        return problem.operator.normal(x) + settings.weight * x
+
+    return conjugate_gradient(
+        operator, problem.rhs, torch.zeros_like(problem.rhs), settings.iterations, tolerance=1e-5
+    )
+
+
+METHOD = Method(
+    cg_sense,
+    CgSenseSettings,
+    "CG-SENSE",
+    "C1",
+    "v",
+    space={"weight": (1e-4, 0.3), "iterations": (5, 60)},
+)

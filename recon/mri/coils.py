@@ -1,0 +1,364 @@
+"""Receive coils: sensitivity maps by ESPIRiT, coil combination, noise statistics and coil
+compression.
+
+ESPIRiT (Uecker et al. 2014, doi 10.1002/mrm.24751): small k-space patches of a multi-coil image lie
+in a low-dimensional space. Projecting every patch of k-space onto that space and averaging is a
+convolution, hence in the image one Hermitian coil × coil matrix per voxel. Its eigenvector of
+eigenvalue 1 is the vector of coil sensitivities.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+
+import torch
+from jaxtyping import Bool, Complex, Float
+from torch import Tensor
+
+from recon.errors import ReconError
+from recon.mri import fourier
+
+# calibration samples along an axis: fewer do not carry the maps, more cost time and change them
+# little
+SMALLEST, LARGEST = 6, 24
+# leaves errors below 1e-6 wherever the eigenvalues are apart, as they are inside an object
+CHEBYSHEV_STEPS = 10
+
+
+def calibration_region(mask: Bool[Tensor, "y z"]) -> tuple[int, int]:
+    """Size (y, z) of the largest fully sampled rectangle around the centre of k-space, (0, 0) if
+    the centre was not measured.
+
+    Centred means as in `fourier.crop`. Of rectangles with equal area the one closest to a square is
+    returned.
+    """
+    ny, nz = mask.shape
+    table = torch.zeros(ny + 1, nz + 1, dtype=torch.int64)
+    table[1:, 1:] = mask.cpu().long().cumsum(0).cumsum(1)
+    sy, sz = torch.arange(1, ny + 1)[:, None], torch.arange(1, nz + 1)[None, :]
+    y0, z0 = ny // 2 - sy // 2, nz // 2 - sz // 2
+    measured = table[y0 + sy, z0 + sz] - table[y0, z0 + sz] - table[y0 + sy, z0] + table[y0, z0]
+    score = (measured == sy * sz) * (sy * sz + torch.minimum(sy, sz) / (ny + nz))
+    best = int(score.argmax())
+    return (best // nz + 1, best % nz + 1) if score.flatten()[best] > 0 else (0, 0)
+
+
+def espirit(
+    kspace: Complex[Tensor, "coil x y z"],
+    calibration: tuple[int, int, int] | None = None,
+    shape: tuple[int, int, int] | None = None,
+    kernel: int = 5,
+    threshold: float = 0.01,
+    crop: float = 0.8,
+    voxels_at_once: int | None = None,
+) -> Complex[Tensor, "coil nx ny nz"]:
+    """Coil sensitivity maps of a 2D (one axis of size 1) or 3D scan, of unit norm over the coils
+    and 0 outside the object.
+
+    The phase of each voxel is the one that makes the first principal component of the coils real
+    and positive there, so the maps are smooth wherever that virtual coil sees signal; the image
+    estimated with them carries that coil's phase. A single coil has nothing to be compared with:
+    its map is 1 everywhere.
+
+    Args:
+        kspace: centred k-space, undersampled or only its centre; only the calibration block is
+            read.
+        calibration: size of the block around the centre; by default the fully sampled centre, at
+            most 24 along each axis.
+        shape: voxels (x, y, z) of the maps over the same field of view; by default those of
+            ``kspace``.
+        kernel: largest patch size along an axis; a third of the calibration block where that is
+            less.
+        threshold: singular values of the calibration matrix below ``threshold`` times the largest
+            are dropped, and so are those within the noise (see `significant`).
+        crop: voxels whose eigenvalue is lower are set to 0; the eigenvalue is 1 where the coils are
+            consistent, 0 in noise.
+        voxels_at_once: bounds the memory of the per-voxel matrices to 16·coils² bytes times this
+            number, or one row along z; by default 2048, which stays in a CPU's cache, or 2¹⁸ on a
+            GPU. Does not change the result.
+
+    Raises ReconError for a calibration block that is too small or not fully sampled. Source: Uecker
+    et al. 2014.
+    """
+    shape = tuple(kspace.shape[1:]) if shape is None else shape
+    maps = kspace.new_empty(len(kspace), *shape)
+    for part, tile in espirit_tiles(
+        kspace, shape, calibration, kernel, threshold, crop, voxels_at_once
+    ):
+        maps[:, *part] = tile
+    return maps
+
+
+def espirit_tiles(
+    kspace: Complex[Tensor, "coil x y z"],
+    shape: tuple[int, int, int],
+    calibration: tuple[int, int, int] | None = None,
+    kernel: int = 5,
+    threshold: float = 0.01,
+    crop: float = 0.8,
+    voxels_at_once: int | None = None,
+) -> Iterator[tuple[tuple[slice, slice, slice], Complex[Tensor, "coil _x _y _z"]]]:
+    """`espirit` tile by tile, for maps that need not be in memory whole: where (x, y, z) each tile
+    lies, and its maps.
+    """
+    voxels_at_once = voxels_at_once or (2**18 if kspace.is_cuda else 2048)
+    if len(kspace) == 1:
+        for part in tiles(shape, voxels_at_once):
+            yield part, kspace.new_ones(1, *(span.stop - span.start for span in part))
+        return
+    block = calibration_block(kspace, calibration)
+    lags = patch_operator(block, kernel, threshold)
+    reference = compression_matrix(block, 1)[0]
+    for part in tiles(shape, voxels_at_once):
+        matrix = fourier_series(lags, shape, part)
+        vector, value = dominant_eigenvector(matrix, fourier_series(block, shape, part), crop)
+        virtual = torch.einsum("c,cxyz->xyz", reference, vector)
+        yield part, torch.where(value >= crop, vector * torch.exp(-1j * virtual.angle()), 0)
+
+
+def calibration_block(
+    kspace: Complex[Tensor, "coil x y z"], size: tuple[int, int, int] | None
+) -> Complex[Tensor, "coil cx cy cz"]:
+    """The fully sampled centre of k-space, of the given size or else as large as useful, scaled to
+    unit maximum.
+    """
+    full = tuple(kspace.shape[1:])
+    if size is None:
+        measured = calibration_region((kspace != 0).any(0).any(0))
+        size = tuple(min(n, LARGEST) for n in (full[0], *measured))
+    needed = tuple(min(n, SMALLEST) for n in full)
+    if any(not low <= c <= n for low, c, n in zip(needed, size, full, strict=True)):
+        raise ReconError(
+            f"espirit: the calibration block is {size} of k-space {full} and must be at least {needed}: "
+            "sample a larger centre fully, or estimate the maps from another scan"
+        )
+    block = fourier.crop(kspace, size)
+    if not (block != 0).any(0).any(0).all():
+        raise ReconError(
+            f"espirit: the central {size} of k-space has unmeasured positions; give the size of its fully sampled part"
+        )
+    return block / block.abs().amax()
+
+
+def patch_operator(
+    block: Complex[Tensor, "coil cx cy cz"], kernel: int, threshold: float
+) -> Complex[Tensor, "coil coil lx ly lz"]:
+    """Convolution kernels, coil × coil, of "project every k-space patch onto the calibration
+    patches' space, then average".
+
+    The lags run from 1 - k to k - 1 along each axis. The eigenvalues of their Fourier series lie
+    between 0 and 1. Patches are at most a third of the block: with wider ones a small block gives
+    too few patches to tell their space from all others.
+    """
+    patch = tuple(max(min(n, 2), min(kernel, -(-n // 3))) for n in block.shape[1:])
+    basis = patch_space(block, patch, threshold)
+    lags = [2 * k - 1 for k in patch]
+    spectrum = basis.new_zeros(math.prod(lags), len(block), len(block))
+    # the padded spectra of all vectors at once would need far more memory than the result
+    for vectors in basis.split(256):
+        padded = torch.fft.fftn(vectors, s=lags, dim=(-3, -2, -1)).flatten(2).permute(2, 1, 0)
+        spectrum += padded @ padded.mH
+    kernels = torch.fft.ifftn(spectrum.permute(1, 2, 0).unflatten(-1, lags), dim=(-3, -2, -1))
+    return torch.fft.fftshift(kernels, dim=(-3, -2, -1)) / math.prod(patch)
+
+
+def patch_space(
+    block: Complex[Tensor, "coil cx cy cz"], patch: tuple[int, ...], threshold: float
+) -> Complex[Tensor, "vector coil kx ky kz"]:
+    """Orthonormal basis of the space that the calibration block's patches span, without the
+    directions that are not `significant`.
+
+    Works on the smaller of the two Gram matrices, patches × patches or samples × samples.
+    """
+    windows = block
+    for axis, k in enumerate(patch, start=1):
+        windows = windows.unfold(axis, k, 1)
+    windows = windows.permute(1, 2, 3, 0, 4, 5, 6)  # a view: (wx, wy, wz, coil, kx, ky, kz)
+    samples, count = windows[0, 0, 0].numel(), math.prod(windows.shape[:3])
+    if count < samples:
+        rows = windows.reshape(count, samples)
+        values, vectors = torch.linalg.eigh(rows.conj() @ rows.T)
+        keep = significant(values, count / samples, threshold)
+        basis = (rows.T @ vectors[:, keep]) / values[keep].sqrt()
+    else:
+        gram = block.new_zeros(samples, samples)
+        for plane in windows:
+            rows = plane.reshape(-1, samples)
+            gram += rows.T @ rows.conj()
+        values, vectors = torch.linalg.eigh(gram)
+        basis = vectors[:, significant(values, samples / count, threshold)]
+    return basis.T.reshape(-1, *windows.shape[3:])
+
+
+def significant(values: Float[Tensor, "n"], aspect: float, threshold: float) -> Bool[Tensor, "n"]:
+    """Which eigenvalues of a Gram matrix (ascending) stand for signal.
+
+    Their square roots, the singular values, exceed ``threshold`` times the largest and the noise.
+
+    The noise limit is the optimal hard threshold ω(β)·median for a matrix of aspect ratio β ≤ 1 and
+    unknown noise (Gavish and Donoho 2014, doi 10.1109/TIT.2014.2323359). Without it, the directions
+    of the noise pass a fixed threshold as soon as the scan is noisy or the block large, and the
+    maps turn to noise. The median is one of noise when the signal fills less than half of the
+    space, about 1 / coils of it: with two or three coils the limit is stricter than it need be.
+    """
+    singular = values.clamp_min(0).sqrt()
+    omega = 0.56 * aspect**3 - 0.95 * aspect**2 + 1.82 * aspect + 1.43
+    return singular > torch.maximum(threshold * singular[-1], omega * singular.median())
+
+
+def tiles(shape: Sequence[int], voxels: int):
+    """Slices (x, y, z) that tile a volume in parts of about ``voxels`` voxels, whole rows along z."""
+    nx, ny, nz = shape
+    rows = max(1, voxels // nz)
+    dx, dy = max(1, rows // ny), min(rows, ny)
+    for x in range(0, nx, dx):
+        for y in range(0, ny, dy):
+            yield slice(x, min(x + dx, nx)), slice(y, min(y + dy, ny)), slice(0, nz)
+
+
+def fourier_series(
+    coefficients: Complex[Tensor, "*batch lx ly lz"], shape: Sequence[int], part: Sequence[slice]
+) -> Complex[Tensor, "*batch x y z"]:
+    """Σ_l c_l exp(2πi l·(r - n//2)/n) at the voxels ``part`` of a volume: centred, exact, one small
+    matrix product per axis.
+    """
+    # y last: the largest product
+    for axis, (n, span) in zip((-3, -1, -2), [(shape[i], part[i]) for i in (0, 2, 1)], strict=True):
+        count = coefficients.shape[axis]
+        r = (
+            torch.arange(span.start, span.stop, device=coefficients.device, dtype=torch.float64)
+            - n // 2
+        )
+        lag = torch.arange(count, device=coefficients.device, dtype=torch.float64) - count // 2
+        angle = 2 * torch.pi * r[:, None] * lag / n
+        waves = torch.polar(torch.ones_like(angle), angle).to(coefficients.dtype)
+        coefficients = torch.movedim(
+            torch.tensordot(waves, coefficients, dims=([1], [coefficients.ndim + axis])), 0, axis
+        )
+    return coefficients
+
+
+def dominant_eigenvector(
+    matrix: Complex[Tensor, "coil coil x y z"], start: Complex[Tensor, "coil x y z"], floor: float
+) -> tuple[Complex[Tensor, "coil x y z"], Float[Tensor, "x y z"]]:
+    """Unit eigenvector of the largest eigenvalue of each voxel's Hermitian matrix, and that
+    eigenvalue (a lower bound of it).
+
+    Power iteration with Chebyshev polynomials: they stay below 1 on the unwanted eigenvalues [0,
+    floor] and grow fastest above.
+    """
+    interval = max(0.9 * floor, 0.3)
+
+    def multiply(vector: Tensor) -> Tensor:
+        product = matrix[:, 0] * vector[0]
+        for d in range(1, len(vector)):
+            product.addcmul_(matrix[:, d], vector[d])
+        return product
+
+    before = start / torch.linalg.vector_norm(start, dim=0).clamp_min(1e-20)
+    vector = multiply(before) * (2 / interval) - before
+    for _ in range(CHEBYSHEV_STEPS - 1):
+        before, vector = (
+            vector,
+            multiply(vector).mul_(4 / interval).sub_(vector, alpha=2).sub_(before),
+        )
+    vector = vector / torch.linalg.vector_norm(vector, dim=0).clamp_min(1e-20)
+    return vector, (vector.conj() * multiply(vector)).real.sum(0)
+
+
+def mvue(
+    kspace: Iterable[Complex[Tensor, "x y z"]], maps: Iterable[Complex[Tensor, "x y z"]]
+) -> Complex[Tensor, "x y z"]:
+    """Minimum-variance unbiased coil combination Σ_c conj(S_c)·IFFT3(k_c) / Σ_c |S_c|² for white
+    noise; 0 where the maps are 0.
+
+    Takes one coil at a time, so it holds one coil image; arrays (coil, x, y, z) do, and so does
+    whatever reads them coil by coil.
+    """
+    image, energy = 0, 0
+    for samples, sensitivity in zip(kspace, maps, strict=True):
+        image = image + sensitivity.conj() * fourier.ifft(samples)
+        energy = energy + sensitivity.abs().square()
+    return torch.where(energy > 0, image / energy.clamp_min(torch.finfo(energy.dtype).tiny), 0)
+
+
+def noise_covariance(noise: Complex[Tensor, "coil sample"]) -> Complex[Tensor, "coil coil"]:
+    """Covariance E[n nᴴ] of the channels in a noise-only measurement; white noise of σ per real
+    component gives 2σ²·I.
+    """
+    if noise.shape[1] < 2 * noise.shape[0]:
+        raise ReconError(
+            f"noise measurement: {noise.shape[1]} samples for {noise.shape[0]} coils; needs at least {2 * noise.shape[0]}"
+        )
+    return noise @ noise.mH / noise.shape[1]
+
+
+def noise_root(covariance: Complex[Tensor, "coil coil"]) -> Complex[Tensor, "coil coil"]:
+    """L with covariance = L·Lᴴ."""
+    factor, failed = torch.linalg.cholesky_ex(covariance)
+    if failed:
+        raise ReconError(
+            "whiten: the noise covariance is not positive definite; look for a dead or duplicated channel"
+        )
+    return factor
+
+
+def whitening_matrix(covariance: Complex[Tensor, "coil coil"]) -> Complex[Tensor, "coil coil"]:
+    """L⁻¹ for a covariance L·Lᴴ: `mix` with it gives channels whose noise has the identity as
+    covariance (σ = 1/√2 per real component).
+    """
+    factor = noise_root(covariance)
+    return torch.linalg.solve_triangular(
+        factor, torch.eye(len(factor), dtype=factor.dtype), upper=False
+    )
+
+
+def mix(
+    kspace: Complex[Tensor, "coil *sample"], matrix: Complex[Tensor, "virtual coil"]
+) -> Complex[Tensor, "virtual *sample"]:
+    """Channels that are linear combinations of those measured."""
+    return (matrix @ kspace.flatten(1)).unflatten(1, kspace.shape[1:])
+
+
+def noise_levels(
+    kspace: Complex[Tensor, "coil x y z"], fraction: float = 0.02
+) -> Float[Tensor, "coil"]:
+    """Noise standard deviation per real component of each coil, from the measured samples farthest
+    from the centre of k-space.
+
+    The median absolute value of the outermost ``fraction`` of the samples (radius relative to each
+    axis' extent), times 1.4826 for Gaussian noise. There the object's signal is weakest, and the
+    median ignores the few samples where it is not; what remains makes the estimate too high for
+    data with hardly any noise. A sample counts as measured above 1e-6 of the largest: zero-filling
+    that went through a transform leaves rounding behind.
+    """
+    axes = [(torch.arange(n, device=kspace.device) - n // 2) / max(n, 2) for n in kspace.shape[1:]]
+    radius = sum(g.square() for g in torch.meshgrid(*axes, indexing="ij"))
+    floor = 1e-6 * max(float(coil.abs().max()) for coil in kspace)
+    if floor == 0:
+        raise ReconError("noise_levels: k-space is all zeros")
+    measured = torch.zeros(kspace.shape[1:], dtype=torch.bool, device=kspace.device)
+    for coil in kspace:
+        measured |= coil.abs() > floor
+    limit = radius[measured].sort(descending=True).values[int(fraction * int(measured.sum()))]
+    outer = measured & (radius >= limit)
+    return torch.stack([1.4826 * torch.view_as_real(coil[outer]).abs().median() for coil in kspace])
+
+
+def compression_matrix(
+    kspace: Complex[Tensor, "coil *sample"], coils: int
+) -> Complex[Tensor, "virtual coil"]:
+    """Coil compression: orthonormal rows that give the ``coils`` combinations of highest energy,
+    strongest first.
+
+    Each row's largest entry is positive. White noise stays white. Source: Buehrer et al. 2007, doi
+    10.1002/mrm.21237.
+    """
+    if not 1 <= coils <= len(kspace):
+        raise ReconError(
+            f"compress: {coils} virtual coils asked of {len(kspace)} channels; choose between 1 and {len(kspace)}"
+        )
+    samples = kspace.flatten(1)
+    values, vectors = torch.linalg.eigh(samples @ samples.mH)
+    rows = vectors.mH.flip(0)[:coils]
+    largest = rows.gather(1, rows.abs().argmax(1, keepdim=True))
+    return rows * torch.exp(-1j * largest.angle())

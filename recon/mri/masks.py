@@ -1,0 +1,228 @@
+"""Undersampling masks ``(y, z)`` over the two phase-encode axes; True is measured, index ``n // 2``
+is the centre of k-space.
+
+Every random mask holds exactly ``round(size / R)`` samples, or as many whole lines, its fully
+sampled calibration region included. The regular ones (`uniform`, `uniform_1d`) add the calibration
+region to their grid, as parallel imaging counts; so state the `acceleration` that was realised. A
+1D mask consists of whole lines along z; of its calibration region only the y size counts. `make`
+checks the request; the functions it calls take it as it is.
+"""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from recon.errors import ReconError
+from recon.mri import fourier
+
+Pair = tuple[int, int]
+# width of the Gaussian densities as a fraction of the axis: the edge of k-space lies at three sigma
+SIGMA = 1 / 6
+
+
+def acceleration(mask: Bool[Tensor, "y z"]) -> float:
+    """The realised acceleration: all positions over measured ones."""
+    return mask.numel() / int(mask.sum())
+
+
+def poisson_disc(
+    shape: Pair, R: float | int, calibration: Pair = (0, 0), seed: int = 0
+) -> Bool[Tensor, "y z"]:
+    """Variable-density Poisson disc sampling: no two samples outside the calibration region are
+    closer than their local radius.
+
+    The radius is 1 + slope·k in steps of the finer axis, k growing from 0 at the calibration region
+    to 1 at the middle of an edge, as in `sigpy.mri.poisson`. Darts are thrown at all grid points in
+    one random order; the slope is bisected until slightly too many stick, and the last to stick are
+    taken out again. Corners are sampled. Written here because all methods must get the same, exact
+    R: sigpy's stops within a tolerance (R = 3.91 for 4), gives up on some seeds (96×96, R = 8, seed
+    0) and hangs on others.
+    """
+    count = round(math.prod(shape) / R)
+    mask = _calibrated(shape, calibration)
+    taken, wanted = mask.numpy().copy(), count - int(mask.sum())
+    order = torch.randperm(mask.numel(), generator=torch.Generator().manual_seed(seed)).tolist()
+    k = np.hypot(_beyond(shape[0], calibration[0])[:, None], _beyond(shape[1], calibration[1]))
+    best, low, high = [dart for dart in order if not taken.flat[dart]], 0.0, float(max(shape))
+    for _ in range(20):
+        slope = (low + high) / 2
+        darts = _throw(order, taken, 1 + slope * k)
+        if len(darts) < wanted:
+            high = slope
+        else:
+            low, best = slope, min(best, darts, key=len)
+        if 0 <= len(darts) - wanted <= 0.005 * count:
+            break
+    mask.view(-1)[best[:wanted]] = True
+    return mask
+
+
+def _beyond(n: int, calibration: int) -> np.ndarray:
+    """How far each of n positions lies outside the central ``calibration`` ones, 1 being the edge."""
+    start = n // 2 - calibration // 2
+    outside = np.maximum(start - np.arange(n), np.arange(n) - (start + calibration - 1)).clip(0)
+    return outside / max((n - calibration) / 2, 1)
+
+
+def _throw(order: list[int], taken: np.ndarray, radius: np.ndarray) -> list[int]:
+    """Keeps each dart of ``order`` that lies in no earlier one's disc; ``taken`` positions are
+    excluded from the start.
+    """
+    free, (ny, nz) = ~taken, taken.shape
+    steps = np.arange(1 - ny, ny) * (max(ny, nz) / ny), np.arange(1 - nz, nz) * (max(ny, nz) / nz)
+    # of a neighbour (dy, dz), at [ny - 1 + dy, nz - 1 + dz]
+    distance = np.hypot(steps[0][:, None], steps[1])
+    darts, flat = [], free.reshape(-1)
+    for dart in order:
+        if flat[dart]:
+            darts.append(dart)
+            (row, column), r = divmod(dart, nz), radius.flat[dart]
+            hy, hz = int(r * ny / max(ny, nz)), int(r * nz / max(ny, nz))
+            top, bottom, left, right = (
+                max(row - hy, 0),
+                min(row + hy + 1, ny),
+                max(column - hz, 0),
+                min(column + hz + 1, nz),
+            )
+            offset_y, offset_z = ny - 1 - row, nz - 1 - column
+            free[top:bottom, left:right] &= (
+                distance[top + offset_y : bottom + offset_y, left + offset_z : right + offset_z]
+                >= r
+            )
+    return darts
+
+
+def gaussian_2d(
+    shape: Pair, R: float | int, calibration: Pair = (0, 0), seed: int = 0
+) -> Bool[Tensor, "y z"]:
+    """Points drawn without replacement with Gaussian density around the centre, of standard
+    deviation `SIGMA` of each axis.
+    """
+    log_density = _log_gaussian(shape[0])[:, None] + _log_gaussian(shape[1])
+    return _draw(log_density, round(math.prod(shape) / R), _calibrated(shape, calibration), seed)
+
+
+def gaussian_1d(
+    shape: Pair, R: float | int, calibration: Pair = (0, 0), seed: int = 0
+) -> Bool[Tensor, "y z"]:
+    """Whole lines drawn without replacement with Gaussian density along y."""
+    return _lines(_log_gaussian(shape[0]), shape, R, calibration, seed)
+
+
+def random_1d(
+    shape: Pair, R: float | int, calibration: Pair = (0, 0), seed: int = 0
+) -> Bool[Tensor, "y z"]:
+    """Whole lines drawn without replacement, all equally likely."""
+    return _lines(torch.zeros(shape[0], dtype=torch.float64), shape, R, calibration, seed)
+
+
+def uniform(
+    shape: Pair, R: float | int, calibration: Pair = (0, 0), seed: int = 0
+) -> Bool[Tensor, "y z"]:
+    """Every Ry-th times every Rz-th position, Ry·Rz = R as close to a square as the sizes allow,
+    plus the calibration region.
+
+    ``seed`` is ignored: there is nothing to draw. Raises ReconError where R is not a whole number
+    or has no such factors.
+    """
+    factors = [
+        (a, int(R) // a)
+        for a in range(1, int(R) + 1)
+        if R % a == 0 and a <= shape[0] and int(R) // a <= shape[1]
+    ]
+    if R != int(R) or not factors:
+        raise ReconError(
+            f"uniform mask of {tuple(shape)}: R = {R} is no product of two whole steps that fit; try 4"
+        )
+    Ry, Rz = min(factors, key=lambda f: (abs(f[0] - f[1]), -f[0]))
+    return _every(shape[0], Ry)[:, None] & _every(shape[1], Rz) | _calibrated(shape, calibration)
+
+
+def uniform_1d(
+    shape: Pair, R: float | int, calibration: Pair = (0, 0), seed: int = 0
+) -> Bool[Tensor, "y z"]:
+    """Every R-th line, plus the calibration lines; R a whole number, ``seed`` ignored."""
+    if R != int(R) or R > shape[0]:
+        raise ReconError(
+            f"uniform_1d mask of {tuple(shape)}: R = {R} is not a whole number of lines between 1 and {shape[0]}"
+        )
+    return _every(shape[0], int(R))[:, None].repeat(1, shape[1]) | _calibrated(
+        shape, (calibration[0], shape[1])
+    )
+
+
+KINDS: dict[str, Callable[..., Tensor]] = {
+    f.__name__: f for f in (poisson_disc, gaussian_2d, uniform, gaussian_1d, random_1d, uniform_1d)
+}
+
+
+def make(
+    kind: str, shape: Pair, R: float | int, calibration: Pair = (0, 0), seed: int = 0
+) -> Bool[Tensor, "y z"]:
+    """The mask named ``kind``, one of `KINDS`. Raises ReconError on an unknown kind, R < 1 or a
+    calibration region that is too large.
+    """
+    if kind not in KINDS:
+        raise ReconError(f"unknown mask kind {kind!r}; choose one of {', '.join(KINDS)}")
+    if not 1 <= R <= math.prod(shape):
+        raise ReconError(
+            f"mask: R = {R}; expected a number from 1 (fully sampled) to {math.prod(shape)}, the positions of {tuple(shape)}"
+        )
+    if any(not 0 <= c <= n for c, n in zip(calibration, shape, strict=True)):
+        raise ReconError(
+            f"mask: calibration region {tuple(calibration)} does not fit into {tuple(shape)}; make it smaller"
+        )
+    region = calibration[0] * (shape[1] if kind.endswith("_1d") else calibration[1])
+    if region > math.prod(shape) / R:
+        budget = math.prod(shape) / R
+        raise ReconError(
+            f"mask: the calibration region alone takes {region} samples, but R = {R} allows {budget:.0f}; make it or R smaller"
+        )
+    return KINDS[kind](shape, R, calibration, seed)
+
+
+def _calibrated(shape: Pair, calibration: Pair) -> Bool[Tensor, "y z"]:
+    mask = torch.zeros(shape, dtype=torch.bool)
+    fourier.crop(mask, calibration, (0, 1)).fill_(True)
+    return mask
+
+
+def _log_gaussian(n: int) -> Float[Tensor, "n"]:
+    return -0.5 * ((torch.arange(n, dtype=torch.float64) - n // 2) / (SIGMA * n)) ** 2
+
+
+def _draw(log_density: Tensor, count: int, calibrated: Tensor, seed: int) -> Tensor:
+    """``count`` positions without replacement, the calibrated ones first: the largest log densities
+    plus Gumbel noise (Gumbel top-k).
+    """
+    uniform = torch.rand(
+        log_density.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+    )
+    gumbel = -torch.log(-torch.log(uniform.clamp(1e-300)))
+    chosen = (log_density + gumbel).masked_fill(calibrated, torch.inf).flatten().topk(count).indices
+    return (
+        torch.zeros(log_density.numel(), dtype=torch.bool)
+        .index_fill(0, chosen, True)
+        .view(log_density.shape)
+    )
+
+
+def _lines(
+    log_density: Tensor, shape: Pair, R: float | int, calibration: Pair, seed: int
+) -> Tensor:
+    lines = _draw(
+        log_density,
+        max(round(shape[0] / R), 1),
+        _calibrated((shape[0], 1), (calibration[0], 1))[:, 0],
+        seed,
+    )
+    return lines[:, None].repeat(1, shape[1])
+
+
+def _every(n: int, step: int) -> Bool[Tensor, "n"]:
+    """Every ``step``-th of n positions, the centre among them."""
+    return (torch.arange(n) - n // 2) % step == 0

@@ -1,0 +1,25 @@
+"""`Prepared`: one volume with all that experiments ask of it."""
+
+from dataclasses import dataclass
+
+from jaxtyping import Bool, Complex
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One volume, ready to be undersampled and reconstructed."""
+
+    # all that was measured; None where only the reference is kept (training)
+    kspace: Complex[Tensor, "coil x y z"] | None
+    mask: Bool[Tensor, "y z"]  # measured phase encodes
+    maps: Complex[Tensor, "coil x y z"] | None  # ESPIRiT from all measured data
+    reference: Complex[Tensor, "x y z"]  # MVUE of all measured data (paper A, section 5)
+    support: Bool[Tensor, "x y z"]  # the object: where the reference exceeds 5 % of its maximum
+    noise: float  # standard deviation of the k-space noise, per real component
+    voxel: tuple[float, float, float]  # mm
+    name: str
+    origin: str  # "measured", "semi-synthetic" or "phantom"
+    hash: str  # of the contents; identifies the volume in sidecars and case keys
+    # what the reference would be without noise, where the scan is simulated
+    truth: Complex[Tensor, "x y z"] | None = None

@@ -1,0 +1,112 @@
+"""Trained networks: what they are for, how they are trained, and how a configuration says so.
+
+A `Kind` is a purpose (a DDPM prior, an unrolled reconstruction, …) as a network is an architecture.
+Kinds of prior lie in `recon.priors`; a network that is trained for one purpose only has its kind in
+its own file. All else that has to do with training, weights, hashes and shipping asks the kind and
+knows none by name.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import torch
+from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError
+from pydantic_core import PydanticCustomError
+from torch import Tensor, nn
+
+from recon import networks, rooms
+from recon.errors import ReconError
+from recon.networks import Architecture
+from recon.schema import Strict
+
+ROOMS = ("priors", "networks")  # where kinds are found
+
+
+def of_kind(settings_of: Callable[[str], type[Strict]], default: str) -> BeforeValidator:
+    """Reads a section of a configuration with the settings that its key ``kind`` asks for."""
+
+    def validate(values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        try:
+            return settings_of(values.get("kind", default)).model_validate(values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(map(str, first["loc"]))
+            inner = first.get("ctx", {}).get("key")  # a section within the section
+            context = {"key": f"{place}.{inner}" if inner else place, "problem": first["msg"]}
+            raise PydanticCustomError(first["type"], "{problem}", context) from error
+        except ReconError as error:
+            raise ValueError(str(error)) from error
+
+    return BeforeValidator(validate)
+
+
+AnyArchitecture = Annotated[
+    SerializeAsAny[Architecture], of_kind(lambda kind: networks.lookup(kind).settings, "unet")
+]
+
+
+class Training(Strict):
+    """A trained network in a configuration: on which data and how. Kinds add what their loss and
+    batches need.
+
+    The defaults suit a short run on two CPU cores.
+    """
+
+    kind: str
+    dataset: str = ""
+    shipped: str | None = None  # finished weights instead, relative to the repository
+    steps: int = Field(6000, ge=1)
+    batch: int = Field(8, ge=1)
+    learning_rate: float = Field(5.0e-4, gt=0)
+    # "cosine" to zero, or "constant" as in paper A
+    decay: str = Field("cosine", pattern="^(cosine|constant)$")
+    warmup: int = Field(100, ge=0)  # steps of linear rise
+    ema: float = Field(0.999, ge=0, lt=1)  # of the weights, per step
+    seed: int = 0
+    check_every: int = Field(500, ge=1)  # steps between validation, log line and checkpoint
+    network: AnyArchitecture = Field(default_factory=lambda: networks.lookup("unet").settings())
+
+    def recipe(self) -> dict:
+        """All that the weights depend on beside the data, as it stands in their header."""
+        return self.model_dump(mode="json", exclude={"dataset", "shipped"})
+
+
+@dataclass(frozen=True)
+class Kind:
+    """The record of a kind of trained network."""
+
+    model: Callable[[nn.Module], nn.Module]  # what is made of a network
+    settings: type[Training]
+    # (model, batch, generator, settings) -> scalar
+    loss: Callable[[Any, Any, torch.Generator, Any], Tensor]
+    batches: str  # what training draws, by name: see `recon.training`
+    check: Callable[[Any, Any], dict[str, float]]  # (model, validation references) -> errors
+
+    @property
+    def denoises(self) -> bool:
+        """Whether it is a diffusion prior."""
+        return hasattr(self.model, "denoise")
+
+
+def lookup(kind: str) -> Kind:
+    """The kind of trained network called ``kind``."""
+    found = [room for room in ROOMS if kind in rooms.members(room, "KIND")]
+    if not found:
+        known = sorted(name for room in ROOMS for name in rooms.members(room, "KIND"))
+        raise ReconError(
+            f"no kind of trained network is called {kind!r}; choose one of {', '.join(known)}"
+        )
+    return rooms.member(found[0], "KIND", kind, "kind of trained network")
+
+
+def build(settings: Training) -> nn.Module:
+    """The untrained model that a configuration asks for."""
+    return lookup(settings.kind).model(networks.build(settings.network))
+
+
+AnyTraining = Annotated[
+    SerializeAsAny[Training], of_kind(lambda kind: lookup(kind).settings, "ddpm")
+]

@@ -1,0 +1,91 @@
+"""Weights on disk: compact safetensors whose header says what they are."""
+
+import contextlib
+import json
+from pathlib import Path
+
+import torch
+from pydantic import TypeAdapter
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from recon import networks
+from recon.errors import ReconError
+from recon.files import whole
+from recon.networks import trained
+from recon.networks.trained import AnyArchitecture, Training
+
+AnyNetwork = TypeAdapter(AnyArchitecture)
+
+
+def pack(name: str, weight: Tensor) -> dict[str, Tensor]:
+    """A tensor as stored: matrices and kernels as int8 with one scale per output channel, vectors
+    in half precision.
+
+    The rounding error is about 0.5 % of a channel's spread, far below the error of any denoiser,
+    and halves the file.
+    """
+    if weight.ndim < 2:
+        return {name: weight.half()}
+    scale = weight.abs().amax(tuple(range(1, weight.ndim)), keepdim=True).clamp(min=1e-8) / 127
+    return {name: (weight / scale).round().to(torch.int8), f"{name}.scale": scale.flatten()}
+
+
+def unpack(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Inverse of `pack`, for all tensors of a file."""
+    scales = {name: tensors[f"{name}.scale"] for name in tensors if f"{name}.scale" in tensors}
+    plain = {
+        name: tensor.float() for name, tensor in tensors.items() if not name.endswith(".scale")
+    }
+    return {
+        name: t * scales[name].view(-1, *[1] * (t.ndim - 1)) if name in scales else t
+        for name, t in plain.items()
+    }
+
+
+def save_weights(path: str | Path, settings: Training, model: nn.Module, provenance: dict) -> None:
+    """Writes compact weights (see `pack`); the header names kind, architecture and provenance."""
+    stored = {name: weight for name, weight in model.state_dict().items()}
+    tensors = {
+        k: t.contiguous().cpu()
+        for name, weight in stored.items()
+        for k, t in pack(name, weight).items()
+    }
+    header = {
+        "kind": settings.kind,
+        "architecture": settings.network.model_dump_json(),
+        "provenance": json.dumps(provenance),
+    }
+    with whole(Path(path)) as part:
+        save_file(tensors, part, metadata=header)
+        part.chmod(0o644)  # the library makes it readable to the owner alone
+
+
+def load_weights(path: str | Path) -> tuple[nn.Module, dict]:
+    """Reads a trained network written by `save_weights`; returns it in evaluation mode, with its
+    provenance.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            tensors = unpack({name: file.get_tensor(name) for name in file.keys()})
+        # files of the first version: a DDPM, of which the network alone is stored
+        if "kind" not in header:
+            tensors = {f"network.{name}": tensor for name, tensor in tensors.items()}
+        settings = AnyNetwork.validate_python(json.loads(header["architecture"]))
+        model = trained.lookup(header.get("kind", "ddpm")).model(networks.build(settings))
+        model.load_state_dict(tensors)
+    except (OSError, SafetensorError) as error:
+        reason = str(error).splitlines()[0]
+        raise ReconError(
+            f"{path}: no trained network can be read here ({reason}); train it or give another path"
+        ) from error
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        what = "weights and header do not describe one of our networks"
+        raise ReconError(f"{path}: {what}; train it again with this version") from error
+    with contextlib.suppress(ValueError):
+        return model.eval().requires_grad_(False), json.loads(header.get("provenance", "{}"))
+    raise ReconError(
+        f"{path}: the provenance in the header is not valid JSON; train it again with this version"
+    )

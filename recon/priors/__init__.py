@@ -1,0 +1,30 @@
+"""Diffusion priors: whatever answers ``denoise(x, sigma)``.
+
+Methods see a prior through the protocol below and speak of noise levels only. A newcomer adds one
+file that ends in ``KIND = Kind(...)`` (see `recon.networks.trained`): how its network becomes a
+denoiser, and the loss it is trained with.
+"""
+
+from typing import Protocol, runtime_checkable
+
+from jaxtyping import Float
+from torch import Tensor
+
+
+@runtime_checkable
+class Prior(Protocol):
+    """What methods ask of a prior."""
+
+    sigma_max: float  # the highest noise level it knows, at unit variance of the slices
+    # how many slices on either side it looks at to denoise one; 0 for a purely 2D prior
+    neighbours: int
+
+    def denoise(
+        self, x: Float[Tensor, "n 2 h w"], sigma: float | Float[Tensor, "n"]
+    ) -> Float[Tensor, "n 2 h w"]:
+        """``E[x0 | x0 + sigma n = x]`` of neighbouring slices of one volume, in their order.
+
+        Slices are at unit variance; ``sigma`` is the standard deviation of the noise per channel,
+        one for all or one per slice. Where ``x`` requires grad, the result can be differentiated
+        with respect to it.
+        """

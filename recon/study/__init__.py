@@ -1,0 +1,33 @@
+"""Studies: a configuration, what it works on, its cases, tuning, and the provenance of every
+result.
+
+A newcomer adds nothing here: methods, datasets, networks and representations are found by name in
+their rooms.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from recon.study.study import Study
+
+
+def open_study(config: str | Path) -> Study:
+    """The study of a configuration, as notebooks and rules use it. (Imported when called: the
+    command line pays for imports.)
+
+    Sets the number of threads for the process, since sums depend on it in the last bit.
+    """
+    import torch
+
+    from recon.study.config import load
+    from recon.study.study import Study
+
+    study = Study(load(config), source=str(config))
+    torch.set_num_threads(study.config.threads)
+    return study
+
+
+__all__ = ["open_study"]

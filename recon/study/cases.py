@@ -1,0 +1,108 @@
+"""Cases: one volume, one mask, one method, one set of parameters; and what a case costs and scores."""
+
+import re
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import h5py
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from recon import methods
+from recon.files import whole
+from recon.methods.common import Callback, ignore
+from recon.mri import metrics
+from recon.mri.prepared import Prepared
+from recon.mri.problem import Problem
+from recon.priors import Prior
+
+
+@dataclass(frozen=True)
+class Case:
+    """What identifies one reconstruction."""
+
+    dataset: str
+    subject: str
+    acceleration: float
+    method: str
+    settings: dict
+    # argument of the method: name in the configuration
+    networks: dict[str, str] = field(default_factory=dict)
+
+
+class Counted:
+    """A prior that counts how many slices it has denoised: the cost that methods are compared by."""
+
+    def __init__(self, prior: Prior):
+        self.prior, self.slices = prior, 0
+        self.sigma_max, self.neighbours = prior.sigma_max, prior.neighbours
+
+    def denoise(self, x: Tensor, sigma: float | Tensor) -> Tensor:
+        """Passes on to the prior."""
+        self.slices += len(x)
+        return self.prior.denoise(x, sigma)
+
+
+def magnitude_of(
+    problem: Problem,
+    method: str,
+    networks: dict[str, Any],
+    settings: dict,
+    callback: Callback = ignore,
+) -> Float[Tensor, "x y z"]:
+    """The magnitude that a method reconstructs, in the units of the scan."""
+    volume = methods.reconstruct(problem, method, networks, callback, **settings)
+    return problem.unscale(volume).abs().cpu()
+
+
+def scores_of(magnitude: Float[Tensor, "x y z"], scan: Prepared) -> dict[str, float]:
+    """All metrics against the reference; PSNR also inside the object, and against the truth where
+    it is known.
+    """
+    reference = scan.reference.abs()
+    scores = metrics.all_metrics(magnitude, reference)
+    scores["psnr_support"] = metrics.psnr(magnitude, reference, scan.support)
+    known = scan.truth is not None
+    scores["psnr_truth"] = metrics.psnr(magnitude, scan.truth.abs()) if known else float("nan")
+    return scores
+
+
+class Stopwatch:
+    """Wall time and peak memory of a block: of the GPU where it runs there, else of the process."""
+
+    def __init__(self, device: str):
+        self.device = device
+
+    def __enter__(self):
+        if self.device.startswith("cuda"):
+            torch.cuda.reset_peak_memory_stats()
+            torch.cuda.synchronize()
+        elif Path("/proc/self/clear_refs").exists():
+            Path("/proc/self/clear_refs").write_text("5")  # resets the process's high-water mark
+        self.begun = time.perf_counter()
+        return self
+
+    def __exit__(self, *_):
+        if self.device.startswith("cuda"):
+            torch.cuda.synchronize()
+            self.megabytes = torch.cuda.max_memory_allocated() / 1e6
+        else:
+            status = Path("/proc/self/status")
+            found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text()) if status.exists() else None
+            self.megabytes = int(found[1]) / 1e3 if found else float("nan")
+        self.seconds = time.perf_counter() - self.begun
+
+
+def write_magnitude(path: Path, magnitude: Float[Tensor, "x y z"]) -> None:
+    """Keeps a reconstruction, exactly as it is scored."""
+    with whole(path) as part, h5py.File(part, "w") as file:
+        file.create_dataset("magnitude", data=magnitude.numpy(), compression="lzf", shuffle=True)
+
+
+def read_magnitude(path: Path) -> Float[Tensor, "x y z"]:
+    """What `write_magnitude` kept."""
+    with h5py.File(path) as file:
+        return torch.from_numpy(file["magnitude"][()])

@@ -1,0 +1,27 @@
+"""How fast the solvers of the variational problem converge."""
+
+import pandas as pd
+
+from recon.study.study import Study
+
+# Label in figures: the method, and what is changed of its settings.
+SOLVERS = {
+    "Adam, uniform t (paper)": ("variational", {}),
+    "Adam, annealed t (not tuned)": (
+        "variational",
+        {"schedule": "annealed", "t_max": 200.0, "t_min": 4.0},
+    ),
+    "annealed t, CG data step (ours)": ("annealed", {}),
+}
+
+
+def convergence(study: Study, dataset: str, acceleration: float) -> pd.DataFrame:
+    """PSNR on the first test subject after every iteration of each solver; empty where none is
+    configured.
+    """
+    subject, traces = study.config.datasets[dataset].test[0], []
+    for label, (method, changes) in SOLVERS.items():
+        if method in study.config.methods and study.config.prior_of(dataset):
+            found = study.trace(study.case(dataset, subject, acceleration, method, **changes))
+            traces.append(found.assign(dataset=dataset, R=acceleration, solver=label))
+    return pd.concat(traces, ignore_index=True) if traces else pd.DataFrame()

@@ -1,0 +1,64 @@
+"""What a notebook reads, as its own metadata says: ``{"recon": {"needs": ["tables"]}}``.
+
+- ``tables``: the comparisons whose names start with its number (the default),
+- ``volumes``: one test volume of every dataset,
+- ``example``: one test volume of the first dataset, with its prior and its tuning,
+- ``downloads``: the list of what has been downloaded.
+"""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from recon.errors import ReconError
+from recon.study.config import Config
+
+KNOWN = ("tables", "volumes", "example", "downloads")
+
+
+@dataclass
+class Needs:
+    """The inputs of a notebook, by name."""
+
+    volumes: list[tuple[str, str]] = field(default_factory=list)  # (dataset, subject)
+    networks: list[str] = field(default_factory=list)
+    tuned: list[str] = field(default_factory=list)  # datasets
+    comparisons: list[str] = field(default_factory=list)
+    downloads: bool = False
+
+
+def stated(notebook: Path) -> list[str]:
+    """The words in the notebook's metadata; unknown ones are refused."""
+    metadata = json.loads(notebook.read_text())["metadata"]
+    words = metadata.get("recon", {}).get("needs", ["tables"])
+    for word in words:
+        if word not in KNOWN:
+            raise ReconError(
+                f"{notebook}: needs {word!r} in its metadata; choose of {', '.join(KNOWN)}"
+            )
+    return words
+
+
+def needs_of(notebook: Path, config: Config) -> Needs:
+    """What a notebook reads of the results of a configuration."""
+    words, needs = stated(notebook), Needs()
+    if "tables" in words:
+        needs.comparisons = config.shown_in(notebook.stem)
+        for name in needs.comparisons:
+            needs.volumes += config.compared(name)
+            for dataset in dict(config.compared(name)):
+                needs.networks += config.networks_in(name, dataset)
+    if "volumes" in words:
+        needs.volumes += [(name, str(section.test[0])) for name, section in config.datasets.items()]
+    if "example" in words:
+        name, section = next(iter(config.datasets.items()))
+        prior = config.prior_of(name)
+        needs.volumes.append((name, str(section.test[0])))
+        needs.networks += [prior] if prior else []
+        needs.tuned.append(name)
+    needs.downloads = "downloads" in words
+    needs.volumes, needs.networks = (
+        list(dict.fromkeys(needs.volumes)),
+        list(dict.fromkeys(needs.networks)),
+    )
+    return needs

@@ -1,0 +1,46 @@
+"""Where the files of a study lie."""
+
+from pathlib import Path
+
+from recon.schema import ROOT
+from recon.study.config import Config
+
+
+class Workspace:
+    """A configuration and its folders: ``results/NAME``, which can be made again, and
+    ``figures/NAME``.
+    """
+
+    def __init__(self, config: Config, root: Path = ROOT, source: str | None = None):
+        self.config, self.root = config, Path(root)
+        # the name or path under which the configuration can be loaded again
+        self.source = source or config.name
+        self.results = self.root / "results" / config.name
+        self.figures = self.root / "figures" / config.name
+
+    def data_path(self, dataset: str, subject: str | int) -> Path:
+        """Where a prepared volume lies."""
+        return self.results / "data" / dataset / f"{subject}.h5"
+
+    def network_path(self, name: str) -> Path:
+        """Where the weights of a trained network lie: as shipped, or as trained here."""
+        shipped = self.config.networks[name].shipped
+        return self.root / shipped if shipped else self.results / "networks" / f"{name}.safetensors"
+
+    def tuning_path(self, dataset: str, method: str) -> Path:
+        """Where the record of a method's tuning lies, unless it is shipped."""
+        return self.results / "tuning" / dataset / f"{method}.json"
+
+    def case_path(self, key: str) -> Path:
+        """Where a reconstruction lies, without the suffix: ``.h5`` the volume, ``.json`` what it
+        cost.
+        """
+        return self.results / "cases" / key
+
+    def scores_path(self, key: str) -> Path:
+        """Where the scores of a reconstruction lie."""
+        return self.results / "scores" / f"{key}.json"
+
+    def table_path(self, comparison: str, dataset: str, subject: str | int) -> Path:
+        """Where the rows of a comparison for one test subject lie."""
+        return self.results / "tables" / comparison / dataset / f"{subject}.csv"

@@ -1,0 +1,241 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from recon.errors import ReconError
+from recon.figures import claims
+
+
+def table(**psnr):
+    """Mean PSNR per method; two volumes, R = 4 and 8, the methods' values at R = 8 being the ones
+    given.
+    """
+    rows = []
+    for method, value in psnr.items():
+        for volume, offset in (("a", 0.0), ("b", 5.0)):
+            for R, drop in ((4.0, -20.0), (8.0, 0.0)):
+                rows.append(
+                    {
+                        "dataset": "knee",
+                        "volume": volume,
+                        "R": R,
+                        "method": method,
+                        "psnr": value + offset + drop,
+                        "ssim": 0.5,
+                    }
+                )
+    return pd.DataFrame(rows)
+
+
+def gain(rows, minimum):
+    about = {"id": "x", "paper": "A", "figure": "3", "statement": "s"}
+    return claims.smallest_gain(
+        claims.paired_gain(rows, "l1_wavelet", "cg_sense", "psnr"), about, minimum_r=minimum
+    )
+
+
+def test_the_smallest_gain_is_computed_from_paired_means():
+    claim = gain(table(l1_wavelet=31.0, cg_sense=30.0), 8)
+    assert claim.measured == 1.0 and claim.holds is True
+    claim = gain(table(l1_wavelet=29.0, cg_sense=30.0), 8)
+    assert claim.measured == -1.0 and claim.holds is False
+
+
+def test_rows_that_nothing_tells_apart_are_refused():
+    """Two methods in one table of priors: their mean would be neither's."""
+    rows = shifted()
+    with pytest.raises(ReconError, match="several rows for one volume, R and trained_at"):
+        claims.paired_gain(
+            pd.concat([rows, rows.assign(method="annealed")]), "1", "2", "psnr", "trained_at"
+        )
+
+
+def test_one_volume_decides_nothing():
+    rows = table(l1_wavelet=31.0, cg_sense=30.0)
+    claim = gain(rows[rows["volume"] == "a"], 8)
+    assert claim.measured == 1.0 and claim.volumes == 1 and claim.holds is None
+
+
+def test_volumes_that_would_say_otherwise_are_counted():
+    """The mean over both is above 0, one of them alone is not; nor does a volume count that was not
+    run at the R in question.
+    """
+    rows = table(l1_wavelet=31.0, cg_sense=30.0)
+    rows.loc[(rows["volume"] == "a") & (rows["method"] == "cg_sense"), "psnr"] += 1.5
+    claim = gain(rows, 8)
+    assert claim.measured == 0.25 and claim.holds is True and (claim.agree, claim.volumes) == (1, 2)
+    claim = gain(rows[(rows["volume"] == "a") | (rows["R"] < 8)], 8)
+    assert claim.holds is None and (claim.agree, claim.volumes) == (0, 1)
+
+
+def test_too_little_data_is_null():
+    for rows, minimum in ((table(l1_wavelet=31.0), 8), (table(l1_wavelet=31.0, cg_sense=30.0), 12)):
+        claim = gain(rows, minimum)
+        assert claim.measured is None and claim.holds is None
+
+
+def test_one_bad_acceleration_breaks_the_claim():
+    rows = table(l1_wavelet=31.0, cg_sense=30.0)
+    worse = rows.assign(
+        R=rows["R"] * 4, psnr=rows["psnr"].where(rows["method"] == "cg_sense", rows["psnr"] - 3)
+    )
+    assert gain(pd.concat([rows, worse]), 8).holds is False
+
+
+def test_scorecard_of_figure_3():
+    order = ("annealed", "variational", "tpdm_dds", "dds", "l1_wavelet", "cg_sense", "zero_filled")
+    means = {method: 33.0 - i for i, method in enumerate(order)}
+    card = claims.scorecard("10_methods_without_shift", table(**means))
+    assert len({c["id"] for c in card}) == len(card)
+    assert {c["holds"] for c in card if c["figure"] == "3"} == {True}
+    # equal SSIM is no improvement
+    assert {c["holds"] for c in card if c["figure"] == "A.1"} == {False}
+    assert claims.scorecard("00_start_here", table()) == []
+    summary = claims.summary({"10_methods_without_shift": table(**means), "00_start_here": table()})
+    assert summary["statement"].tolist() == [c["statement"] for c in card] and "agree" in summary
+    assert claims.summary({}).empty
+
+
+def shifted(diverse=0.0, at_low=1.0):
+    """One method at 1× and 2× voxels with priors of 1×, 2×, 4× and diverse: 1 dB lost per doubling
+    at R = 16, ``at_low`` dB at R = 4.
+    """
+    rows = []
+    for dataset, voxel in (("knee", 1.0), ("knee_2x", 2.0)):
+        for volume, offset in (("a", 0.0), ("b", 3.0)):
+            for R, loss in ((4.0, at_low), (16.0, 1.0)):
+                for trained in ("1", "2", "4", "diverse"):
+                    away = (
+                        diverse
+                        if trained == "diverse"
+                        else loss * abs(np.log2(float(trained) / voxel))
+                    )
+                    scores = {"psnr": 40 - R / 4 + offset - away, "ssim": 0.9 - 0.01 * away}
+                    about = {
+                        "dataset": dataset,
+                        "volume": volume,
+                        "R": R,
+                        "method": "variational",
+                        "trained_at": trained,
+                    }
+                    rows.append(about | {"voxel_factor": voxel} | scores)
+    return pd.DataFrame(rows)
+
+
+def test_shift_is_told_from_what_the_prior_was_trained_at():
+    table = shifted()
+    names = claims.shift_of(table)
+    coarse = table["voxel_factor"] == 2
+    assert set(names[coarse & (table["trained_at"] == "1")]) == {"2× finer"}
+    assert set(names[coarse & (table["trained_at"] == "4")]) == {"2× coarser"}
+    assert set(names[~coarse & (table["trained_at"] == "4")]) == {"4× coarser"}
+    assert set(names[table["trained_at"] == "diverse"]) == {"diverse"}
+    assert set(claims.shift_of(table.assign(voxel_factor="(1.0, 1.0, 3.0)"))) == {
+        "1",
+        "2",
+        "4",
+        "diverse",
+    }
+
+
+def test_scorecard_of_the_resolution_shift():
+    """Holds or does not; what was not run is not claimed (from 2× voxels none is 4× away)."""
+    card = {
+        c["id"]: c
+        for c in claims.scorecard("12_resolution_shift", shifted(diverse=0.2, at_low=0.5))
+    }
+    assert card["A.4.knee.variational.matched>2× coarser.psnr"]["measured"] == pytest.approx(0.5)
+    assert card["A.4.knee.variational.coarser.grows"]["measured"] == pytest.approx(1.0)
+    assert (
+        card["A.4.knee.variational.coarser.grows"]["holds"]
+        and card["A.4.knee.variational.diverse"]["holds"]
+    )
+    assert card["A.4.knee_2x.variational.matched>2× finer.psnr"]["holds"] and not any(
+        "knee_2x" in k and "4×" in k for k in card
+    )
+    bad = {
+        c["id"]: c
+        for c in claims.scorecard("12_resolution_shift", shifted(diverse=0.4, at_low=1.0))
+    }
+    assert (
+        bad["A.4.knee.variational.diverse"]["holds"] is False
+        and bad["A.4.knee.variational.coarser.grows"]["holds"] is False
+    )
+
+
+def test_posterior_sampling_is_compared_by_what_a_shift_costs_it():
+    """0.01 SSIM lost per doubling by one method, twice that by the other."""
+    other = shifted()
+    table = pd.concat([other, other.assign(method="tpdm_dds", ssim=2 * other["ssim"] - 0.9)])
+    card = {c["id"]: c for c in claims.scorecard("13_posterior_sampling", table)}
+    assert (
+        card["A.A.6.knee.4× coarser.drop"]["measured"] == pytest.approx(0.02)
+        and card["A.A.6.knee.4× coarser.drop"]["holds"]
+    )
+    assert "A.A.5.knee.tpdm_dds.matched>2× coarser.psnr" in card and not any(
+        "variational" in k for k in card
+    )
+
+
+def varied(setting, gain_last, to_disk=False):
+    """PSNR rises by 1 dB per value of a setting, and by ``gain_last`` from the last but one to the
+    last.
+    """
+    values = {
+        "slices": [3.0, 6.0, 12.0],
+        "t_max": [1000.0, 400.0],
+        "schedule": ["uniform", "annealed"],
+        "planes": [1.0, 3.0],
+    }[setting]
+    rows = []
+    for number, value in enumerate(values):
+        psnr = 30 + number - (1 - gain_last) * (number == len(values) - 1)
+        for volume in ("a", "b"):
+            about = {
+                "dataset": "knee",
+                "volume": volume,
+                "R": 8.0,
+                "method": "variational",
+                "varied": setting,
+                "value": value,
+            }
+            rows.append(about | {"psnr": psnr, "ssim": 0.5})
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.parametrize(
+    ("last", "levels_off", "others"), [(0.05, True, True), (0.5, False, True), (-0.5, True, False)]
+)
+def test_scorecard_of_the_hyperparameters(tmp_path, last, levels_off, others):
+    """The same from memory and from the file, where numbers and words share a column."""
+    table = pd.concat([varied(s, last) for s in ("slices", "t_max", "schedule")])
+    table.to_csv(tmp_path / "t.csv", index=False, float_format="%.6g")
+    for found in (table, pd.read_csv(tmp_path / "t.csv")):
+        card = {c["id"]: c["holds"] for c in claims.scorecard("11_hyperparameters", found)}
+        wanted = {
+            "A.A.2.knee.t_max": others,
+            "A.A.2.knee.best": others,
+            "A.A.3.knee.slices": levels_off,
+            "ours.A.2.knee.schedule": others,
+        }
+        assert card == wanted
+
+
+def test_scorecards_beyond_the_paper():
+    (planes,) = claims.scorecard("40_planes", varied("planes", 0.5))
+    assert planes["holds"] and planes["measured"] == pytest.approx(0.5)
+    table = shifted(diverse=0.1)
+    gap = table[table["trained_at"] == "diverse"].assign(
+        trained_at="diverse, part held out", psnr=lambda t: t["psnr"] - 0.4
+    )
+    held = {c["id"]: c for c in claims.scorecard("41_held_out", pd.concat([table, gap]))}
+    assert (
+        held["ours.held_out.knee.variational"]["measured"] == pytest.approx(-0.4)
+        and not held["ours.held_out.knee.variational"]["holds"]
+    )
+    thick = claims.scorecard("40_thick_slices", table[table["dataset"] == "knee"])
+    assert [c["measured"] for c in thick] == [pytest.approx(-0.1)]
+    best = table.assign(method="annealed", psnr=table["psnr"] + 1)
+    assert claims.scorecard(
+        "42_samplers", pd.concat([table, best])[lambda t: t["trained_at"] == "1"]
+    )[0]["measured"] == pytest.approx(1.0)

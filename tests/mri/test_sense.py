@@ -1,0 +1,136 @@
+import pytest
+import torch
+
+from recon import ReconError
+from recon.mri import fourier
+from recon.mri.problem import Problem
+from recon.mri.sense import Sense
+from recon.mri.solvers import conjugate_gradient, inner
+from tests.conftest import complex_normal
+
+SHAPES = [(3, 6, 8, 10), (2, 5, 7, 9), (4, 8, 6, 1)]
+
+
+def operator(shape, generator, **options):
+    maps = complex_normal(*shape, generator=generator)
+    mask = torch.rand(shape[2:], generator=generator) < 0.5
+    mask[0, 0] = True
+    return Sense(maps / maps.abs().square().sum(0).sqrt(), mask, **options)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_adjoint(shape, generator):
+    """⟨Ax, y⟩ = ⟨x, Aᴴy⟩."""
+    A = operator(shape, generator)
+    x, y = (
+        complex_normal(*shape[1:], generator=generator),
+        complex_normal(*shape, generator=generator),
+    )
+    forward, adjoint = A.forward(x), A.adjoint(y)
+    assert forward.shape == y.shape and adjoint.shape == x.shape
+    left, right = (
+        torch.vdot(forward.flatten(), y.flatten()),
+        torch.vdot(x.flatten(), adjoint.flatten()),
+    )
+    assert abs(left - right) < 1e-5 * forward.norm() * y.norm()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_forward_is_the_definition(shape, generator):
+    """y = M F S x, coil by coil."""
+    A = operator(shape, generator)
+    x = complex_normal(*shape[1:], generator=generator)
+    expected = torch.stack([A.mask * fourier.fft(s * x) for s in A.maps])
+    assert torch.allclose(A.forward(x), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_normal_is_adjoint_of_forward(shape, generator):
+    A = operator(shape, generator)
+    x = complex_normal(*shape[1:], generator=generator)
+    assert torch.allclose(A.normal(x), A.adjoint(A.forward(x)), atol=1e-5)
+
+
+def test_normal_is_a_contraction(generator):
+    """Unit-norm maps bound AᴴA by the identity, which is what the step size of FISTA rests on."""
+    A = operator((3, 6, 8, 10), generator)
+    x = complex_normal(6, 8, 10, generator=generator)
+    assert A.normal(x).norm() <= x.norm()
+
+
+def test_support_is_what_some_coil_sees(generator):
+    maps = complex_normal(5, 6, 8, 10, generator=generator)
+    maps[:, 2], maps[:4, :, 3] = 0, 0
+    for chunk in (1, 1 << 20):
+        support = Sense(maps, torch.ones(8, 10, dtype=torch.bool), chunk_bytes=chunk).support
+        assert not support[2].any() and support[[0, 1, 3, 4, 5]].all()
+
+
+def test_chunked_equals_unchunked(generator):
+    whole = operator((5, 6, 8, 10), generator)
+    one = Sense(whole.maps, whole.mask, chunk_bytes=1)
+    assert (
+        whole.coils_per_chunk > 1 and one.coils_per_chunk == 1 and whole.slab > 1 and one.slab == 1
+    )
+    x, y = (
+        complex_normal(6, 8, 10, generator=generator),
+        complex_normal(5, 6, 8, 10, generator=generator),
+    )
+    assert torch.allclose(whole.forward(x), one.forward(x), atol=1e-6)
+    assert torch.allclose(whole.adjoint(y), one.adjoint(y), atol=1e-6)
+    assert torch.allclose(whole.normal(x), one.normal(x), atol=1e-5)
+
+
+def test_problem_scale(scene, generator):
+    """The zero-filled volume has unit variance, whatever the units of the scan, and unscaling gives
+    them back.
+    """
+    image, maps = scene
+    mask = torch.rand(image.shape[1:], generator=generator) < 0.4
+    kspace = torch.stack([fourier.fft(s * image) for s in maps])
+    small, large = (
+        Problem.build(kspace, mask, maps, 0.1),
+        Problem.build(1000 * kspace, mask, maps, 100.0),
+    )
+    assert torch.view_as_real(small.rhs).std() == pytest.approx(1, rel=1e-5)
+    assert torch.allclose(small.rhs, large.rhs, atol=1e-4) and small.noise == pytest.approx(
+        large.noise, rel=1e-5
+    )
+    assert torch.allclose(
+        large.unscale(large.rhs), 1000 * small.unscale(small.rhs), rtol=1e-4, atol=1e-3
+    )
+
+
+def test_problem_gradient_is_that_of_the_objective(scene, generator):
+    image, maps = scene
+    mask = torch.rand(image.shape[1:], generator=generator) < 0.4
+    problem = Problem.build(torch.stack([fourier.fft(s * image) for s in maps]), mask, maps)
+    x, d = (
+        complex_normal(*image.shape, generator=generator),
+        complex_normal(*image.shape, generator=generator),
+    )
+    # exact: the objective is quadratic
+    slope = (problem.objective(x + d).double() - problem.objective(x - d).double()) / 2
+    assert float(slope) == pytest.approx(float(inner(problem.gradient(x), d)), rel=1e-3)
+
+
+def test_conjugate_gradient_solves_a_dense_system(generator):
+    """Against the direct solution of a complex Hermitian system; real inner products would fail
+    here.
+    """
+    a = complex_normal(12, 12, generator=generator, dtype=torch.complex128)
+    matrix = a @ a.mH + torch.eye(12)
+    rhs = complex_normal(12, generator=generator, dtype=torch.complex128)
+    x = conjugate_gradient(lambda v: matrix @ v, rhs, torch.zeros_like(rhs), 30, tolerance=1e-10)
+    assert torch.allclose(x, torch.linalg.solve(matrix, rhs), atol=1e-8)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_refusals(generator):
+    maps = complex_normal(2, 4, 6, 8, generator=generator)
+    with pytest.raises(ReconError, match=r"mask has shape \(6, 7\)"):
+        Sense(maps, torch.ones(6, 7, dtype=torch.bool))
+    with pytest.raises(ReconError, match="must agree"):
+        Problem.build(maps[:1], torch.ones(6, 8, dtype=torch.bool), maps)
+    with pytest.raises(ReconError, match="empty"):
+        Problem.build(maps, torch.zeros(6, 8, dtype=torch.bool), maps)

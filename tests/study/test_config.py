@@ -1,0 +1,224 @@
+import pytest
+import yaml
+
+from recon import ReconError
+from recon.data.section import Dataset
+from recon.download import registry
+from recon.schema import ROOT
+from recon.study.config import CONFIGS, Config, load
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda p: p.stem)
+def test_every_shipped_configuration_is_valid_and_named_after_its_file(path, monkeypatch):
+    """With the AHEAD brains listed, as after their fetch; without, the one line says what to run."""
+    found = registry.lookup("ahead")
+    if path.stem == "paper_7t":
+        with pytest.raises(ReconError, match="run: python -m recon fetch ahead"):
+            load(path.stem)
+    splits = found.dataverse.splits([f"{n:03}" for n in range(1, 78)], "")
+    ahead = found.model_copy(update={"splits": splits})
+    monkeypatch.setattr(
+        registry, "lookup", lambda name: ahead if name == "ahead" else registry.datasets()[name]
+    )
+    config = load(path.stem)
+    assert config.name == path.stem
+    assert all(
+        (ROOT / "notebooks" / f"{notebook}.ipynb").is_file() for notebook in config.notebooks
+    )
+    for name in config.comparisons:
+        assert any(name in config.shown_in(notebook) for notebook in config.notebooks), (
+            f"no notebook shows {name}"
+        )
+
+
+@pytest.fixture
+def smoke():
+    return yaml.safe_load((CONFIGS / "smoke.yaml").read_text())
+
+
+def refused(tmp_path, values) -> str:
+    path = tmp_path / "mine.yaml"
+    path.write_text(values if isinstance(values, str) else yaml.safe_dump(values))
+    with pytest.raises(ReconError) as error:
+        load(path).check_inputs()
+    assert "\n" not in str(error.value) and (
+        "mine.yaml" in str(error.value) or "config smoke" in str(error.value)
+    )
+    return str(error.value)
+
+
+def test_unknown_key_is_named_with_its_place(tmp_path, smoke):
+    smoke["networks"]["knee"]["epochs"] = 3
+    message = refused(tmp_path, smoke)
+    assert "networks.knee.epochs" in message and "remove it" in message
+
+
+def test_a_subject_in_two_splits_is_refused(tmp_path, smoke):
+    smoke["datasets"]["knee"]["test"].append(smoke["datasets"]["knee"]["train"][0])
+    assert "more than one of train, validation and test" in refused(tmp_path, smoke)
+
+
+def test_a_number_written_as_text_is_refused(tmp_path, smoke):
+    """YAML reads 1e-3 as a string that pydantic would coerce; anything else that is no number is
+    named.
+    """
+    smoke["networks"]["knee"]["learning_rate"] = "fast"
+    assert "networks.knee.learning_rate" in refused(tmp_path, smoke)
+
+
+def test_missing_section_of_a_prior(tmp_path, smoke):
+    smoke["networks"]["knee"]["dataset"] = "elbow"
+    assert "'elbow'" in refused(tmp_path, smoke)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("a: [1", "not valid YAML"), ("- 1", "valid dictionary"), ("", "valid dictionary")],
+)
+def test_not_a_configuration(tmp_path, text, words):
+    assert words in refused(tmp_path, text)
+
+
+def test_missing_files_are_named_before_any_work(tmp_path, smoke):
+    smoke["networks"]["knee"]["shipped"] = "data/priors/none.safetensors"
+    assert "data/priors/none.safetensors is missing" in refused(tmp_path, smoke)
+
+
+def test_missing_environment_variable(tmp_path, smoke, monkeypatch):
+    monkeypatch.delenv("NOWHERE", raising=False)
+    del smoke["datasets"]["knee"]["anatomy"]
+    smoke["datasets"]["knee"] |= {"kind": "folder", "path": "${NOWHERE}", "voxel": [1, 1, 1]}
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(smoke))
+    with pytest.raises(ReconError, match="environment variable NOWHERE is not set"):
+        load(path).check_inputs()
+    monkeypatch.setenv("NOWHERE", str(tmp_path / "absent"))
+    with pytest.raises(ReconError, match="no folder .*absent"):
+        load(path).check_inputs()
+
+
+def test_unknown_configuration_lists_the_known():
+    with pytest.raises(ReconError, match="demo.*paper.*smoke"):
+        load("dmeo")
+
+
+def test_a_dataset_of_the_registry_takes_its_subjects_from_there(tmp_path, smoke, monkeypatch):
+    """Those that are listed in the configuration take precedence; the folder is below DATA_ROOT
+    unless a path is given.
+    """
+    monkeypatch.setenv("DATA_ROOT", str(tmp_path))
+    one = Dataset(kind="stanford", label="Stanford")
+    assert [len(one.train), len(one.validation), len(one.test)] == [
+        13,
+        2,
+        4,
+    ] and one.folder == tmp_path / "stanford"
+    few = Dataset(
+        kind="stanford", label="Stanford", test=one.test[:1], path=str(tmp_path / "elsewhere")
+    )
+    assert (
+        few.test == one.test[:1] and few.train == one.train and few.folder == tmp_path / "elsewhere"
+    )
+    with pytest.raises(ValueError, match="more than one of"):
+        Dataset(kind="stanford", label="Stanford", test=one.train[:1])
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"train": ["f1:3"], "test": ["f1:4"]}, "the file of f1"),
+        ({"train": ["multicoil_val/f2"], "test": ["f2"]}, "more than one of"),
+        ({"noise": 0.5}, "fastmri_knee has no noise"),
+        ({"shape": [160, 160, 1]}, "has no shape"),
+        ({"voxel_factor": 0.5}, "expected 1 or more"),
+    ],
+)
+def test_leaks_and_keys_without_effect_are_refused(changes, words):
+    with pytest.raises(ValueError, match=words):
+        Dataset(
+            **(
+                {
+                    "kind": "fastmri_knee",
+                    "label": "x",
+                    "train": [],
+                    "validation": ["v"],
+                    "test": ["t"],
+                }
+                | changes
+            )
+        )
+
+
+def test_two_series_of_one_exam_are_one_person():
+    with pytest.raises(ValueError, match="show one person"):
+        Dataset(
+            kind="calgary",
+            label="x",
+            train=["e15802s13_P50176"],
+            validation=["e15802s3_P42496"],
+            test=["x"],
+        )
+
+
+def test_a_dataset_like_another_differs_in_what_it_says(tmp_path, smoke):
+    smoke["datasets"]["knee_2x"] = {"like": "knee", "label": "coarse", "voxel_factor": 2}
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(smoke))
+    found = load(path).datasets
+    assert found["knee_2x"] == found["knee"].model_copy(
+        update={"label": "coarse", "voxel_factor": 2.0}
+    )
+    smoke["datasets"]["knee_2x"]["like"] = "elbow"
+    assert "like 'elbow'" in refused(tmp_path, smoke)
+
+
+@pytest.mark.parametrize("kind", ["datasets", "methods", "priors"])
+def test_a_comparison_names_what_there_is(tmp_path, smoke, kind):
+    smoke["comparisons"] = {"12_resolution_shift": {kind: ["none"]}}
+    assert (
+        f"names 'none', which is not under {'networks' if kind == 'priors' else kind}"
+        in refused(tmp_path, smoke)
+    )
+
+
+def test_accelerations_of_a_comparison_by_dataset(tmp_path, smoke):
+    smoke["comparisons"] = {"12_resolution_shift": {"accelerations": {"knee": [3]}}}
+    found = Config(**smoke).comparisons["12_resolution_shift"]
+    assert found.accelerations_for("knee") == [3] and found.accelerations_for("knee_2x") is None
+    smoke["comparisons"]["12_resolution_shift"]["accelerations"] = {"elbow": [3]}
+    assert "names 'elbow', which is not under datasets" in refused(tmp_path, smoke)
+    smoke["comparisons"]["12_resolution_shift"]["accelerations"] = {"knee": [0.5]}
+    assert "accelerations must be at least 1" in refused(tmp_path, smoke)
+
+
+def test_the_matched_prior_is_not_the_diverse_one(smoke):
+    smoke["networks"] = {"diverse": smoke["networks"]["knee"] | {"factors": [0.1, 1.0]}} | smoke[
+        "networks"
+    ]
+    assert Config(**smoke).prior_of("knee") == "knee"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"factors": [1.0, 0.3]}, "the smaller first"),
+        ({"factors": [0.3, 2.0]}, r"in \(0, 1\]"),
+        ({"held_out": [0.4, 0.6]}, "inside factors"),
+        ({"factors": [0.1, 1.0], "held_out": [0.65, 0.4]}, "inside factors"),
+        ({"steps": 0}, "greater than or equal to 1"),
+    ],
+)
+def test_impossible_training_is_refused(smoke, changes, words):
+    smoke["networks"]["knee"] |= changes
+    with pytest.raises(ValueError, match=words):
+        Config(**smoke)
+
+
+def test_likeness_goes_through_several_datasets_in_any_order(smoke):
+    datasets = {"c": {"like": "b", "coils": 2}, "b": {"like": "knee", "noise": 0.5}} | smoke[
+        "datasets"
+    ]
+    found = Config(**smoke | {"datasets": datasets}).datasets["c"]
+    assert (found.coils, found.noise, found.anatomy) == (2, 0.5, "knee")
+    with pytest.raises(ValueError, match="like itself"):
+        Config(**smoke | {"datasets": datasets | {"b": {"like": "c"}}})

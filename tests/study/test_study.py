@@ -1,0 +1,332 @@
+import json
+import threading
+from math import log
+
+import pytest
+import torch
+import yaml
+
+from recon import ReconError, methods
+from recon.files import alone
+from recon.study import provenance
+from recon.study.config import CONFIGS, Comparison, Config, load
+from recon.study.preflight import check
+from recon.study.provenance import file_hash
+from recon.study.study import Study
+from recon.study.tuning import at_edge, search, tune
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory) -> Study:
+    """The smoke configuration at the smallest size, in a folder of its own, with methods that need
+    no prior.
+    """
+    config = load("smoke")
+    section = config.datasets["knee"].model_copy(update={"shape": (16, 32, 32), "coils": 2})
+    config = config.model_copy(
+        update={
+            "datasets": {"knee": section},
+            "methods": {"zero_filled": {}, "cg_sense": {"iterations": 5}},
+        }
+    )
+    config = config.model_copy(
+        update={
+            "accelerations": [3.0, 4.0],
+            "comparisons": {"10_methods_without_shift": Comparison()},
+        }
+    )
+    config = config.model_copy(update={"notebooks": ["10_methods_without_shift"]})
+    return Study(config, tmp_path_factory.mktemp("study"))
+
+
+def test_case_takes_tuned_then_configured_then_given_settings(study):
+    path = study.tuning_path("knee", "cg_sense")
+    path.parent.mkdir(parents=True)
+    path.write_text(
+        json.dumps({"best": {"4": {"weight": 0.5, "iterations": 7}, "16": {"weight": 0.9}}})
+    )
+    assert study.case("knee", 200, 5, "cg_sense").settings == {"weight": 0.5, "iterations": 5}
+    assert study.case("knee", 200, 12, "cg_sense").settings["weight"] == 0.9
+    assert study.case("knee", 200, 12, "cg_sense", weight=0.1).settings["weight"] == 0.1
+    path.unlink()
+    assert study.case("knee", 200, 5, "cg_sense").settings["weight"] == 0.01
+
+
+def test_key_depends_on_everything_the_result_depends_on(study, monkeypatch):
+    case = study.case("knee", 200, 4, "cg_sense")
+    keys = {
+        study.key(case),
+        study.key(study.case("knee", 200, 5, "cg_sense")),
+        study.key(study.case("knee", 201, 4, "cg_sense")),
+    }
+    keys.add(study.key(study.case("knee", 200, 4, "cg_sense", weight=0.3)))
+    other_mask = Study(
+        study.config.model_copy(update={"mask": study.config.mask.model_copy(update={"seed": 9})}),
+        study.root,
+    )
+    keys.add(other_mask.key(case))
+    monkeypatch.setattr(provenance, "code_hash", lambda *roots: "changed")
+    keys.add(study.key(case))
+    full = Study(study.config.model_copy(update={"maps": "full"}), study.root)
+    keys.add(full.key(study.case("knee", 200, 4, "cg_sense")))
+    for bf16 in (True, False):
+        monkeypatch.setattr("recon.study.study.multiplies_bf16", lambda device, bf16=bf16: bf16)
+        keys.add(study.key(case))
+    assert len(keys) == 7  # a method without a network rounds alike on both
+
+
+def test_a_case_is_computed_once(study, monkeypatch):
+    case = study.case("knee", 200, 4, "cg_sense")
+    first = study.run(case)
+    monkeypatch.setattr(Study, "_reconstruct", lambda *_: pytest.fail("computed again"))
+    assert study.run(case) == first
+
+
+def test_row_and_volume_belong_together(study):
+    """The stored magnitude reproduces the row's PSNR, in the units of the reference."""
+    from recon.mri import metrics
+
+    row = study.run(study.case("knee", 200, 4, "cg_sense"))
+    volume = study.reconstruction(row)
+    assert metrics.psnr(volume, study.volume("knee", 200).reference.abs()) == pytest.approx(
+        row["psnr"], abs=0.02
+    )
+    assert (
+        row["R_realised"] == pytest.approx(4, rel=0.02)
+        and row["seconds"] > 0
+        and row["peak_memory_mb"] > 1
+    )
+
+
+def test_comparison_has_every_method_subject_and_acceleration(study):
+    table = study.comparison("10_methods_without_shift")
+    assert len(table) == 2 * 2 * 2 and set(table["method"]) == {"zero_filled", "cg_sense"}
+
+
+@pytest.mark.parametrize("method", ["zero_filled", "cg_sense", "l1_wavelet", "annealed"])
+def test_trials_are_equal_in_number_and_inside_the_space(method):
+    """All methods have the same budget; the same seed and scores lead the same way, so a killed
+    search can be repeated.
+    """
+    space = methods.lookup(method).space
+    found = [search(method, 8, 0, lambda values: -sum(values.values(), 0.0)) for _ in range(2)]
+    assert len(found[0]) == (8 if space else 1) and found[0] == found[1]
+    for trial in found[0][1:]:
+        assert all(
+            space[k][0] * 0.99 <= v <= space[k][1] * 1.01 for k, v in trial["settings"].items()
+        )
+
+
+def test_a_search_follows_what_it_finds():
+    """Its second half lies closer to the optimum, on a logarithmic axis, than its quasi-random
+    first one.
+    """
+
+    def score(values: dict) -> float:
+        return -(log(values["weight"] / 0.004) ** 2) - log(values["iterations"] / 20) ** 2
+
+    psnr = [trial["psnr"] for trial in search("cg_sense", 24, 0, score)]
+    assert sum(psnr[12:]) / 12 > sum(psnr[1:12]) / 11 and max(psnr) > -0.2
+
+
+def test_tuning_takes_the_best_on_validation_volumes_and_opens_no_other(study, monkeypatch):
+    """Scores are given per weight; those on other subjects would lead elsewhere."""
+    opened = set()
+
+    def score(self, case, keep_volume=True):
+        opened.add(case.subject)
+        return {"psnr": -abs(case.settings["weight"] - 0.02)}
+
+    monkeypatch.setattr(Study, "run", score)
+    config = study.config.model_copy(update={"methods": {"cg_sense": {}}})
+    config = config.model_copy(update={"tuning": config.tuning.model_copy(update={"trials": 12})})
+    record = tune(Study(config, study.root), "knee", "cg_sense")
+    weights = [trial["settings"]["weight"] for trial in record["trials"]["4"]]
+    assert len(weights) == 12 and opened == {"100"}
+    assert record["best"]["4"]["weight"] == min(weights, key=lambda w: abs(w - 0.02))
+
+
+def test_masks_differ_between_subjects_but_not_between_calls(study):
+    """Parameters are not tuned on the pattern they are tested with."""
+    validation, test = study.mask("knee", 100, 4), study.mask("knee", 200, 4)
+    assert (validation != test).any() and (study.mask("knee", 200, 4) == test).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"methods": {"l1_wavlet": {}}}, "no method is called 'l1_wavlet'"),
+        ({"methods": {"l1_wavelet": {"lambda": 1}}}, "has no setting 'lambda'"),
+        ({"methods": {"annealed": {}}, "networks": {}}, "needs a prior"),
+        ({"accelerations": [500.0]}, "calibration"),
+        ({"comparisons": {"11": Comparison(vary={"iterations": [0.0]})}}, "iterations = 0"),
+        ({"comparisons": {"11": Comparison(vary={"iterations": [2.5]})}}, "iterations = 2.5"),
+        ({"comparisons": {"11": Comparison(vary={"weight": ["much"]})}}, "weight = 'much'"),
+        (
+            {"comparisons": {"11": Comparison(vary={"slabs": [1.0]})}},
+            "no method of the comparison has a setting 'slabs'",
+        ),
+        (
+            {"comparisons": {"10_methods_without_shift": Comparison(accelerations=[500.0])}},
+            "calibration",
+        ),
+        (
+            {"comparisons": {}},
+            "notebook 10_methods_without_shift shows the comparison 10_methods_without_shift",
+        ),
+        ({"notebooks": []}, "no notebook shows the comparison 10_methods_without_shift"),
+        pytest.param(
+            {"device": "cuda"},
+            "no GPU",
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU"),
+        ),
+    ],
+)
+def test_what_would_fail_later_is_refused_before_any_work(study, change, words):
+    with pytest.raises(ReconError, match=words):
+        check(study.config.model_copy(update=change))
+
+
+def test_a_cluster_is_asked_for_its_gpu_only_where_the_work_is_done(study):
+    """The machine that sends the jobs need not have one."""
+    check(study.config.model_copy(update={"device": "cuda"}), here=False)
+
+
+def test_missing_prior_is_named(study):
+    with pytest.raises(ReconError, match="knee.safetensors: no such file"):
+        file_hash(study.network_path("knee"))
+
+
+def test_an_optimum_at_the_end_of_its_range_is_named():
+    """The range of the weight is (1e-4, 0.3), that of the iterations (5, 60)."""
+    assert at_edge("cg_sense", {"weight": 1.1e-4, "iterations": 20}) == ["weight"]
+    assert at_edge("cg_sense", {"weight": 5e-3, "iterations": 60}) == ["iterations"]
+    assert at_edge("zero_filled", {}) == []
+
+
+def test_a_prepared_volume_of_other_settings_is_prepared_again(study):
+    """The cache is the file, and what it says it was made from."""
+    first = study.volume("knee", 200).hash
+    section = study.config.datasets["knee"].model_copy(update={"voxel_factor": 1.25})
+    changed = Study(study.config.model_copy(update={"datasets": {"knee": section}}), study.root)
+    coarse = changed.volume("knee", 200)
+    assert (
+        coarse.hash != first
+        and changed.run(changed.case("knee", 200, 4, "zero_filled"))["voxel_factor"] == 1.25
+    )
+    assert study.volume("knee", 200).hash == first
+
+
+def test_a_comparison_is_every_method_prior_variation_and_acceleration():
+    """Methods without a prior appear once; a setting is varied only where the method has it; whole
+    numbers stay whole.
+    """
+    raw = yaml.safe_load((CONFIGS / "smoke.yaml").read_text())
+    raw["datasets"] = {
+        "knee": raw["datasets"]["knee"],
+        "knee_2x": {"like": "knee", "voxel_factor": 2},
+    }
+    prior = raw["networks"]["knee"]
+    raw["networks"] = {
+        "knee": prior,
+        "knee_2x": prior | {"dataset": "knee_2x"},
+        "diverse": prior | {"factors": [0.1, 1.0]},
+    }
+    shift = {
+        "methods": ["l1_wavelet", "annealed"],
+        "priors": ["knee", "knee_2x", "diverse"],
+        "accelerations": [4],
+    }
+    raw["comparisons"] = {
+        "12_resolution_shift": shift,
+        "11_hyperparameters": {"methods": ["variational"], "vary": {"slices": [2, 4]}},
+    }
+    study = Study(Config(**raw))
+    assert study.config.compared("12_resolution_shift") == [
+        (d, s) for d in ("knee", "knee_2x") for s in ("200", "201")
+    ]
+    cases = [case for case, _ in study.cases("12_resolution_shift", "knee_2x", "200")]
+    assert [(c.method, c.networks.get("prior")) for c in cases] == [("l1_wavelet", None)] + [
+        ("annealed", p) for p in shift["priors"]
+    ]
+    assert [study.trained_at(c.networks.get("prior")) for c in cases] == ["", "1", "2", "diverse"]
+    varied = study.cases("11_hyperparameters", "knee", "200")
+    assert [(c.acceleration, c.settings["slices"], change) for c, change in varied] == [
+        (r, n, {"slices": n}) for r in (4.0, 8.0) for n in (2, 4)
+    ]
+    assert all(
+        isinstance(c.settings["slices"], int) and c.networks == {"prior": "knee"} for c, _ in varied
+    )
+
+
+def test_a_dataset_may_have_its_own_mask_accelerations_and_priors():
+    """The smoke configuration's Gaussian mask; priors side by side are named per dataset; tuning is
+    at the nearest of its accelerations.
+    """
+    config = load("smoke")
+    study = Study(config)
+    cases = [case for case, _ in study.cases("14_gaussian_mask", "knee_2x_gaussian", "200")]
+    assert [(c.acceleration, c.networks.get("prior")) for c in cases] == [
+        (r, p) for r in (2.0, 3.0) for p in ("knee_2x", "knee", "knee_diverse")
+    ]
+    assert (
+        config.mask_of("knee_2x_gaussian").kind == "gaussian_2d"
+        and config.mask_of("knee").kind == "poisson_disc"
+    )
+    assert config.tuned_at("knee_2x_gaussian") == [3.0] and config.tuned_at("knee") == [4.0]
+    assert config.prior_of("knee_2x_gaussian") == "knee_2x" and config.methods_on(
+        "knee_2x_gaussian"
+    ) == ["variational"]
+    assert config.shown_in("40_beyond_the_paper") == ["40_planes", "40_thick_slices"]
+    schedules = [
+        c.settings["schedule"]
+        for c, change in study.cases("11_hyperparameters", "knee", "200")
+        if "schedule" in change
+    ]
+    assert schedules == ["uniform", "annealed"]
+
+
+def test_labels_follow_the_configuration_and_not_the_stored_scores(study):
+    """A row that was computed before says what the prior or the dataset is called now."""
+    case = study.case("knee", 200, 4, "zero_filled")
+    study.run(case, keep_volume=False)
+    path = next(
+        path
+        for path in study.results.glob("scores/*.json")
+        if path.name.startswith(study.key(case))
+    )
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"psnr": 1.0}))
+    again = study.run(case, keep_volume=False)
+    assert (
+        again["trained_at"] == ""
+        and again["psnr"] == 1.0
+        and list(again)[:3] == ["dataset", "volume", "method"]
+    )
+    path.unlink()
+
+
+def test_a_new_metric_computes_no_reconstruction(study, monkeypatch):
+    """Scores have a key of their own, and come from the kept volume to the last digit."""
+    case = study.case("knee", 200, 4, "cg_sense")
+    first = study.run(case)
+    monkeypatch.setattr(provenance, "scoring_code", lambda: "another metric")
+    monkeypatch.setattr(Study, "_reconstruct", lambda *_: pytest.fail("computed again"))
+    assert study.run(case) == first
+
+
+def test_two_processes_compute_a_case_once(study, monkeypatch):
+    """The second waits for the first one's result."""
+    case, done = study.case("knee", 201, 4, "zero_filled"), threading.Event()
+    row = study.run(case)
+    monkeypatch.setattr(Study, "_reconstruct", lambda *_: pytest.fail("computed again"))
+
+    def second() -> None:
+        assert Study(study.config, study.root).run(case) == row
+        done.set()
+
+    with alone(study.case_path(row["key"]).with_suffix(".lock")):
+        waiting = threading.Thread(target=second)
+        waiting.start()
+        assert not done.wait(0.5)
+    waiting.join()
+    assert done.is_set()
