@@ -26,7 +26,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument(
         "input",
         type=Path,
-        help="k-space: ISMRMRD .h5, fastMRI-style .h5, BART .cfl, .npy or .npz; 2D or 3D, x the readout",
+        help="k-space, 2D or 3D: ISMRMRD .h5, fastMRI .h5, BART .cfl, .npy, .npz; x is the readout",
     )
     one.add_argument(
         "output",
@@ -76,7 +76,7 @@ def parser() -> argparse.ArgumentParser:
     get.add_argument(
         "name",
         nargs="?",
-        help="a dataset of data/registry.yaml; it comes to DATA_ROOT/NAME (default data/downloads/NAME)",
+        help="a dataset of data/registry.yaml; its folder is DATA_ROOT/NAME (data/downloads/NAME)",
     )
     get.add_argument(
         "--list", action="store_true", help="the datasets, and how much of each is here"
@@ -206,9 +206,8 @@ def chosen_subjects(options: argparse.Namespace) -> list[str]:
     dataset = registry.lookup(options.name)
     subjects = registry.bare(dataset.subjects(options.split or "all"))[: options.volumes]
     if not subjects and (dataset.access == "open" or dataset.listed()):
-        raise ReconError(
-            f"{options.name}: the split {options.split or 'all'} has no subjects; choose another --split"
-        )
+        empty = f"the split {options.split or 'all'} has no subjects"
+        raise ReconError(f"{options.name}: {empty}; choose another --split")
     return subjects
 
 

@@ -1,6 +1,4 @@
-"""Files that are whole or not there: one atomic writer, one lock, one sweep of what killed runs
-left.
-"""
+"""Files that are whole or not there: an atomic writer, a lock, and a sweep after killed runs."""
 
 import hashlib
 import os
@@ -17,18 +15,19 @@ PARTIAL = re.compile(rf"\.{HOST}\.(\d+)\.part$")
 
 
 def partial(path: Path) -> Path:
-    """Where this process writes what will become ``path``; the name says which process on which
-    machine.
+    """Where this process writes what will become ``path``.
+
+    The name says which process on which machine writes it.
     """
     return path.with_name(f"{path.name}.{HOST}.{os.getpid()}.part")
 
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """Gives a path to write to. It becomes ``path`` at the end; where the block fails, nothing is
-    left.
+    """Gives a path to write to, which becomes ``path`` at the end of the block.
 
-    Makes the folder. A reader sees the old file or the new one, never half of it.
+    Where the block fails, nothing is left. The folder is made. A reader sees the old file or the
+    new one, never half of it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = partial(path)
@@ -47,19 +46,16 @@ def write_text(path: Path, text: str) -> None:
 
 @contextmanager
 def alone(path: Path) -> Iterator[None]:
-    """Holds the lock ``path``: of two processes that want the same thing, the second waits for the
-    first.
-    """
+    """Holds the lock ``path``: a second process that wants it waits for the first."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path):
         yield
 
 
 def sweep(folder: Path) -> list[Path]:
-    """Deletes below ``folder`` the partial files of processes of this machine that no longer live;
-    returns them.
+    """Deletes the partial files that dead processes left below ``folder``, and returns them.
 
-    A file of a living process, or of another machine that shares the folder, stays.
+    Files of living processes stay. So do files of other machines that share the folder.
     """
     swept = []
     for path in folder.rglob("*.part"):
@@ -75,7 +71,7 @@ def _lives(process: int) -> bool:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # it lives, and belongs to somebody else
+    except PermissionError:  # The process lives, and belongs to somebody else.
         return True
     return True
 

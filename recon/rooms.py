@@ -1,7 +1,8 @@
-"""Rooms whose members are found by name.
+"""Rooms with members that are found by name.
 
-A file of the room that ends in a record, such as ``METHOD = Method(...)``, is a member. Nothing
-else need know of it, and it is imported only when it is asked for.
+A file of the room that ends in a record, such as ``METHOD = Method(...)``, is a member. No other
+file names it, and it is imported only when it is asked for. A room inside another one is named by
+its path, such as ``figures/claims``.
 """
 
 import re
@@ -22,10 +23,11 @@ def members(room: str, record: str) -> tuple[str, ...]:
 
 
 def member(room: str, record: str, name: str, kind: str) -> Any:
-    """The record of the member called ``name``; ``kind`` says in the error message what was looked
-    for.
+    """The record of the member called ``name``.
+
+    ``kind`` says in the error message what was looked for.
     """
     known = members(room, record)
     if name not in known:
         raise ReconError(f"no {kind} is called {name!r}; choose one of {', '.join(known)}")
-    return getattr(import_module(f"recon.{room}.{name}"), record)
+    return getattr(import_module(f"recon.{room.replace('/', '.')}.{name}"), record)

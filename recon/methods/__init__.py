@@ -89,16 +89,14 @@ def reconstruct(
     as it is.
     """
     method = lookup(name)
-    given = (
-        networks if isinstance(networks, dict) else dict.fromkeys(list(method.needs)[:1], networks)
-    )
+    if not isinstance(networks, dict):
+        networks = dict.fromkeys(list(method.needs)[:1], networks)
     for role, kind in method.needs.items():
-        if given.get(role) is None:
+        if networks.get(role) is None:
             what = "a prior" if kind == "denoiser" else f"a network of kind {kind}"
-            raise ReconError(
-                f"method {name} needs {what}; pass the path of trained weights (shipped ones lie in data/priors)"
-            )
-    chosen = {role: given[role] for role in method.needs}
+            how = "pass the path of trained weights (shipped ones lie in data/priors)"
+            raise ReconError(f"method {name} needs {what}; {how}")
+    chosen = {role: networks[role] for role in method.needs}
     return method.run(problem, **chosen, settings=settings_of(name, **values), callback=callback)
 
 

@@ -1,6 +1,4 @@
-"""Our solver of the variational problem: falling noise levels, and a data step by conjugate
-gradients.
-"""
+"""Our solver of the variational problem: falling noise levels and a CG data step."""
 
 import torch
 from jaxtyping import Complex
@@ -29,19 +27,17 @@ from recon.progress import track
 
 @checked
 class AnnealedSettings:
-    """Our solver: every step denoises one whole plane orientation at a falling noise level, then
-    solves the data term.
-    """
+    """Each step denoises all slices of one orientation, then solves the data term."""
 
     weight: Positive = 0.3  # trust in the prior relative to the noise of the data
     steps: Count = 24
     t_max: Timestep = 100.0
     t_min: Timestep = 4.0
-    # fresh noise before denoising, relative to the step's level; 0 takes the error itself for the
-    # noise
+    # Fresh noise before denoising, relative to the level of the step. With 0 the error of the
+    # volume itself plays the part of the noise.
     churn: NonNegative = 0.0
     cg_iterations: Count = 8
-    # smallest noise level assumed of the data, which keeps the data step well conditioned
+    # The smallest noise level that is assumed of the data. It keeps the data step well conditioned.
     noise_floor: Positive = 0.01
     planes: Planes = 3
     seed: int = 0
@@ -53,12 +49,12 @@ def annealed(
     settings: AnnealedSettings = AnnealedSettings(),
     callback: Callback = ignore,
 ) -> Complex[Tensor, "x y z"]:
-    """Variational reconstruction by half-quadratic splitting: a data step solved to near exactness,
-    and annealed noise levels.
+    """Variational reconstruction by half-quadratic splitting with falling noise levels.
 
-    Step k: ``x0_hat = D(x + churn σ_k n, σ_k)`` on all slices of one axis, the axes taking turns,
-    then ``(AᴴA + γ_k) x = Aᴴy + γ_k x0_hat`` by conjugate gradients with ``γ_k = weight (noise /
-    σ_k)²``; σ_k follows t_k, geometric from t_max to t_min (cf. DiffPIR, Zhu et al. 2023).
+    Step k denoises all slices of one axis, ``x0_hat = D(x + churn σ_k n, σ_k)``; the axes take
+    turns. Then conjugate gradients solve ``(AᴴA + γ_k) x = Aᴴy + γ_k x0_hat`` with
+    ``γ_k = weight (noise / σ_k)²``. The timestep falls geometrically from t_max to t_min, and σ_k
+    is its noise level. A close relative is DiffPIR (Zhu et al. 2023).
     """
     generator = torch.Generator().manual_seed(settings.seed)
     noise = max(problem.noise, settings.noise_floor)
@@ -78,7 +74,7 @@ def annealed(
 def data_step(
     problem: Problem, x0_hat: Complex[Tensor, "x y z"], gamma: float, iterations: int
 ) -> Complex[Tensor, "x y z"]:
-    """``argmin ‖Ax − y‖² + γ ‖x − x0_hat‖²`` by conjugate gradients started at ``x0_hat``."""
+    """``argmin ‖Ax − y‖² + γ ‖x − x0_hat‖²`` by conjugate gradients that start at ``x0_hat``."""
     return conjugate_gradient(
         lambda v: problem.operator.normal(v) + gamma * v,
         problem.rhs + gamma * x0_hat,
@@ -88,7 +84,7 @@ def data_step(
 
 
 def cg_start(problem: Problem, iterations: int) -> Complex[Tensor, "x y z"]:
-    """A few unregularised CG-SENSE iterations: a start with the right low frequencies."""
+    """A few iterations of CG-SENSE without a penalty: a start with the right low frequencies."""
     return conjugate_gradient(
         problem.operator.normal, problem.rhs, torch.zeros_like(problem.rhs), iterations
     )

@@ -12,7 +12,7 @@ from recon.mri.solvers import conjugate_gradient
 
 @checked
 class CgSenseSettings:
-    """``weight`` is the Tikhonov parameter; few iterations also regularise."""
+    """``weight`` is the Tikhonov parameter. Stopping after few iterations also regularises."""
 
     weight: NonNegative = 0.01
     iterations: Count = 30

@@ -14,35 +14,28 @@ from recon.priors.schedule import T
 
 Volume = Complex[Tensor, "x y z"]
 
-# decorator of settings: their values are checked
+# The decorator of a class of settings. Their values are checked.
 checked = dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 
 Count = Annotated[int, Field(ge=1, le=100_000)]
-
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-
 Fraction = Annotated[float, Field(ge=0, le=1)]
-
 Timestep = Annotated[float, Field(gt=0, le=T)]
-
 Axis = Literal[0, 1, 2]
-
-# how many orientations are regularised: across z alone, across y and z, or all three
+# How many orientations are regularised: slices across z, across y and z, or across all axes.
 Planes = Annotated[int, Field(ge=1, le=3)]
-
-# called with the iteration and the volume, in the scale of the problem
+# Called with the iteration and the volume, in the scale of the problem.
 Callback = Callable[[int, Tensor], None]
 
 
 def ignore(iteration: int, volume: Tensor) -> None:
-    """The callback of a caller who does not watch."""
+    """A callback that does nothing."""
 
 
 def check_plane(axis: int, shape: tuple[int, int, int]) -> None:
-    """Refuses an axis whose slices are not images: of a 2D scan every axis but the last."""
+    """Refuses an axis whose slices are not images. In a 2D scan only the last axis has images."""
     if axis not in planes(shape):
-        raise ReconError(
-            f"slices of a {'×'.join(map(str, shape))} volume across axis {axis} are lines; choose from axes {planes(shape)}"
-        )
+        size = "×".join(map(str, shape))
+        lines = f"slices of a {size} volume across axis {axis} are lines"
+        raise ReconError(f"{lines}; choose from axes {planes(shape)}")

@@ -1,8 +1,8 @@
-"""Decomposed diffusion sampling (Chung, Lee and Ye 2024): DDIM whose clean estimate takes a few CG
-steps towards the data.
+"""Decomposed diffusion sampling, DDS (Chung, Lee and Ye 2024).
 
-No gradient passes through the network. None of these samplers reads the noise level of the data:
-they fit it as if it were exact.
+It is DDIM, and each clean estimate takes a few CG steps towards the data. No gradient passes
+through the network. The sampler does not read the noise level of the data; it fits them as if they
+were exact.
 """
 
 from itertools import pairwise
@@ -34,9 +34,9 @@ from recon.progress import track
 class DdsSettings:
     """Chung, Lee and Ye (2024), 3D: 50 DDIM steps, η 0.85, one ADMM iteration of 5 CG steps.
 
-    Their ρ 10 and λ_TV 0.04 go with an unnormalised Radon transform; with ``‖A‖ = 1`` they weigh
-    the split variables against everything else and end below the zero-filled volume. The defaults
-    are those of the same group for MRI (Chung et al. 2023).
+    Their ρ of 10 and λ_TV of 0.04 belong to a Radon transform that is not normalised. With
+    ``‖A‖ = 1`` these values give the split variables too much weight, and the result is worse than
+    the zero-filled volume. The defaults are those of the same group for MRI (Chung et al. 2023).
     """
 
     weight: NonNegative = 0.005  # λ_TV
@@ -54,12 +54,12 @@ def dds(
     settings: DdsSettings = DdsSettings(),
     callback: Callback = ignore,
 ) -> Complex[Tensor, "x y z"]:
-    """DDS for volumes: DDIM on the slices of one plane, its clean estimate refined by one iteration
-    of ADMM-TV along the third axis.
+    """DDS for volumes: DDIM on the slices of one plane, with ADMM-TV along the third axis.
 
-    The estimate enters the ADMM only as the start of CG: the fewer CG steps, the more of the prior
-    remains; solved exactly, the prior would act on the frequencies alone that are neither measured
-    nor vary along the axis. Evaluates the network on ``steps × (slices along axis)``.
+    One iteration of ADMM refines each clean estimate. The estimate enters it only as the start of
+    CG, so fewer CG steps keep more of the prior. If CG were solved exactly, the prior would act
+    only on frequencies that are not measured and do not vary along the axis. The network is
+    evaluated on ``steps × (slices along axis)``.
     """
     check_plane(settings.axis, problem.operator.shape)
     generator, axis = torch.Generator().manual_seed(settings.seed), settings.axis

@@ -1,6 +1,4 @@
-"""DiffusionMBIR (Chung et al. 2023): predictor-corrector sampling of 2D slices, tied together by
-total variation across them.
-"""
+"""DiffusionMBIR (Chung et al. 2023): predictor-corrector sampling of slices, tied by TV."""
 
 from itertools import pairwise
 
@@ -45,13 +43,13 @@ def diffusion_mbir(
     settings: DiffusionMbirSettings = DiffusionMbirSettings(),
     callback: Callback = ignore,
 ) -> Complex[Tensor, "x y z"]:
-    """Chung et al. (2023): per noise level a predictor, a Langevin corrector and an ADMM-TV update
-    of the whole volume.
+    """Chung et al. (2023): at each noise level a predictor, a corrector and an ADMM-TV update.
 
-    The volume carries noise of standard deviation σ, but one CG step puts the data as they are at
-    the measured frequencies: these end at y, noise included, and are less noisy on the way than the
-    prior is told. The corrector leaves the variance of a Gaussian too large by the factor ``1 +
-    snr²``. Evaluates the network on ``2 × steps × (slices along axis)``.
+    The corrector is a Langevin step; ADMM-TV acts on the whole volume. The volume carries noise of
+    standard deviation σ, but one CG step puts the data without added noise at the measured
+    frequencies. So these frequencies end at y, noise included, and on the way they are less noisy
+    than the prior is told. The corrector leaves the variance of a Gaussian too large by the factor
+    ``1 + snr²``. The network is evaluated on ``2 × steps × (slices along axis)``.
     """
     check_plane(settings.axis, problem.operator.shape)
     generator, axis = torch.Generator().manual_seed(settings.seed), settings.axis
@@ -65,7 +63,7 @@ def diffusion_mbir(
             problem, x, d, u, axis, settings.weight, settings.rho, settings.cg_iterations
         )
         callback(k, x)
-    # total variation leaks along the axis, and the last corrector leaves its noise
+    # Total variation leaks along the axis, and the last corrector leaves its noise.
     return problem.operator.support * x
 
 

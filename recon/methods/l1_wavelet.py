@@ -19,7 +19,7 @@ class L1WaveletSettings:
     iterations: Count = 100
     wavelet: str = "db2"
     levels: Count = 3
-    # a new cyclic shift per iteration makes the transform translation invariant on average
+    # A new cyclic shift in each iteration makes the transform shift invariant on average.
     random_shifts: bool = True
     seed: int = 0
 
@@ -29,9 +29,9 @@ def l1_wavelet(
 ) -> Complex[Tensor, "x y z"]:
     """Minimises ``½‖Ax − y‖² + weight ‖Ψx‖₁`` over the detail bands of a 3D wavelet transform Ψ.
 
-    FISTA (Beck and Teboulle 2009) with gradient restart (O'Donoghue and Candès 2015); the step is 1
-    because unit-norm maps bound ``AᴴA`` by the identity. The approximation band is not penalised:
-    it is not sparse.
+    The solver is FISTA (Beck and Teboulle 2009) with gradient restart (O'Donoghue and Candès 2015).
+    Its step is 1, because maps of unit norm bound ``AᴴA`` by the identity. The approximation band
+    is not penalised, because it is not sparse.
     """
     generator = torch.Generator().manual_seed(settings.seed)
     step = 1 / float(problem.operator.maps.abs().square().sum(0).max())

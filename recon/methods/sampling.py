@@ -1,6 +1,4 @@
-"""What the posterior samplers share: their noise levels, the clean estimate, predictor and
-corrector, total variation across slices.
-"""
+"""What the posterior samplers share: noise levels, clean estimate, predictor, corrector, TV."""
 
 import torch
 from torch import Tensor
@@ -14,16 +12,16 @@ from recon.priors import Prior
 from recon.priors.sampling import noise_like
 from recon.priors.schedule import T, ddpm_sigma
 
-# What tuning searches of methods with total variation. Further out all of them fail.
+# The search space of methods with total variation. Outside it all of them fail.
 TV_SPACE = {"weight": (2e-3, 0.02), "rho": (2e-3, 0.05)}
 
 
 def clean_estimate(problem: Problem, prior: Prior, x: Volume, sigma: float, axis: int) -> Volume:
     """``E[x0 | x0 + σ n = x]`` of all slices across ``axis``, and zero where no coil sees.
 
-    References, and with them what priors were trained on, are zero there. Nothing else would hold a
-    sampler's state in such places: with a prior of another resolution it drifts away, and pulls the
-    network off wherever its view reaches them.
+    References are zero there, and so are the slices that priors were trained on. The data do not
+    constrain a sampler in such places. With a prior of another resolution its state would drift
+    away there, and disturb the network's estimate nearby.
     """
     return problem.operator.support * as_volume(prior.denoise(as_slices(x, axis), sigma), axis)
 
@@ -38,18 +36,17 @@ def admm_tv(
     rho: float,
     iterations: int,
 ) -> tuple[Volume, Volume, Volume]:
-    """One iteration of ADMM on ``½‖Ax − y‖² + weight ‖Dx‖₁`` from x, with D the difference across
-    slices (Chung et al. 2023).
+    """One iteration of ADMM on ``½‖Ax − y‖² + weight ‖Dx‖₁``, starting at x (Chung et al. 2023).
 
-    The x-update is ``iterations`` steps of CG on ``(AᴴA + ρDᴴD) x = Aᴴy + ρDᴴ(d − u)``. Returns x,
-    the split variable d, the dual u.
+    D is the difference between neighbouring slices. The x-update takes ``iterations`` steps of CG
+    on ``(AᴴA + ρDᴴD) x = Aᴴy + ρDᴴ(d − u)``. Returns x, the split variable d and the dual u.
     """
 
     def operator(v: Tensor) -> Tensor:
         return problem.operator.normal(v) + rho * difference_adjoint(difference(v, axis), axis)
 
     rhs = problem.rhs + rho * difference_adjoint(d - u, axis)
-    # singular: beyond it CG would amplify rounding without bound
+    # The system is singular. Beyond this tolerance CG would amplify rounding without bound.
     x = conjugate_gradient(operator, rhs, x, iterations, tolerance=1e-4)
     gradient = difference(x, axis)
     d = soft(gradient + u, weight / rho)
@@ -57,8 +54,9 @@ def admm_tv(
 
 
 def ddim_levels(prior: Prior, steps: int) -> list[float]:
-    """Noise levels of DDIM: at equally spaced timesteps of a DDPM, none higher than the prior
-    knows, ending in the clean volume.
+    """Noise levels of DDIM: at equally spaced timesteps of a DDPM, then 0 for the clean volume.
+
+    No level exceeds the highest one that the prior knows.
     """
     sigmas = [ddpm_sigma(float(t)) for t in torch.linspace(T, 0, steps + 1)[:-1]]
     return [min(sigma, prior.sigma_max) for sigma in sigmas] + [0.0]
@@ -67,16 +65,18 @@ def ddim_levels(prior: Prior, steps: int) -> list[float]:
 def ve_levels(
     prior: Prior, steps: int, largest: float = 378.0, smallest: float = 0.01
 ) -> list[float]:
-    """The ``steps + 1`` noise levels of the variance-exploding schedule, geometric, no larger than
-    the prior knows.
+    """The ``steps + 1`` noise levels of the variance-exploding schedule, a geometric series.
+
+    No level exceeds the highest one that the prior knows.
     """
     largest = min(largest, prior.sigma_max)
     return [largest * (smallest / largest) ** (k / steps) for k in range(steps + 1)]
 
 
 def score(problem: Problem, prior: Prior, x: Volume, sigma: float, axis: int) -> Volume:
-    """``∇ log p(x) = (D(x, σ) − x) / σ²`` of all slices across ``axis`` (Tweedie), with D as in
-    `clean_estimate`.
+    """``∇ log p(x) = (D(x, σ) − x) / σ²`` of all slices across ``axis`` (Tweedie).
+
+    D is `clean_estimate`.
     """
     return (clean_estimate(problem, prior, x, sigma, axis) - x) / sigma**2
 
@@ -84,16 +84,18 @@ def score(problem: Problem, prior: Prior, x: Volume, sigma: float, axis: int) ->
 def predict(
     x: Tensor, s: Tensor, sigma_t: float, sigma_s: float, generator: torch.Generator
 ) -> Tensor:
-    """Reverse diffusion from noise level ``sigma_t`` to ``sigma_s`` along the score s (Song et al.
-    2021, algorithm 2).
+    """Reverse diffusion from noise level ``sigma_t`` to ``sigma_s`` along the score s.
+
+    Source: Song et al. 2021, algorithm 2.
     """
     step = sigma_t**2 - sigma_s**2
     return x + step * s + step**0.5 * noise_like(x, generator)
 
 
 def correct(x: Tensor, s: Tensor, snr: float, generator: torch.Generator) -> Tensor:
-    """A Langevin step along the score s, of size ``ε = 2 (snr ‖z‖ / ‖s‖)²`` (Song et al. 2021,
-    algorithm 4), norms over the volume.
+    """A Langevin step along the score s, of size ``ε = 2 (snr ‖z‖ / ‖s‖)²``.
+
+    The norms are those of the whole volume. Source: Song et al. 2021, algorithm 4.
     """
     z = noise_like(x, generator)
     epsilon = 2 * (snr * z.norm() / s.norm()) ** 2

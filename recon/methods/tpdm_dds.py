@@ -19,9 +19,7 @@ from recon.progress import track
 
 @checked
 class TpdmDdsSettings:
-    """Paper A, section 5.1, after Chung, Lee and Ye (2024): γ 0.95, 4 CG steps, 80 DDIM steps, η
-    0.95.
-    """
+    """The defaults are those of paper A, section 5.1, after Chung, Lee and Ye (2024)."""
 
     gamma: NonNegative = 0.95
     eta: Fraction = 0.95
@@ -36,12 +34,12 @@ def tpdm_dds(
     settings: TpdmDdsSettings = TpdmDdsSettings(),
     callback: Callback = ignore,
 ) -> Complex[Tensor, "x y z"]:
-    """TPDM as paper A adapts it: one model, the planes taking turns from step to step, each with a
-    DDS step on the whole volume.
+    """TPDM as paper A adapts it: one model, and a DDS step on the whole volume.
 
-    Data step: ``(γAᴴA + I) x = γAᴴy + x0_hat``, so that a measured frequency becomes ``(x0_hat +
-    γy)/(1 + γ)`` in every step and ends at y, noise included. Evaluates the network on ``steps ×
-    (slices of the plane)``, the mean over planes.
+    The planes take turns from step to step. The data step solves ``(γAᴴA + I) x = γAᴴy + x0_hat``.
+    It turns a measured frequency into ``(x0_hat + γy)/(1 + γ)``, so that the frequency ends at y,
+    noise included. The network is evaluated on ``steps × (slices of a plane)``, as a mean over
+    the planes.
     """
     generator, axes = torch.Generator().manual_seed(settings.seed), planes(problem.operator.shape)
     gamma, sigmas = settings.gamma, ddim_levels(prior, settings.steps)

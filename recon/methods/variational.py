@@ -1,11 +1,10 @@
-"""Variational reconstruction with a 2D diffusion prior on random slices of all three planes (paper
-A, section 4.1).
+"""Variational reconstruction with a diffusion prior on random slices (paper A, section 4.1).
 
-Minimises ``½‖Ax − y‖² + λ E[R(s)]`` over slices s of x. Without the network's Jacobian, the
-gradient of the regulariser with w = σ_t/α_t on one slice is ``α_t (s − D(s + σ n, σ))``, where D is
-the denoiser and σ = σ_t/α_t the noise-to-signal ratio: for a noise predictor ``ε̂ − ε = α_t (s − D)
-/ σ_t``, so that ``w α_t (ε̂ − ε)`` becomes just that. Every form of prior therefore enters through
-its denoiser.
+It minimises ``½‖Ax − y‖² + λ E[R(s)]`` over the slices s of x, in all three planes. Paper A's
+gradient of the regulariser on a slice is ``w α_t (ε̂ − ε)`` with the weight w = σ_t/α_t, without the
+Jacobian of the network. A noise predictor has ``ε̂ − ε = α_t (s − D(s + σ n, σ)) / σ_t``, where D
+is its denoiser and σ = σ_t/α_t the noise-to-signal ratio. So the gradient is
+``α_t (s − D(s + σ n, σ))``, and any prior that can denoise will do.
 """
 
 from typing import Literal
@@ -28,17 +27,18 @@ from recon.representations.fitting import Descent, fit
 
 @checked
 class VariationalSettings:
-    """Paper A: 200 iterations of Adam, uniform t up to 0.4 T, 50 slices per axis in slabs of 5. Its
-    λ and rate belong to its own scaling (a rate of 2, mean losses); ours to that of `Problem`.
+    """Paper A: 200 iterations of Adam, uniform t up to 0.4 T, 50 slices per axis in slabs of 5.
 
-    In short runs a rate that is halved where the noisy data term stalls ends high or low by chance,
-    and with it the volume, by up to a decibel; a linear decay does not.
+    Its λ and its rate of 2 belong to its own scaling and mean losses; ours belong to that of
+    `Problem`. The paper halves the rate where the data term stalls. The data term is noisy, so in
+    short runs the last rate is a matter of chance, and the result varies by up to a decibel. A
+    linear decay avoids this.
     """
 
     weight: Positive = 0.05  # λ, in the scale of `Problem`, relative to the data term ½‖Ax − y‖²
     iterations: Count = 200
     learning_rate: Positive = 0.05
-    # of the rate: halved where the data term stalls (paper A), or down to 0 at the end
+    # How the rate falls: halved where the data term stalls (paper A), or linearly to 0.
     decay: Literal["plateau", "linear"] = "plateau"
     patience: Count = 20  # iterations without a fall of the data term that count as a stall
     schedule: Literal["uniform", "annealed"] = "uniform"
@@ -53,17 +53,14 @@ class VariationalSettings:
 
 
 def random_slabs(size: int, slices: int, slab: int, generator: torch.Generator) -> Int[Tensor, "n"]:
-    """Indices of about ``slices`` of ``size`` positions: random, disjoint runs of ``slab``
-    neighbours.
-    """
+    """Indices of about ``slices`` of ``size`` positions, in random disjoint runs of ``slab``."""
     if slices >= size:
         return torch.arange(size)
     slab = min(slab, slices)
     offset = int(torch.randint(slab, (1,), generator=generator))
     starts = torch.arange(-offset, size, slab)
-    chosen = starts[
-        torch.randperm(len(starts), generator=generator)[: max(1, round(slices / slab))]
-    ]
+    order = torch.randperm(len(starts), generator=generator)
+    chosen = starts[order[: max(1, round(slices / slab))]]
     index = (chosen[:, None] + torch.arange(slab)).flatten()
     return index[(index >= 0) & (index < size)]
 
@@ -71,9 +68,7 @@ def random_slabs(size: int, slices: int, slab: int, generator: torch.Generator) 
 def timesteps(
     settings: VariationalSettings, iteration: int, count: int, generator: torch.Generator
 ) -> Float[Tensor, "n"]:
-    """One timestep per slice: uniform in [t_min, t_max], or falling geometrically from t_max to
-    t_min (annealed).
-    """
+    """One timestep per slice: uniform in [t_min, t_max], or falling geometrically (annealed)."""
     if settings.schedule == "uniform":
         return settings.t_min + (settings.t_max - settings.t_min) * torch.rand(
             count, generator=generator
@@ -110,11 +105,8 @@ def denoise_runs(
     """
     if prior.neighbours == 0:
         return prior.denoise(slices, sigma)
-    lengths = torch.diff(
-        torch.nonzero(torch.diff(index) != 1).flatten() + 1,
-        prepend=index.new_zeros(1),
-        append=index.new_tensor([len(index)]),
-    )
+    breaks = torch.nonzero(torch.diff(index) != 1).flatten() + 1
+    lengths = torch.diff(breaks, prepend=index.new_zeros(1), append=index.new_tensor([len(index)]))
     runs = zip(slices.split(lengths.tolist()), sigma.split(lengths.tolist()), strict=True)
     return torch.cat([prior.denoise(*run) for run in runs])
 

@@ -10,7 +10,7 @@ from recon.mri.problem import Problem
 
 @checked
 class ZeroFilledSettings:
-    """Nothing to choose."""
+    """This method has no settings."""
 
 
 def zero_filled(
@@ -18,7 +18,7 @@ def zero_filled(
     settings: ZeroFilledSettings = ZeroFilledSettings(),
     callback: Callback = ignore,
 ) -> Complex[Tensor, "x y z"]:
-    """The adjoint ``Aᴴ y``: missing samples taken as zero."""
+    """The adjoint ``Aᴴ y``: missing samples are taken as zero."""
     return problem.rhs.clone()
 
 

@@ -1,6 +1,4 @@
-"""From the channels of a scan to independent ones: whitening, coil compression, the level of the
-noise.
-"""
+"""Independent channels from those of a scan: whitening, coil compression and the noise level."""
 
 import torch
 from jaxtyping import Complex
@@ -13,14 +11,19 @@ from recon.mri.scan import Scan
 def channels(
     scan: Scan, virtual_coils: int | None = None
 ) -> tuple[Complex[Tensor, "virtual coil"] | None, float]:
-    """The matrix that makes the channels independent and few (None: leave them), and the noise's
-    standard deviation per real component.
+    """The matrix that makes the channels independent and few, and the noise level it leaves.
 
-    A measured scan that has a noise scan is whitened with it, which makes the noise of all coils
-    independent and equal. Simulated coils are so already. Without a noise scan (or one of fewer
-    than ten samples a coil) the level is that which the scan brings, or is estimated from the
-    outskirts of k-space: its root mean square over the channels. ``virtual_coils`` keeps that many
-    combinations, those of highest energy in the centre of k-space.
+    The matrix is None where the channels stay as they are. The noise level is the standard
+    deviation per real component.
+
+    A measured scan with a noise scan is whitened: the noise of all its coils becomes independent
+    and equal. The noise of simulated coils is independent and equal from the start, so their level
+    is measured in the noise scan. Without a noise scan of more than ten samples a coil, the levels
+    are those stored in the scan. If it stores none, they are estimated from the edge of k-space.
+    The result is then their root mean square over the channels.
+
+    ``virtual_coils`` keeps that many combinations of channels: those with the highest energy in the
+    centre of k-space.
     """
     matrix, noise, levels = None, 2**-0.5, scan.levels
     if has_noise_scan(scan) and scan.origin == "measured":
@@ -39,25 +42,25 @@ def channels(
 
 
 def has_noise_scan(scan: Scan) -> bool:
-    """Whether the scan's own noise measurement is long enough to tell the coils' covariance."""
+    """Whether the scan has a noise measurement long enough to estimate the coils' covariance."""
     return scan.noise is not None and scan.noise.shape[1] > 10 * scan.coils
 
 
 def mixed(
     kspace: Complex[Tensor, "coil *sample"], matrix: Complex[Tensor, "virtual coil"] | None
 ) -> Complex[Tensor, "virtual *sample"]:
-    """The channels that `channels` asks for."""
+    """The channels after the matrix of `channels`; unchanged where it is None."""
     return kspace if matrix is None else coils.mix(kspace, matrix)
 
 
 def centre(scan: Scan) -> Complex[Tensor, "coil x y z"]:
-    """As much of the centre of k-space as a calibration can use."""
+    """The centre of k-space, as large as a calibration can use it."""
     return fourier.crop(scan.kspace, [min(n, coils.LARGEST) for n in scan.shape])
 
 
 def independent(
     scan: Scan, virtual_coils: int | None = None
 ) -> tuple[Complex[Tensor, "virtual x y z"], float]:
-    """K-space of independent channels, and their noise level; see `channels`."""
+    """K-space of independent channels and its noise level; see `channels`."""
     matrix, noise = channels(scan, virtual_coils)
     return mixed(scan.kspace, matrix), noise

@@ -1,10 +1,15 @@
-"""Receive coils: sensitivity maps by ESPIRiT, coil combination, noise statistics and coil
-compression.
+"""Receive coils: sensitivity maps by ESPIRiT, combination, noise statistics and compression.
 
 ESPIRiT (Uecker et al. 2014, doi 10.1002/mrm.24751): small k-space patches of a multi-coil image lie
 in a low-dimensional space. Projecting every patch of k-space onto that space and averaging is a
-convolution, hence in the image one Hermitian coil × coil matrix per voxel. Its eigenvector of
-eigenvalue 1 is the vector of coil sensitivities.
+convolution. In the image this convolution is one Hermitian coil × coil matrix per voxel. The
+eigenvector of its eigenvalue 1 is the vector of coil sensitivities.
+
+ESPIRiT is written here because the libraries are too slow for 3D. On two CPU cores, for 8 coils of
+64³ voxels, ``EspiritCalib`` of sigpy took 14.3 s and ``ecalib`` of BART took 17 s. For 8 coils of
+320×320×256 voxels sigpy would need about 1.4 hours, and 13 GB for one array alone. The file
+``figures/benchmarks.json`` has our time beside that of sigpy in the same run. The tests compare our
+maps with those of both libraries.
 """
 
 import math
@@ -17,19 +22,18 @@ from torch import Tensor
 from recon.errors import ReconError
 from recon.mri import fourier
 
-# calibration samples along an axis: fewer do not carry the maps, more cost time and change them
-# little
+# Calibration samples along an axis. Fewer do not determine the maps; more cost time and change the
+# maps little.
 SMALLEST, LARGEST = 6, 24
-# leaves errors below 1e-6 wherever the eigenvalues are apart, as they are inside an object
+# Leaves errors below 1e-6 where the eigenvalues are well apart, as they are inside an object.
 CHEBYSHEV_STEPS = 10
 
 
 def calibration_region(mask: Bool[Tensor, "y z"]) -> tuple[int, int]:
-    """Size (y, z) of the largest fully sampled rectangle around the centre of k-space, (0, 0) if
-    the centre was not measured.
+    """Size (y, z) of the largest fully sampled rectangle around the centre of k-space.
 
-    Centred means as in `fourier.crop`. Of rectangles with equal area the one closest to a square is
-    returned.
+    The size is (0, 0) if the centre was not measured. The rectangle is centred as in
+    `fourier.crop`. Of rectangles with equal area, the one closest to a square is chosen.
     """
     ny, nz = mask.shape
     table = torch.zeros(ny + 1, nz + 1, dtype=torch.int64)
@@ -51,33 +55,34 @@ def espirit(
     crop: float = 0.8,
     voxels_at_once: int | None = None,
 ) -> Complex[Tensor, "coil nx ny nz"]:
-    """Coil sensitivity maps of a 2D (one axis of size 1) or 3D scan, of unit norm over the coils
-    and 0 outside the object.
+    """Coil sensitivity maps by ESPIRiT (Uecker et al. 2014), for 2D and 3D scans.
 
-    The phase of each voxel is the one that makes the first principal component of the coils real
-    and positive there, so the maps are smooth wherever that virtual coil sees signal; the image
-    estimated with them carries that coil's phase. A single coil has nothing to be compared with:
-    its map is 1 everywhere.
+    A 2D scan has one axis of size 1. The maps have unit norm over the coils; outside the object
+    they are 0.
+
+    The phase of each voxel makes the first principal component of the coils real and positive
+    there. So the maps are smooth wherever this virtual coil sees signal, and the image estimated
+    with them has the phase of this coil. A single coil cannot be compared with others: its map is
+    1 everywhere.
 
     Args:
-        kspace: centred k-space, undersampled or only its centre; only the calibration block is
-            read.
+        kspace: centred k-space. It may be undersampled or only its centre: no more than the
+            calibration block is read.
         calibration: size of the block around the centre; by default the fully sampled centre, at
             most 24 along each axis.
         shape: voxels (x, y, z) of the maps over the same field of view; by default those of
             ``kspace``.
-        kernel: largest patch size along an axis; a third of the calibration block where that is
-            less.
+        kernel: largest patch size along an axis. A patch is at most a third of the calibration
+            block.
         threshold: singular values of the calibration matrix below ``threshold`` times the largest
-            are dropped, and so are those within the noise (see `significant`).
-        crop: voxels whose eigenvalue is lower are set to 0; the eigenvalue is 1 where the coils are
-            consistent, 0 in noise.
+            are dropped, and so are those of the noise (see `significant`).
+        crop: voxels with a lower eigenvalue are set to 0. The eigenvalue is 1 where the coils are
+            consistent and 0 in noise.
         voxels_at_once: bounds the memory of the per-voxel matrices to 16·coils² bytes times this
-            number, or one row along z; by default 2048, which stays in a CPU's cache, or 2¹⁸ on a
-            GPU. Does not change the result.
+            number, or to one row along z. The default is 2048 on a CPU, which stays in the cache,
+            and 2¹⁸ on a GPU. It does not change the result.
 
-    Raises ReconError for a calibration block that is too small or not fully sampled. Source: Uecker
-    et al. 2014.
+    Raises ReconError for a calibration block that is too small or not fully sampled.
     """
     shape = tuple(kspace.shape[1:]) if shape is None else shape
     maps = kspace.new_empty(len(kspace), *shape)
@@ -97,8 +102,9 @@ def espirit_tiles(
     crop: float = 0.8,
     voxels_at_once: int | None = None,
 ) -> Iterator[tuple[tuple[slice, slice, slice], Complex[Tensor, "coil _x _y _z"]]]:
-    """`espirit` tile by tile, for maps that need not be in memory whole: where (x, y, z) each tile
-    lies, and its maps.
+    """The maps of `espirit` tile by tile: the slices (x, y, z) of each tile, and its maps.
+
+    So the whole maps need not be in memory.
     """
     voxels_at_once = voxels_at_once or (2**18 if kspace.is_cuda else 2048)
     if len(kspace) == 1:
@@ -118,8 +124,10 @@ def espirit_tiles(
 def calibration_block(
     kspace: Complex[Tensor, "coil x y z"], size: tuple[int, int, int] | None
 ) -> Complex[Tensor, "coil cx cy cz"]:
-    """The fully sampled centre of k-space, of the given size or else as large as useful, scaled to
-    unit maximum.
+    """The fully sampled centre of k-space, scaled to unit maximum.
+
+    Without ``size`` it is as large as was sampled, up to `LARGEST` along each axis. Raises
+    ReconError if it is too small or not fully sampled.
     """
     full = tuple(kspace.shape[1:])
     if size is None:
@@ -128,13 +136,15 @@ def calibration_block(
     needed = tuple(min(n, SMALLEST) for n in full)
     if any(not low <= c <= n for low, c, n in zip(needed, size, full, strict=True)):
         raise ReconError(
-            f"espirit: the calibration block is {size} of k-space {full} and must be at least {needed}: "
+            f"espirit: the calibration block is {size} of k-space {full} "
+            f"and must be at least {needed}; "
             "sample a larger centre fully, or estimate the maps from another scan"
         )
     block = fourier.crop(kspace, size)
     if not (block != 0).any(0).any(0).all():
         raise ReconError(
-            f"espirit: the central {size} of k-space has unmeasured positions; give the size of its fully sampled part"
+            f"espirit: the central {size} of k-space has unmeasured positions; "
+            "give the size of its fully sampled part"
         )
     return block / block.abs().amax()
 
@@ -142,18 +152,18 @@ def calibration_block(
 def patch_operator(
     block: Complex[Tensor, "coil cx cy cz"], kernel: int, threshold: float
 ) -> Complex[Tensor, "coil coil lx ly lz"]:
-    """Convolution kernels, coil × coil, of "project every k-space patch onto the calibration
-    patches' space, then average".
+    """Convolution kernels, coil × coil, that project all k-space patches and average the results.
 
-    The lags run from 1 - k to k - 1 along each axis. The eigenvalues of their Fourier series lie
-    between 0 and 1. Patches are at most a third of the block: with wider ones a small block gives
-    too few patches to tell their space from all others.
+    Each patch is projected onto the space of the calibration patches. The lags run from 1 - k to
+    k - 1 along each axis, for patches of size k. The eigenvalues of the kernels' Fourier series lie
+    between 0 and 1. Patches are at most a third of the block: a small block holds too few wider
+    patches to determine their space.
     """
     patch = tuple(max(min(n, 2), min(kernel, -(-n // 3))) for n in block.shape[1:])
     basis = patch_space(block, patch, threshold)
     lags = [2 * k - 1 for k in patch]
     spectrum = basis.new_zeros(math.prod(lags), len(block), len(block))
-    # the padded spectra of all vectors at once would need far more memory than the result
+    # The padded spectra of all vectors at once would need far more memory than the result.
     for vectors in basis.split(256):
         padded = torch.fft.fftn(vectors, s=lags, dim=(-3, -2, -1)).flatten(2).permute(2, 1, 0)
         spectrum += padded @ padded.mH
@@ -164,10 +174,9 @@ def patch_operator(
 def patch_space(
     block: Complex[Tensor, "coil cx cy cz"], patch: tuple[int, ...], threshold: float
 ) -> Complex[Tensor, "vector coil kx ky kz"]:
-    """Orthonormal basis of the space that the calibration block's patches span, without the
-    directions that are not `significant`.
+    """Orthonormal basis of the space of the calibration patches, only its `significant` directions.
 
-    Works on the smaller of the two Gram matrices, patches × patches or samples × samples.
+    It comes from the smaller of the two Gram matrices, patches × patches or samples × samples.
     """
     windows = block
     for axis, k in enumerate(patch, start=1):
@@ -192,21 +201,25 @@ def patch_space(
 def significant(values: Float[Tensor, "n"], aspect: float, threshold: float) -> Bool[Tensor, "n"]:
     """Which eigenvalues of a Gram matrix (ascending) stand for signal.
 
-    Their square roots, the singular values, exceed ``threshold`` times the largest and the noise.
+    Their square roots, the singular values, exceed two limits: ``threshold`` times the largest one,
+    and the noise.
 
     The noise limit is the optimal hard threshold ω(β)·median for a matrix of aspect ratio β ≤ 1 and
-    unknown noise (Gavish and Donoho 2014, doi 10.1109/TIT.2014.2323359). Without it, the directions
-    of the noise pass a fixed threshold as soon as the scan is noisy or the block large, and the
-    maps turn to noise. The median is one of noise when the signal fills less than half of the
-    space, about 1 / coils of it: with two or three coils the limit is stricter than it need be.
+    unknown noise (Gavish and Donoho 2014, doi 10.1109/TIT.2014.2323359). Without it, directions of
+    noise pass the fixed threshold when the scan is noisy or the block is large, and the maps turn
+    to noise. The median is that of the noise only if the signal fills less than half of the space.
+    It fills about 1 / coils of it, so the limit is stricter than necessary for two or three coils.
     """
     singular = values.clamp_min(0).sqrt()
     omega = 0.56 * aspect**3 - 0.95 * aspect**2 + 1.82 * aspect + 1.43
     return singular > torch.maximum(threshold * singular[-1], omega * singular.median())
 
 
-def tiles(shape: Sequence[int], voxels: int):
-    """Slices (x, y, z) that tile a volume in parts of about ``voxels`` voxels, whole rows along z."""
+def tiles(shape: Sequence[int], voxels: int) -> Iterator[tuple[slice, slice, slice]]:
+    """Slices (x, y, z) that cut a volume into tiles of about ``voxels`` voxels.
+
+    The rows along z stay whole.
+    """
     nx, ny, nz = shape
     rows = max(1, voxels // nz)
     dx, dy = max(1, rows // ny), min(rows, ny)
@@ -218,10 +231,11 @@ def tiles(shape: Sequence[int], voxels: int):
 def fourier_series(
     coefficients: Complex[Tensor, "*batch lx ly lz"], shape: Sequence[int], part: Sequence[slice]
 ) -> Complex[Tensor, "*batch x y z"]:
-    """Σ_l c_l exp(2πi l·(r - n//2)/n) at the voxels ``part`` of a volume: centred, exact, one small
-    matrix product per axis.
+    """The centred Fourier series of the coefficients at the voxels ``part`` of a volume.
+
+    It is Σ_l c_l exp(2πi l·(r - n//2)/n), computed exactly by one small matrix product per axis.
     """
-    # y last: the largest product
+    # The axis y comes last, as its product is the largest.
     for axis, (n, span) in zip((-3, -1, -2), [(shape[i], part[i]) for i in (0, 2, 1)], strict=True):
         count = coefficients.shape[axis]
         r = (
@@ -240,15 +254,16 @@ def fourier_series(
 def dominant_eigenvector(
     matrix: Complex[Tensor, "coil coil x y z"], start: Complex[Tensor, "coil x y z"], floor: float
 ) -> tuple[Complex[Tensor, "coil x y z"], Float[Tensor, "x y z"]]:
-    """Unit eigenvector of the largest eigenvalue of each voxel's Hermitian matrix, and that
-    eigenvalue (a lower bound of it).
+    """Largest eigenvalue of each voxel's Hermitian matrix, and its unit eigenvector.
 
-    Power iteration with Chebyshev polynomials: they stay below 1 on the unwanted eigenvalues [0,
-    floor] and grow fastest above.
+    Returns the eigenvector first, then a lower bound of the eigenvalue.
+
+    The method is power iteration with Chebyshev polynomials. They stay below 1 on the unwanted
+    eigenvalues [0, floor] and grow fastest above.
     """
     interval = max(0.9 * floor, 0.3)
 
-    def multiply(vector: Tensor) -> Tensor:
+    def multiply(vector: Complex[Tensor, "coil x y z"]) -> Complex[Tensor, "coil x y z"]:
         product = matrix[:, 0] * vector[0]
         for d in range(1, len(vector)):
             product.addcmul_(matrix[:, d], vector[d])
@@ -268,11 +283,12 @@ def dominant_eigenvector(
 def mvue(
     kspace: Iterable[Complex[Tensor, "x y z"]], maps: Iterable[Complex[Tensor, "x y z"]]
 ) -> Complex[Tensor, "x y z"]:
-    """Minimum-variance unbiased coil combination Σ_c conj(S_c)·IFFT3(k_c) / Σ_c |S_c|² for white
-    noise; 0 where the maps are 0.
+    """Minimum-variance unbiased combination of the coil images, for white noise.
 
-    Takes one coil at a time, so it holds one coil image; arrays (coil, x, y, z) do, and so does
-    whatever reads them coil by coil.
+    It is Σ_c conj(S_c)·IFFT3(k_c) / Σ_c |S_c|², and 0 where all maps are 0.
+
+    The coils are read one at a time, so only one coil image is in memory. ``kspace`` and ``maps``
+    may be arrays (coil, x, y, z), or iterators that read a file coil by coil.
     """
     image, energy = 0, 0
     for samples, sensitivity in zip(kspace, maps, strict=True):
@@ -282,29 +298,38 @@ def mvue(
 
 
 def noise_covariance(noise: Complex[Tensor, "coil sample"]) -> Complex[Tensor, "coil coil"]:
-    """Covariance E[n nᴴ] of the channels in a noise-only measurement; white noise of σ per real
-    component gives 2σ²·I.
+    """Covariance E[n nᴴ] of the channels in a noise-only measurement.
+
+    White noise of standard deviation σ per real component gives 2σ²·I. Raises ReconError for fewer
+    than two samples a coil.
     """
     if noise.shape[1] < 2 * noise.shape[0]:
         raise ReconError(
-            f"noise measurement: {noise.shape[1]} samples for {noise.shape[0]} coils; needs at least {2 * noise.shape[0]}"
+            f"noise measurement: {noise.shape[1]} samples for {noise.shape[0]} coils; "
+            f"it needs at least {2 * noise.shape[0]}"
         )
     return noise @ noise.mH / noise.shape[1]
 
 
 def noise_root(covariance: Complex[Tensor, "coil coil"]) -> Complex[Tensor, "coil coil"]:
-    """L with covariance = L·Lᴴ."""
+    """The lower triangular L with covariance = L·Lᴴ.
+
+    Raises ReconError if the covariance is not positive definite.
+    """
     factor, failed = torch.linalg.cholesky_ex(covariance)
     if failed:
         raise ReconError(
-            "whiten: the noise covariance is not positive definite; look for a dead or duplicated channel"
+            "whiten: the noise covariance is not positive definite; "
+            "look for a dead or duplicated channel"
         )
     return factor
 
 
 def whitening_matrix(covariance: Complex[Tensor, "coil coil"]) -> Complex[Tensor, "coil coil"]:
-    """L⁻¹ for a covariance L·Lᴴ: `mix` with it gives channels whose noise has the identity as
-    covariance (σ = 1/√2 per real component).
+    """The matrix L⁻¹ for a covariance L·Lᴴ.
+
+    After `mix` with it, the noise of the channels has the identity as covariance, which is
+    σ = 1/√2 per real component.
     """
     factor = noise_root(covariance)
     return torch.linalg.solve_triangular(
@@ -315,27 +340,31 @@ def whitening_matrix(covariance: Complex[Tensor, "coil coil"]) -> Complex[Tensor
 def mix(
     kspace: Complex[Tensor, "coil *sample"], matrix: Complex[Tensor, "virtual coil"]
 ) -> Complex[Tensor, "virtual *sample"]:
-    """Channels that are linear combinations of those measured."""
+    """New channels: linear combinations of the given ones, one for each row of ``matrix``."""
     return (matrix @ kspace.flatten(1)).unflatten(1, kspace.shape[1:])
 
 
 def noise_levels(
     kspace: Complex[Tensor, "coil x y z"], fraction: float = 0.02
 ) -> Float[Tensor, "coil"]:
-    """Noise standard deviation per real component of each coil, from the measured samples farthest
-    from the centre of k-space.
+    """Noise standard deviation per real component of each coil, from the edge of k-space.
 
-    The median absolute value of the outermost ``fraction`` of the samples (radius relative to each
-    axis' extent), times 1.4826 for Gaussian noise. There the object's signal is weakest, and the
-    median ignores the few samples where it is not; what remains makes the estimate too high for
-    data with hardly any noise. A sample counts as measured above 1e-6 of the largest: zero-filling
-    that went through a transform leaves rounding behind.
+    It is the median absolute value of the outermost ``fraction`` of the measured samples, times
+    1.4826 for Gaussian noise. The radius of a sample is relative to the extent of each axis.
+
+    The signal of the object is weakest there, and the median ignores the few samples where it is
+    strong. The remaining signal makes the estimate too high for data with hardly any noise.
+
+    A sample counts as measured above 1e-6 of the largest, because zero-filled data that went
+    through a transform hold rounding errors. Raises ReconError for k-space of zeros.
     """
     axes = [(torch.arange(n, device=kspace.device) - n // 2) / max(n, 2) for n in kspace.shape[1:]]
     radius = sum(g.square() for g in torch.meshgrid(*axes, indexing="ij"))
     floor = 1e-6 * max(float(coil.abs().max()) for coil in kspace)
     if floor == 0:
-        raise ReconError("noise_levels: k-space is all zeros")
+        raise ReconError(
+            "noise_levels: k-space is all zeros; check which array of the file was read"
+        )
     measured = torch.zeros(kspace.shape[1:], dtype=torch.bool, device=kspace.device)
     for coil in kspace:
         measured |= coil.abs() > floor
@@ -347,15 +376,16 @@ def noise_levels(
 def compression_matrix(
     kspace: Complex[Tensor, "coil *sample"], coils: int
 ) -> Complex[Tensor, "virtual coil"]:
-    """Coil compression: orthonormal rows that give the ``coils`` combinations of highest energy,
-    strongest first.
+    """Coil compression: orthonormal rows that give the ``coils`` combinations of highest energy.
 
-    Each row's largest entry is positive. White noise stays white. Source: Buehrer et al. 2007, doi
-    10.1002/mrm.21237.
+    The strongest comes first. The largest entry of each row is positive. White noise stays white.
+    Raises ReconError for more combinations than channels, or fewer than one. Source: Buehrer et al.
+    2007, doi 10.1002/mrm.21237.
     """
     if not 1 <= coils <= len(kspace):
         raise ReconError(
-            f"compress: {coils} virtual coils asked of {len(kspace)} channels; choose between 1 and {len(kspace)}"
+            f"compress: {coils} virtual coils cannot be made of {len(kspace)} channels; "
+            f"choose between 1 and {len(kspace)}"
         )
     samples = kspace.flatten(1)
     values, vectors = torch.linalg.eigh(samples @ samples.mH)

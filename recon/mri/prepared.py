@@ -1,4 +1,4 @@
-"""`Prepared`: one volume with all that experiments ask of it."""
+"""`Prepared`: one volume with all that experiments need."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from torch import Tensor
 class Prepared:
     """One volume, ready to be undersampled and reconstructed."""
 
-    # all that was measured; None where only the reference is kept (training)
+    # All that was measured; None where only the reference is kept, for training.
     kspace: Complex[Tensor, "coil x y z"] | None
     mask: Bool[Tensor, "y z"]  # measured phase encodes
     maps: Complex[Tensor, "coil x y z"] | None  # ESPIRiT from all measured data
@@ -21,5 +21,5 @@ class Prepared:
     name: str
     origin: str  # "measured", "semi-synthetic" or "phantom"
     hash: str  # of the contents; identifies the volume in sidecars and case keys
-    # what the reference would be without noise, where the scan is simulated
+    # The reference without noise, where the scan is simulated.
     truth: Complex[Tensor, "x y z"] | None = None

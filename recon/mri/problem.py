@@ -1,9 +1,9 @@
-"""The reconstruction `Problem` that every method solves, and the way from a scan to it."""
+"""The reconstruction `Problem` that every method solves, and how a scan becomes one."""
 
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Complex
+from jaxtyping import Bool, Complex, Float
 from torch import Tensor
 
 from recon.errors import ReconError
@@ -14,11 +14,11 @@ from recon.mri.sense import Sense
 
 @dataclass(frozen=True)
 class Problem:
-    """One undersampled scan, scaled for reconstruction: what every method is given.
+    """One undersampled scan, scaled for reconstruction: the input of every method.
 
     The k-space is multiplied by `scale` so that the zero-filled volume has unit variance over real
-    and imaginary parts, the scale at which priors are trained (paper A, section 4.1).
-    Regularisation weights are quoted in this scale; `unscale` undoes it before metrics.
+    and imaginary parts. Priors are trained at this scale (paper A, section 4.1), and regularisation
+    weights are given in it. `unscale` undoes it before metrics.
     """
 
     operator: Sense
@@ -37,12 +37,15 @@ class Problem:
         noise: float = 0.0,
         voxel: tuple[float, float, float] = (1.0, 1.0, 1.0),
     ) -> "Problem":
-        """Masks and scales ``kspace``; ``noise`` is the standard deviation per real component
-        before scaling.
+        """Masks and scales ``kspace``.
+
+        ``noise`` is the standard deviation per real component before scaling. Raises ReconError for
+        shapes that disagree and for an empty zero-filled volume.
         """
         if kspace.shape != maps.shape:
             raise ReconError(
-                f"k-space has shape {tuple(kspace.shape)} but the coil maps {tuple(maps.shape)}; they must agree"
+                f"k-space has shape {tuple(kspace.shape)} "
+                f"but the coil maps have {tuple(maps.shape)}; they must agree"
             )
         operator = Sense(maps, mask)
         kspace = kspace * mask
@@ -50,20 +53,21 @@ class Problem:
         spread = float(torch.view_as_real(rhs).std())
         if not spread > 0:
             raise ReconError(
-                "the zero-filled volume is empty; check that the mask covers the measured samples and the maps are not zero"
+                "the zero-filled volume is empty; "
+                "check that the mask covers the measured samples and the maps are not zero"
             )
         return cls(operator, kspace / spread, rhs / spread, noise / spread, 1 / spread, voxel)
 
-    def objective(self, volume: Complex[Tensor, "x y z"]) -> Tensor:
-        """Data term ``½‖Ax − y‖²``."""
+    def objective(self, volume: Complex[Tensor, "x y z"]) -> Float[Tensor, ""]:
+        """The data term ``½‖Ax − y‖²``."""
         return 0.5 * (self.operator.forward(volume) - self.kspace).abs().square().sum()
 
     def gradient(self, volume: Complex[Tensor, "x y z"]) -> Complex[Tensor, "x y z"]:
-        """Gradient ``Aᴴ(Ax − y)`` of the data term, without going back to the samples."""
+        """Gradient ``Aᴴ(Ax − y)`` of the data term, computed as ``AᴴA x − rhs``."""
         return self.operator.normal(volume) - self.rhs
 
     def unscale(self, volume: Complex[Tensor, "x y z"]) -> Complex[Tensor, "x y z"]:
-        """Back to the units of the scan."""
+        """The volume in the units of the scan."""
         return volume / self.scale
 
     def to(self, device: torch.device | str) -> "Problem":
@@ -86,11 +90,10 @@ def pose(
     voxel: tuple[float, float, float],
     maps: Complex[Tensor, "coil x y z"] | None = None,
 ) -> Problem:
-    """The problem that remains when only ``mask`` is measured of the k-space of independent
-    channels.
+    """The problem of reconstructing independent channels when only ``mask`` is measured.
 
-    Without ``maps`` they are estimated by ESPIRiT from the fully sampled centre of the masked data,
-    as at the scanner.
+    Without ``maps``, ESPIRiT estimates them from the fully sampled centre of the masked data, as at
+    the scanner.
     """
     kspace = kspace * mask
     return Problem.build(
@@ -101,9 +104,10 @@ def pose(
 def undersampled(
     prepared: Prepared, mask: Bool[Tensor, "y z"], maps: str = "calibration"
 ) -> Problem:
-    """The problem that remains when only ``mask`` is measured of a prepared volume.
+    """The problem of reconstructing a prepared volume when only ``mask`` is measured.
 
-    ``maps`` is "calibration" (see `pose`) or "full", from all data, as in paper A.
+    ``maps`` is "calibration" (see `pose`), or "full" for maps from all data, as in paper A. Raises
+    ReconError where only the reference of the volume is stored.
     """
     if prepared.kspace is None or prepared.maps is None:
         kept = "only the reference of this training volume is stored"

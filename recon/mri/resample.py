@@ -1,12 +1,14 @@
-"""Volumes on another grid, with the field of view kept: Fourier cropping, as a scanner measures
-fewer frequencies, and trilinear.
+"""Resampling of volumes to another grid over the same field of view, in k-space or trilinear.
 
-Both keep voxel *areas* aligned: n voxels tile the field of view, voxel i has its centre at ``(i +
-1/2) / n`` of it, and a structure stays where it is in millimetres. The centred Fourier convention
-places its origin at index ``n // 2`` instead, which is half a voxel beyond the middle for even n,
-another distance for each voxel size. So `crop_kspace` adds the linear phase that makes up for the
-difference; bare cropping of k-space (`fourier.crop`) would shift the volume by half the change in
-voxel size.
+`crop_kspace` crops the frequencies, as a scanner that measures fewer of them. `trilinear`
+interpolates.
+
+Both keep voxel *areas* aligned: n voxels tile the field of view, and voxel i has its centre at
+``(i + 1/2) / n`` of it. So a structure keeps its position in millimetres. The centred Fourier
+convention has its origin at index ``n // 2`` instead. For even n this is half a voxel beyond the
+middle, a distance that depends on the voxel size. Therefore `crop_kspace` adds a linear phase that
+corrects the difference. Cropping of k-space alone (`fourier.crop`) would shift the volume by half
+the change in voxel size.
 """
 
 import math
@@ -26,10 +28,11 @@ METHODS = ("kspace", "trilinear")
 
 
 def crop_kspace(volume: Volume, shape: Sequence[int]) -> Resampled:
-    """The volume from the central ``shape`` of its frequencies; an axis that grows is zero-filled.
-    Real stays real.
+    """The volume from the central ``shape`` of its frequencies.
 
-    The amplitude is that of the image: a constant stays the same constant.
+    An axis that grows is zero-filled in k-space. A real volume stays real. The amplitude is kept: a
+    constant stays the same constant. Raises ReconError for a shape without three sizes of at least
+    1.
     """
     _check(shape)
     kspace = central_frequencies(
@@ -42,10 +45,9 @@ def crop_kspace(volume: Volume, shape: Sequence[int]) -> Resampled:
 def central_frequencies(
     kspace: Complex[Tensor, "*coil x y z"], shape: Sequence[int]
 ) -> Complex[Tensor, "*coil x2 y2 z2"]:
-    """The samples of ``kspace`` that a scan of ``shape`` voxels over the same field of view would
-    have measured.
+    """The samples that a scan of ``shape`` voxels over the same field of view would have measured.
 
-    Their values change in phase only, by the move from one grid's origin to the other's.
+    Only the phase of their values changes, because the two grids have different origins.
     """
     for axis, n in zip(fourier.VOLUME, shape, strict=True):
         old = kspace.shape[axis]
@@ -55,7 +57,7 @@ def central_frequencies(
         frequency = (
             torch.arange(min(old, n), dtype=torch.float64, device=kspace.device) - min(old, n) // 2
         )
-        # from one grid's origin to the other's, in fields of view
+        # The distance between the origins of the two grids, in fields of view, sets the phase.
         turns = frequency * ((n // 2 + 0.5) / n - (old // 2 + 0.5) / old)
         phase = torch.polar(torch.ones_like(turns), 2 * math.pi * turns).to(kspace.dtype)
         kspace = fourier.pad(kspace * phase.view(-1, *[1] * (-1 - axis)), [n], [axis])
@@ -63,12 +65,13 @@ def central_frequencies(
 
 
 def trilinear(volume: Volume, shape: Sequence[int]) -> Resampled:
-    """Linear interpolation along each axis; an axis that shrinks is averaged with a triangle of
-    twice the new voxel.
+    """Linear interpolation along each axis, with antialiasing where the axis shrinks.
 
-    The triangle is a box of the new voxel applied twice: it removes what the new grid would alias,
-    as `interpolate(antialias=True)` of torch does for two axes. Beyond the outermost centres the
-    volume continues with its border values.
+    There the volume is averaged with a triangle of twice the width of the new voxel, which is a box
+    of the new voxel applied twice. It suppresses the frequencies that the new grid would alias, as
+    ``interpolate(antialias=True)`` of torch does for two axes. Beyond the outermost centres the
+    volume continues with its border values. Raises ReconError for a shape without three sizes of at
+    least 1.
     """
     _check(shape)
     for axis, n in zip(fourier.VOLUME, shape, strict=True):
@@ -81,12 +84,12 @@ def trilinear(volume: Volume, shape: Sequence[int]) -> Resampled:
 def noise_to_white(
     old: Sequence[int], new: Sequence[int], generator: torch.Generator
 ) -> Float[Tensor, "x y z"]:
-    """What makes unit white noise white and of unit variance again after `trilinear` has smoothed
-    it, when added to it.
+    """Noise that makes unit white noise white again after `trilinear` has smoothed it.
 
-    The smoothed noise is meant in units of k-space, that is multiplied by ``sqrt(old voxels / new
-    voxels)``. Its covariance is a Kronecker product over the axes with eigenvalues below 1; this
-    noise has the same eigenvectors and the rest of the variance.
+    The sum of both has unit variance. The smoothed noise is in units of k-space: it was multiplied
+    by ``sqrt(old voxels / new voxels)``. Its covariance is a Kronecker product over the axes, with
+    eigenvalues below 1. The noise returned here has the same eigenvectors, and its variance along
+    each of them is what is missing to 1.
     """
     power, bases = torch.ones(()), []
     for n, m in zip(old, new, strict=True):
@@ -102,11 +105,11 @@ def noise_to_white(
 def to_voxel(
     volume: Volume, voxel: Voxel, new_voxel: Voxel, method: str = "kspace"
 ) -> tuple[Resampled, tuple[float, float, float]]:
-    """The volume at about ``new_voxel`` mm, and the voxel size realised: the field of view divided
-    by a whole number of voxels.
+    """The volume at about ``new_voxel`` mm, and the realised voxel size in mm.
 
-    An axis of one voxel (2D scans) is left alone. Raises ReconError on sizes that are not positive
-    or an unknown ``method``.
+    The realised size is the field of view divided by a whole number of voxels. An axis of one voxel
+    (2D scans) does not change. Raises ReconError for sizes that are not positive and for an unknown
+    ``method``.
     """
     if (
         len(voxel) != 3
@@ -114,7 +117,8 @@ def to_voxel(
         or not all(0 < v < math.inf for v in (*voxel, *new_voxel))
     ):
         raise ReconError(
-            f"resample: voxel sizes {tuple(voxel)} and {tuple(new_voxel)} mm; expected three positive numbers each"
+            f"resample: voxel sizes {tuple(voxel)} and {tuple(new_voxel)} mm; "
+            "expected three positive numbers each"
         )
     if method not in METHODS:
         raise ReconError(f"resample: unknown method {method!r}; choose one of {', '.join(METHODS)}")
@@ -130,19 +134,20 @@ def to_voxel(
 def _check(shape: Sequence[int]) -> None:
     if len(shape) != 3 or any(n < 1 for n in shape):
         raise ReconError(
-            f"resample: shape {tuple(shape)} is not a volume's; expected three sizes of at least 1"
+            f"resample: {tuple(shape)} is not the shape of a volume; "
+            "expected three sizes of at least 1"
         )
 
 
 def sincs(old: int, new: int) -> Complex[Tensor, "old new"]:
-    """Weights of each old voxel in each new one, as `crop_kspace` uses them: Dirichlet kernels."""
+    """Weights of each old voxel in each new one for `crop_kspace`: Dirichlet kernels."""
     return crop_kspace(torch.eye(old, dtype=torch.complex128)[..., None, None], (new, 1, 1))[
         ..., 0, 0
     ]
 
 
 def triangles(old: int, new: int, device: torch.device | str = "cpu") -> Float[Tensor, "old new"]:
-    """Weights of each old voxel in each new one, as `trilinear` uses them; columns add up to 1."""
+    """Weights of each old voxel in each new one for `trilinear`; each column adds up to 1."""
     width = max(old / new, 1.0)  # in old voxels
     centres = (torch.arange(new, dtype=torch.float64, device=device) + 0.5) * old / new - 0.5
     weights = (

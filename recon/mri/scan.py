@@ -1,4 +1,4 @@
-"""`Scan`: the one record in which every dataset, phantom and file of k-space arrives."""
+"""`Scan`: the common record of every dataset, phantom and k-space file."""
 
 from dataclasses import dataclass, field
 
@@ -13,39 +13,42 @@ from recon.errors import ReconError
 class Scan:
     """Multi-coil Cartesian k-space of one volume.
 
-    A 2D scan has ``z = 1``. A stack of 2D slices with one mask is transformed along the slices,
-    which makes it a 3D scan fully sampled along kz. Positions ``(y, z)`` that were not measured
-    hold zeros.
+    A 2D scan has ``z = 1``. A stack of 2D slices with one mask is transformed along the slices and
+    becomes a 3D scan that is fully sampled along kz. Positions ``(y, z)`` that were not measured
+    hold zeros. Raises ReconError for k-space that cannot be used and for implausible voxel sizes.
     """
 
     kspace: Complex[Tensor, "coil x y z"]  # centred; x is the readout, fully sampled
     voxel: tuple[float, float, float]  # mm, in axis order
     mask: Bool[Tensor, "y z"]  # measured phase encodes
     name: str = ""
-    # a noise-only measurement, where there is one
+    # A noise-only measurement, if there is one.
     noise: Complex[Tensor, "coil sample"] | None = None
-    # standard deviation of the noise per real component, where known otherwise
+    # Standard deviation of the noise per real component, if it is known without a noise scan.
     levels: Float[Tensor, "coil"] | None = None
-    # noise-free image × root sum of squares of the maps, where it is simulated
+    # Noise-free image × root sum of squares of the maps, if the scan is simulated.
     truth: Complex[Tensor, "x y z"] | None = None
-    # "measured", "semi-synthetic" or "phantom"; shown wherever the scan is shown
+    # "measured", "semi-synthetic" or "phantom"; shown wherever the scan is shown.
     origin: str = "measured"
-    meta: dict = field(default_factory=dict)  # what the file says of itself; kept for provenance
+    meta: dict = field(default_factory=dict)  # facts from the file, kept for provenance
 
     def __post_init__(self):
         where = self.name or "scan"
         if self.kspace.ndim != 4 or 0 in self.kspace.shape:
             raise ReconError(
-                f"{where}: k-space has shape {tuple(self.kspace.shape)}; expected (coil, x, y, z), none of them 0"
+                f"{where}: k-space has shape {tuple(self.kspace.shape)}; "
+                "expected (coil, x, y, z), all at least 1"
             )
         if self.mask.shape != self.kspace.shape[-2:]:
             raise ReconError(
-                f"{where}: mask has shape {tuple(self.mask.shape)}; expected (y, z) = {tuple(self.kspace.shape[-2:])}"
+                f"{where}: mask has shape {tuple(self.mask.shape)}; "
+                f"expected (y, z) = {tuple(self.kspace.shape[-2:])}"
             )
-        # one by one: the test itself takes memory
+        # The test needs memory, so the coils are tested one by one.
         if not all(torch.isfinite(torch.view_as_real(coil)).all() for coil in self.kspace):
             raise ReconError(
-                f"{where}: k-space holds NaN or infinite values; repair the file or drop the damaged readouts"
+                f"{where}: k-space holds NaN or infinite values; "
+                "repair the file or remove the damaged readouts"
             )
         if not self.mask.any() or not any(coil.any() for coil in self.kspace):
             raise ReconError(
@@ -53,7 +56,8 @@ class Scan:
             )
         if len(self.voxel) != 3 or not all(0 < v < 1000 for v in self.voxel):
             raise ReconError(
-                f"{where}: voxel size {self.voxel} mm is not plausible; expected three positive numbers in axis order"
+                f"{where}: voxel size {self.voxel} mm is not plausible; "
+                "expected three positive numbers below 1000, in axis order"
             )
 
     @property

@@ -9,19 +9,21 @@ from torch import Tensor
 from recon.errors import ReconError
 from recon.mri import fourier
 
-CHUNK_BYTES = 64 << 20  # of one array over several coils: it fills a GPU and bounds the memory
+# Size of one array over several coils. It keeps a GPU busy and bounds the memory.
+CHUNK_BYTES = 64 << 20
 
-CACHE_BYTES = 1 << 20  # the same inside `normal` on a CPU: what the cache of a core holds
+# The same inside `normal` on a CPU: such an array fits into the cache of a core.
+CACHE_BYTES = 1 << 20
 
 
 class Sense:
-    """SENSE operator ``A = M F S`` of a Cartesian scan whose readout x is fully sampled (paper A,
-    equation 1).
+    """SENSE operator ``A = M F S`` of a Cartesian scan with full readout x (paper A, equation 1).
 
-    ``forward`` and ``adjoint`` are the plain 3D definition. ``normal`` is what iterations use:
-    since the readout is never undersampled, ``Aᴴ A`` is a batch of 2D transforms over (y, z), and
-    the centring of the transform is folded into the maps, so no iteration shifts an array, and
-    slabs of x pass one after the other, all of their coils in the cache.
+    ``forward`` and ``adjoint`` are the plain 3D definition. Iterations use ``normal``. The readout
+    is never undersampled, so ``Aᴴ A`` is a batch of 2D transforms over (y, z). The maps contain the
+    centring of the transform, so no iteration shifts an array. Slabs of x are processed one after
+    the other, so that all coils of a slab fit into the cache. Raises ReconError for a mask that
+    does not match the maps.
     """
 
     def __init__(
@@ -32,7 +34,8 @@ class Sense:
     ):
         if mask.shape != maps.shape[-2:]:
             raise ReconError(
-                f"mask has shape {tuple(mask.shape)} but the maps are {tuple(maps.shape)}; the mask must be their (y, z)"
+                f"mask has shape {tuple(mask.shape)} but the maps have {tuple(maps.shape)}; "
+                "the mask must match their (y, z)"
             )
         ny, nz = mask.shape
         self.modulation = fourier.modulation(ny, maps.device)[:, None] * fourier.modulation(
@@ -58,29 +61,31 @@ class Sense:
 
     @cached_property
     def support(self) -> Bool[Tensor, "x y z"]:
-        """Voxels that some coil sees; elsewhere data say nothing, references are zero, and every
-        method's volume is.
+        """Voxels that at least one coil sees.
+
+        Elsewhere the data hold no information, and the reference and the volume of every method are
+        zero.
         """
         seen = [
             self.modulated_maps[c : c + self.coils_per_chunk].ne(0).any(0) for c in self._chunks()
         ]
         return torch.stack(seen).any(0)
 
-    def _chunks(self):
+    def _chunks(self) -> range:
         return range(0, self.modulated_maps.shape[0], self.coils_per_chunk)
 
     def _maps(self, first: int) -> Complex[Tensor, "chunk x y z"]:
         return self.modulated_maps[first : first + self.coils_per_chunk] * self.modulation.conj()
 
     def forward(self, volume: Complex[Tensor, "x y z"]) -> Complex[Tensor, "coil x y z"]:
-        """Volume to measured k-space, zero where nothing is measured."""
+        """Measured k-space ``A x`` of a volume; zero where nothing is measured."""
         out = torch.empty_like(self.modulated_maps)
         for c in self._chunks():
             out[c : c + self.coils_per_chunk] = self.mask * fourier.fft(self._maps(c) * volume)
         return out
 
     def adjoint(self, kspace: Complex[Tensor, "coil x y z"]) -> Complex[Tensor, "x y z"]:
-        """Measured k-space to the zero-filled coil combination ``Aᴴ y``."""
+        """Zero-filled coil combination ``Aᴴ y`` of measured k-space."""
         out = torch.zeros_like(kspace[0])
         for c in self._chunks():
             images = fourier.ifft(self.mask * kspace[c : c + self.coils_per_chunk])
@@ -88,7 +93,7 @@ class Sense:
         return out
 
     def normal(self, volume: Complex[Tensor, "x y z"]) -> Complex[Tensor, "x y z"]:
-        """``Aᴴ A`` applied to a volume, by 2D transforms."""
+        """Applies ``Aᴴ A`` to a volume, by 2D transforms."""
         slabs = zip(
             self.modulated_maps.split(self.slab, dim=1), volume.split(self.slab), strict=True
         )

@@ -3,27 +3,26 @@
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Complex
+from jaxtyping import Complex, Float
 from torch import Tensor
 
 
-def inner(a: Complex[Tensor, "..."], b: Complex[Tensor, "..."]) -> Tensor:
-    """Real part of ``⟨a, b⟩ = Σ conj(a) b``."""
+def inner(a: Complex[Tensor, "*shape"], b: Complex[Tensor, "*shape"]) -> Float[Tensor, ""]:
+    """Real part of the inner product ``⟨a, b⟩ = Σ conj(a) b``."""
     return torch.vdot(a.flatten(), b.flatten()).real
 
 
 def conjugate_gradient(
-    operator: Callable[[Tensor], Tensor],
-    rhs: Tensor,
-    start: Tensor,
+    operator: Callable[[Complex[Tensor, "*shape"]], Complex[Tensor, "*shape"]],
+    rhs: Complex[Tensor, "*shape"],
+    start: Complex[Tensor, "*shape"],
     iterations: int,
     tolerance: float = 0.0,
-) -> Tensor:
-    """Solves ``operator(x) = rhs`` for a Hermitian positive definite operator (Hestenes and Stiefel
-    1952).
+) -> Complex[Tensor, "*shape"]:
+    """Solves ``operator(x) = rhs`` for a Hermitian positive definite operator.
 
-    Stops after ``iterations`` steps or when the residual norm falls below ``tolerance`` times the
-    norm of ``rhs``.
+    Stops after ``iterations`` steps, or when the residual norm falls below ``tolerance`` times the
+    norm of ``rhs``. Source: Hestenes and Stiefel 1952.
     """
     x = start.clone()
     residual = rhs - operator(x)
@@ -43,11 +42,11 @@ def conjugate_gradient(
     return x
 
 
-def difference(x: Tensor, axis: int) -> Tensor:
-    """``D x``: the next slice minus this one; the last slice is followed by the first."""
+def difference(x: Complex[Tensor, "*shape"], axis: int) -> Complex[Tensor, "*shape"]:
+    """``D x``: each next slice minus this one; the first slice follows the last one."""
     return x.roll(-1, axis) - x
 
 
-def difference_adjoint(d: Tensor, axis: int) -> Tensor:
-    """``Dᴴ d``."""
+def difference_adjoint(d: Complex[Tensor, "*shape"], axis: int) -> Complex[Tensor, "*shape"]:
+    """``Dᴴ d``, the adjoint of `difference`."""
     return d.roll(1, axis) - d

@@ -1,24 +1,29 @@
-"""Orthonormal, separable, periodic wavelet transforms of volumes, real or complex, and the
-thresholding they are used for.
+"""Orthonormal, separable, periodic wavelet transforms of real or complex volumes; thresholding.
 
 A filter pair of length 2J is a cascade of J plane rotations with unit delays between them (the
-paraunitary lattice of Vaidyanathan and Hoang, IEEE Trans. ASSP 1988), and a rotation is two
-additions in place and a scale factor that can wait until the end. So one axis costs about J passes
-over memory, whatever the number of axes left to do, and the inverse is the same list of additions
-read backwards with the signs changed: it undoes the transform exactly, not only up to the precision
-of the filters. Coefficients equal those of `pywt.wavedecn(..., mode="periodization")`.
+paraunitary lattice of Vaidyanathan and Hoang, IEEE Trans. ASSP 1988). A rotation is two additions
+in place and a scale factor, and all scale factors are applied together at the end. So one axis
+costs about J passes over memory, and the number of other axes does not matter. The inverse runs the
+same additions backwards with opposite signs. It undoes the transform exactly, not only to the
+precision of the filters. The coefficients equal those of
+``pywt.wavedecn(..., mode="periodization")``.
 
-Layout (Mallat's): one tensor of the padded volume's shape, the approximation in the corner
-``[:x/2^L, :y/2^L, :z/2^L]``. An axis is split as often as ``levels`` says, or less often where it
-gets shorter than the filter (never where it has size 1, as in 2D scans). An axis of a size that 2^L
-does not divide is padded with zeros at its end: the transform is then an isometry onto a subspace,
-and ``idwt``, which drops the padding, is both its adjoint and its left inverse.
+The layout is Mallat's: one tensor of the padded volume's shape, with the approximation in the
+corner ``[:x/2^L, :y/2^L, :z/2^L]``. Each axis is split ``levels`` times, or less often if it would
+get shorter than the filter. An axis of size 1, as in 2D scans, is never split. If 2^L does not
+divide the size of an axis, the axis is padded with zeros at its end. The transform is then an
+isometry onto a subspace, and ``idwt``, which removes the padding, is both its adjoint and its left
+inverse.
+
+The transform is written here because no library does all of this. ptwt rejects complex64 and
+changes odd sizes. PyWavelets works on the CPU only, and there it is slower than ours
+(``figures/benchmarks.json``).
 """
 
 import functools
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,11 +34,21 @@ from torch import Tensor
 
 from recon.errors import ReconError
 
+Values = Complex[Tensor, "*shape"] | Float[Tensor, "*shape"]
+Volume = Complex[Tensor, "*batch x y z"] | Float[Tensor, "*batch x y z"]
+Coefficients = Complex[Tensor, "*batch cx cy cz"] | Float[Tensor, "*batch cx cy cz"]
+Band = Complex[Tensor, "*batch bx by bz"] | Float[Tensor, "*batch bx by bz"]
+# (parities of x, y and z, batch, half of each size)
+Phases = Complex[Tensor, "px py pz *batch hx hy hz"] | Float[Tensor, "px py pz *batch hx hy hz"]
+Threshold = float | int | Float[Tensor, "..."]
+
 
 @dataclass(frozen=True)
 class Lattice:
-    """One level along one axis: steps ``x[target][k] += factor * x[1 - target][k + shift]`` on even
-    and odd samples, then scaling.
+    """One level of the transform along one axis: lifting steps, then scaling.
+
+    A step is ``x[target][k] += factor * x[1 - target][k + shift]`` on the even samples ``x[0]`` and
+    the odd samples ``x[1]``.
     """
 
     # (target: 0 even samples or 1 odd ones, shift, factor)
@@ -46,18 +61,19 @@ class Lattice:
 @functools.cache
 def lattice(wavelet: str) -> Lattice:
     """Factors the filters of an orthogonal wavelet into rotations, and those into lifting steps.
+
     Raises ReconError for other wavelets.
     """
     if wavelet not in pywt.wavelist(kind="discrete") or not pywt.Wavelet(wavelet).orthogonal:
         raise ReconError(
-            f"wavelet {wavelet!r} is not an orthogonal wavelet of PyWavelets; use for instance 'haar', 'db2', 'db4' or 'sym4'"
+            f"wavelet {wavelet!r} is not an orthogonal wavelet of PyWavelets; "
+            "use for instance 'haar', 'db2', 'db4' or 'sym4'"
         )
     filters = pywt.Wavelet(wavelet)
     rotations, determinant = _rotations(np.array(filters.rec_lo), np.array(filters.rec_hi))
     # A stream is [slot, base, scale]: its item k lies at index k + base of the even (slot 0) or odd
-    # (slot 1) samples.
-    # An even number of rotations starts from the pairs (2k - 1, 2k), an odd one from (2k, 2k + 1):
-    # so pywt centres its filters.
+    # (slot 1) samples. An even number of rotations starts from the pairs (2k - 1, 2k), an odd
+    # number from (2k, 2k + 1), because this is how pywt centres its filters.
     low, high = (
         ([1, -1, 1.0], [0, 0, 1.0]) if len(rotations) % 2 == 0 else ([0, 0, 1.0], [1, 0, 1.0])
     )
@@ -77,20 +93,26 @@ def lattice(wavelet: str) -> Lattice:
     )
 
 
-def _rotations(h: np.ndarray, g: np.ndarray) -> tuple[list[tuple[float, float]], float]:
-    """Peels rotations ``(c, s)`` off the filters, last one first, until two taps are left; their
-    determinant is +1 or -1.
+def _rotations(
+    h: Float[np.ndarray, "taps"], g: Float[np.ndarray, "taps"]
+) -> tuple[list[tuple[float, float]], float]:
+    """The rotations ``(c, s)`` of a filter pair, and the determinant of what is left.
+
+    The rotations are removed from the filters one by one, the last one first, until two taps are
+    left. The determinant of these is +1 or -1. Raises ReconError for filters that are only roughly
+    orthogonal.
     """
     rotations = []
     while len(h) > 2:
         tap = -1 if abs(h[-1]) + abs(g[-1]) > abs(h[-2]) + abs(g[-2]) else -2
-        # rotates the last pair of h to zero; orthogonality then clears the first pair of g
+        # Rotates the last pair of h to zero. By orthogonality the first pair of g is zero, too.
         angle = np.arctan2(h[tap], g[tap])
         c, s = float(np.cos(angle)), float(np.sin(angle))
         h, g = c * h - s * g, s * h + c * g
         if np.hypot(*h[-2:]) + np.hypot(*g[:2]) > 1e-3:
             raise ReconError(
-                "this wavelet's filters are only roughly orthogonal (as those of 'dmey'); use for instance 'db4' or 'sym4'"
+                "this wavelet's filters are only roughly orthogonal (as those of 'dmey'); "
+                "use for instance 'db4' or 'sym4'"
             )
         h, g = h[:-2], g[2:]
         rotations.insert(0, (c, s))
@@ -103,8 +125,10 @@ def _rotations(h: np.ndarray, g: np.ndarray) -> tuple[list[tuple[float, float]],
 def axis_levels(
     shape: Sequence[int], wavelet: str = "db2", levels: int = 3
 ) -> tuple[int, int, int]:
-    """How often each of the last three axes is split: at most ``levels`` times, and while it is no
-    shorter than the filter.
+    """How often each of the last three axes is split: at most ``levels`` times.
+
+    An axis that is shorter than the filter is not split any further. Raises ReconError for negative
+    ``levels``.
     """
     if levels < 0:
         raise ReconError(f"wavelet levels = {levels}; expected 0 or more")
@@ -115,8 +139,9 @@ def axis_levels(
 def padded_shape(
     shape: Sequence[int], wavelet: str = "db2", levels: int = 3
 ) -> tuple[int, int, int]:
-    """The last three sizes, each rounded up to a multiple of 2^(its levels): the size of the
-    coefficients.
+    """The last three sizes of the coefficients of a volume of ``shape``.
+
+    Each size of the volume is rounded up to a multiple of 2^(levels of this axis).
     """
     return tuple(
         -(-n // 2**depth) * 2**depth
@@ -124,14 +149,10 @@ def padded_shape(
     )
 
 
-def dwt(
-    volume: Complex[Tensor, "*batch x y z"] | Float[Tensor, "*batch x y z"],
-    wavelet: str = "db2",
-    levels: int = 3,
-) -> Tensor:
+def dwt(volume: Volume, wavelet: str = "db2", levels: int = 3) -> Coefficients:
     """Wavelet coefficients in Mallat's layout (see the module), of `padded_shape`; differentiable.
 
-    Raises ReconError where ``wavelet`` is not an orthogonal wavelet of PyWavelets.
+    Raises ReconError if ``wavelet`` is not an orthogonal wavelet of PyWavelets.
     """
     full = padded_shape(volume.shape, wavelet, levels)
     margins = [
@@ -144,25 +165,28 @@ def dwt(
 
 
 def idwt(
-    coefficients: Tensor, shape: Sequence[int], wavelet: str = "db2", levels: int = 3
-) -> Tensor:
-    """The volume of ``shape`` (x, y, z) with these coefficients: left inverse and adjoint of `dwt`;
-    differentiable.
+    coefficients: Coefficients, shape: Sequence[int], wavelet: str = "db2", levels: int = 3
+) -> Volume:
+    """The volume of ``shape`` (x, y, z) with these coefficients; differentiable.
+
+    It is the left inverse and the adjoint of `dwt`. Raises ReconError for coefficients of another
+    shape than `dwt` gives for this volume.
     """
     full = padded_shape(shape, wavelet, levels)
     if tuple(coefficients.shape[-3:]) != full:
         found = tuple(coefficients.shape[-3:])
         raise ReconError(
-            f"wavelet coefficients have shape {found}; expected {full} for a volume of {tuple(shape[-3:])}"
+            f"wavelet coefficients have shape {found}; "
+            f"expected {full} for a volume of {tuple(shape[-3:])}"
         )
     volume = _Transform.apply(coefficients, wavelet, axis_levels(shape, wavelet, levels), False)
     return volume[..., : shape[-3], : shape[-2], : shape[-1]]
 
 
 def approximation(
-    coefficients: Tensor, shape: Sequence[int], wavelet: str = "db2", levels: int = 3
-) -> Tensor:
-    """A view of the approximation band; everything else is detail. ``shape`` is that of the volume."""
+    coefficients: Coefficients, shape: Sequence[int], wavelet: str = "db2", levels: int = 3
+) -> Band:
+    """A view of the approximation band of a volume of ``shape``; the other bands are details."""
     x, y, z = (
         n >> depth
         for n, depth in zip(
@@ -172,29 +196,30 @@ def approximation(
     return coefficients[..., :x, :y, :z]
 
 
-def soft(z: Tensor, threshold: float | int | Tensor) -> Tensor:
-    """Soft thresholding ``z max(1 - threshold/|z|, 0)``, which keeps phase or sign: the proximal
-    operator of threshold·‖z‖₁.
+def soft(z: Values, threshold: Threshold) -> Values:
+    """Soft thresholding ``z max(1 - threshold/|z|, 0)``, which keeps the phase or the sign.
+
+    It is the proximal operator of threshold·‖z‖₁.
     """
-    tiny = torch.finfo(z.dtype).tiny  # keeps 0 at 0 without a division by it
-    # three times faster than the overflow-safe abs
+    tiny = torch.finfo(z.dtype).tiny  # 0 stays 0 without a division by 0
+    # This is three times faster than abs, which guards against overflow.
     power = z.real.square().addcmul_(z.imag, z.imag) if z.is_complex() else z.square()
     return z * (1 - threshold * power.add_(tiny).rsqrt_()).clamp_(min=0)
 
 
 def shrink_details(
-    volume: Tensor,
-    threshold: float | int | Tensor,
+    volume: Volume,
+    threshold: Threshold,
     wavelet: str = "db2",
     levels: int = 3,
     shift: Sequence[int] = (0, 0, 0),
-) -> Tensor:
-    """Soft-thresholds the detail bands of the volume rolled by ``shift`` voxels; the approximation
-    is left alone.
+) -> Volume:
+    """Soft-thresholds the detail bands of the volume rolled by ``shift`` voxels.
 
-    Without padding this is the proximal operator of threshold·‖details‖₁. A new random ``shift`` in
-    each iteration is cycle spinning (Coifman and Donoho 1995), which makes the result nearly
-    translation invariant at the price of one transform.
+    The approximation does not change, and the result is rolled back. Without padding this is the
+    proximal operator of threshold·‖details‖₁. A new random ``shift`` in each iteration is cycle
+    spinning (Coifman and Donoho 1995). It makes the result nearly translation invariant and costs
+    one transform only.
     """
     rolled = torch.roll(volume, tuple(shift), (-3, -2, -1)) if any(shift) else volume
     coefficients = dwt(rolled, wavelet, levels)
@@ -207,17 +232,20 @@ def shrink_details(
 
 
 class _Transform(torch.autograd.Function):
-    """The transform of an unpadded volume or its inverse. Orthogonal, so each is the gradient of
-    the other.
+    """The transform of an already padded volume, or its inverse.
+
+    Both are orthogonal, so the backward pass of each is the other one.
     """
 
     @staticmethod
-    def forward(ctx, array, wavelet, depths, analyse):
+    def forward(
+        ctx, array: Volume, wavelet: str, depths: tuple[int, int, int], analyse: bool
+    ) -> Volume:
         ctx.wavelet, ctx.depths, ctx.analyse = wavelet, depths, analyse
         return (_analyse if analyse else _synthesise)(array, lattice(wavelet), depths)
 
     @staticmethod
-    def backward(ctx, gradient):
+    def backward(ctx, gradient: Volume) -> tuple[Volume, None, None, None]:
         return (
             _Transform.apply(gradient, ctx.wavelet, ctx.depths, not ctx.analyse),
             None,
@@ -226,8 +254,8 @@ class _Transform(torch.autograd.Function):
         )
 
 
-def _analyse(volume: Tensor, steps: Lattice, depths: Sequence[int]) -> Tensor:
-    """Volume to Mallat layout, axis a split ``depths[a]`` times."""
+def _analyse(volume: Volume, steps: Lattice, depths: Sequence[int]) -> Volume:
+    """Transforms a volume to Mallat's layout; axis a is split ``depths[a]`` times."""
     out = (
         torch.empty_like(volume, memory_format=torch.contiguous_format)
         if any(depths)
@@ -235,7 +263,7 @@ def _analyse(volume: Tensor, steps: Lattice, depths: Sequence[int]) -> Tensor:
     )
     for level in range(max(depths)):
         split = [depth > level for depth in depths]
-        # even and odd samples apart, so that the later passes run over contiguous memory
+        # Even and odd samples are separated, so that the later passes run over contiguous memory.
         phases = _phases(volume, split).contiguous()
         for axis in _marked(split):
             for target, shift, factor in steps.steps:
@@ -257,8 +285,8 @@ def _analyse(volume: Tensor, steps: Lattice, depths: Sequence[int]) -> Tensor:
     return out
 
 
-def _synthesise(coefficients: Tensor, steps: Lattice, depths: Sequence[int]) -> Tensor:
-    """Mallat layout to volume: the steps of `_analyse` undone in reverse order."""
+def _synthesise(coefficients: Volume, steps: Lattice, depths: Sequence[int]) -> Volume:
+    """Transforms Mallat's layout to a volume: undoes the steps of `_analyse` in reverse order."""
     volume = coefficients[
         _corner([n >> depth for n, depth in zip(coefficients.shape[-3:], depths, strict=True)])
     ]
@@ -297,9 +325,10 @@ def _marked(split: Sequence[bool]) -> list[int]:
     return [axis for axis, marked in enumerate(split) if marked]
 
 
-def _phases(volume: Tensor, split: Sequence[bool]) -> Tensor:
-    """A view ``(parity of x, parity of y, parity of z, ..., x/2, y/2, z/2)``; an axis that is not
-    split has one parity.
+def _phases(volume: Volume, split: Sequence[bool]) -> Phases:
+    """A view of the even and odd samples: (parities of x, y, z; batch; x/2, y/2, z/2).
+
+    An axis that is not split has one parity and its full size.
     """
     for axis in (-1, -2, -3):
         parts = 2 if split[axis] else 1
@@ -307,9 +336,13 @@ def _phases(volume: Tensor, split: Sequence[bool]) -> Tensor:
     return volume
 
 
-def _bands(half: Sequence[int], steps: Lattice, split: Sequence[bool]):
-    """For each of the 2, 4 or 8 bands of size ``half``: its place in Mallat's layout, the phase
-    that holds it, its roll and its scale.
+def _bands(
+    half: Sequence[int], steps: Lattice, split: Sequence[bool]
+) -> Iterator[tuple[tuple, tuple[int, ...], list[int], float]]:
+    """Where each of the 2, 4 or 8 bands of size ``half`` is stored, and how.
+
+    Yields the place of the band in Mallat's layout, the phase that holds it, its roll and its
+    scale.
     """
     for which in itertools.product(*(range(2 if marked else 1) for marked in split)):
         place = (..., *(slice(w * n, (w + 1) * n) for w, n in zip(which, half, strict=True)))
@@ -325,8 +358,8 @@ def _bands(half: Sequence[int], steps: Lattice, split: Sequence[bool]):
         )
 
 
-def _lift(target: Tensor, source: Tensor, shift: int, factor: float, axis: int) -> None:
-    """``target[k] += factor * source[k + shift]`` along ``axis``, cyclic and in place."""
+def _lift(target: Values, source: Values, shift: int, factor: float, axis: int) -> None:
+    """Adds ``factor * source[k + shift]`` to ``target[k]`` along ``axis``, cyclic and in place."""
     size = target.shape[axis]
     shift %= size
     target.narrow(axis, 0, size - shift).add_(

@@ -1,21 +1,22 @@
-"""A head, T1 weighted: folded cortex over white matter, deep nuclei, ventricles, cerebellum,
-brainstem, skull, scalp, face.
+"""A head with T1 weighting: brain, skull, scalp and face.
 
-Template coordinates in mm: x to the right, y to the front, z up; the centre of the head near the
-anterior commissure.
+The brain has a folded cortex over white matter, deep nuclei, ventricles, a cerebellum and a
+brainstem. Template coordinates are in mm: x to the right, y to the front, z up. Their origin is the
+centre of the head, near the anterior commissure.
 """
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
-from recon.phantoms.fields import Canvas, Noise, Points, ellipsoid, tube, uniform, union
+from recon.phantoms.fields import Canvas, Depth, Noise, Points, ellipsoid, tube, uniform, union
 from recon.phantoms.pose import Pose
 
-FOV = (192.0, 240.0, 240.0)
+FOV = (192.0, 240.0, 240.0)  # mm along (x, y, z)
 _VALUES = {
-    "skin": 0.5, "fat": 0.9, "muscle": 0.42, "bone": 0.08, "bone marrow": 0.66, "sinus": 0.02, "mucosa": 0.5,
-    "eye": 0.2, "csf": 0.14, "dura": 0.32, "grey matter": 0.5, "white matter": 0.8, "deep grey": 0.57,
-    "pallidum": 0.72, "brainstem": 0.74, "vessel": 0.95,
+    "skin": 0.5, "fat": 0.9, "muscle": 0.42, "bone": 0.08, "bone marrow": 0.66, "sinus": 0.02,
+    "mucosa": 0.5, "eye": 0.2, "csf": 0.14, "dura": 0.32, "grey matter": 0.5, "white matter": 0.8,
+    "deep grey": 0.57, "pallidum": 0.72, "brainstem": 0.74, "vessel": 0.95,
 }  # fmt: skip
 TISSUES = ("air", *_VALUES)
 _CALLOSUM = (
@@ -74,8 +75,8 @@ class Brain:
         )
         self.airy = uniform(0.6, 1.3, g)
 
-    def phase(self, points: Points) -> Tensor:
-        """Air in the sinuses disturbs the field above them: a local bump of about a radian."""
+    def phase(self, points: Points) -> Float[Tensor, "x y z"]:
+        """Local phase of about a radian above the sinuses, where air disturbs the field."""
         x, y, z = points
         return self.airy * torch.exp(-((x / 22) ** 2 + ((y - 52) / 24) ** 2 + ((z + 16) / 18) ** 2))
 
@@ -100,7 +101,7 @@ class Brain:
         self._interior(canvas, p, relief)
         self._vessels(canvas, p)
 
-    def _head(self, p: Points) -> Tensor:
+    def _head(self, p: Points) -> Depth:
         skull = ellipsoid(p, (0, -3, 14), (77, 98, 92))
         face = ellipsoid(p, (0, 45, -58), (56, 47, 58))
         neck = tube(p, ((0, -26, -30), (0, -30, -150)), (56, 56), (1.1, 1, 1))
@@ -108,14 +109,15 @@ class Brain:
         lips = ellipsoid(p, (0, 84, -76), (24, 14, 12))
         return union(union(union(skull, face, 22), neck, 24), union(nose, lips, 6), 12)
 
-    def _vault(self, p: Points) -> Tensor:
-        """The cranial cavity: dome, with the floor rising to the front, and the posterior fossa
-        down to the spinal canal.
+    def _vault(self, p: Points) -> Depth:
+        """The cranial cavity, from the dome to the spinal canal.
+
+        Its floor rises to the front. The posterior fossa leads to the canal.
         """
         dome = ellipsoid(p, (0, -3, 15), (67, 86, 78))
         x, y, z = p
         sella = 9 * torch.exp(-((x / 18) ** 2) - ((y - 22) / 15) ** 2)
-        # of the orbits
+        # The roofs of the orbits.
         roof = 17 * torch.exp(-(((x.abs() - 30) / 16) ** 2)) * torch.sigmoid((y - 42) / 5)
         floor = z + 20 - 0.22 * (y - 25).clamp(min=0) - sella - roof
         fossa = ellipsoid(p, (0, -50, -20), (53, 34, 36))
@@ -126,7 +128,12 @@ class Brain:
         )
 
     def _extracranial(
-        self, canvas: Canvas, p: Points, head: Tensor, vault: Tensor, relief: Tensor
+        self,
+        canvas: Canvas,
+        p: Points,
+        head: Depth,
+        vault: Depth,
+        relief: Float[Tensor, "channel x y z"],
     ) -> None:
         x, y, z = p
         side = Points(x.abs(), y, z)
@@ -165,7 +172,9 @@ class Brain:
                 0.8,
             )
 
-    def _face(self, canvas: Canvas, p: Points, side: Points, relief: Tensor) -> None:
+    def _face(
+        self, canvas: Canvas, p: Points, side: Points, relief: Float[Tensor, "channel x y z"]
+    ) -> None:
         x, y, z = p
         tongue = ellipsoid(p, (0, 46, -72), (22, 32, 19))
         canvas.paint(tongue + 2.5, "sinus")
@@ -222,9 +231,10 @@ class Brain:
         canvas.paint(globe - 1.2, "eye")
         canvas.paint(ellipsoid(side, (31, 79, -9), (5, 2.5, 5)), "muscle")
 
-    def _hull(self, p: Points, vault: Tensor) -> tuple[Tensor, Tensor]:
-        """Depth below the convex surface of the hemispheres, and in the slit between them, which
-        ends above the corpus callosum.
+    def _hull(self, p: Points, vault: Depth) -> tuple[Depth, Depth]:
+        """Depths below the convex surface of the hemispheres and in the slit between them.
+
+        The slit ends above the corpus callosum.
         """
         x, y, z = p
         side = Points(x.abs(), y, z)
@@ -237,25 +247,30 @@ class Brain:
         slit = ((x.abs() - 0.6 - self.atrophy).clamp(min=0) ** 2 + ring.clamp(min=0) ** 2).sqrt()
         return union(upper, temporal, 4), slit
 
-    def _tentorium(self, p: Points) -> Tensor:
-        """Height of the sheet between cerebellum and occipital lobes: a tent, highest in the middle
-        and in front.
+    def _tentorium(self, p: Points) -> Float[Tensor, "x y z"]:
+        """Height of the sheet between cerebellum and occipital lobes.
+
+        It is a tent, highest in the middle and in front.
         """
         x, y, _ = p
         return 4 + 0.32 * (y + 36).clamp(-60, 0) - 0.006 * x * x
 
     def _cerebrum(
-        self, canvas: Canvas, p: Points, vault: Tensor, bend: Tensor, relief: Tensor
+        self,
+        canvas: Canvas,
+        p: Points,
+        vault: Depth,
+        bend: Float[Tensor, "3 x y z"],
+        relief: Float[Tensor, "channel x y z"],
     ) -> None:
         x, y, z = p
         hull, slit = self._hull(p, vault)
         if hull.max() < -3:
             return
         surface = torch.minimum(hull, slit)
-        # Sulci are the zero set of a narrow-band field that varies along the surface and hardly
-        # with depth: it is read on
-        # positions pushed out along rays from the core of the hemisphere. |n| / |grad n| is the
-        # distance to the sheet.
+        # Sulci are the zero set of a narrow-band field n. It must vary along the surface and hardly
+        # with depth, so it is read at positions that are pushed outwards along rays from the core
+        # of the hemisphere. |n| / |grad n| is the distance to the zero set, a sheet.
         core = (27.0 * torch.sign(x), 0.55 * y.clamp(-60, 60), torch.full_like(z, 16))
         ray = [c - o + 1.5 * b for c, o, b in zip(p, core, bend, strict=True)]
         reach = (
@@ -284,9 +299,12 @@ class Brain:
         white = 1 + 0.025 * self.grain(x, y, z)[1] - 0.1 * torch.exp(-(depth / 2.0).clamp(min=0))
         canvas.paint(depth, "white matter", white)
 
-    def _sylvian(self, p: Points, hull: Tensor, relief: Tensor) -> Tensor:
-        """Distance to the lateral fissure, a sheet rising backwards between temporal lobe and the
-        lobes above, down to the insula.
+    def _sylvian(
+        self, p: Points, hull: Depth, relief: Float[Tensor, "channel x y z"]
+    ) -> Float[Tensor, "x y z"]:
+        """Distance to the lateral fissure, which separates the temporal lobe from those above.
+
+        The fissure is a sheet that rises to the back and reaches inwards to the insula.
         """
         x, y, z = p
         level = z - 2 + 0.28 * y + 1.2 * relief[1]
@@ -300,7 +318,7 @@ class Brain:
         insula = (beside**2 + above**2 + ahead**2).sqrt()
         return torch.minimum((level**2 + inward**2 + along**2).sqrt() - 0.4, insula - 0.3)
 
-    def _cerebellum(self, canvas: Canvas, p: Points, vault: Tensor) -> None:
+    def _cerebellum(self, canvas: Canvas, p: Points, vault: Depth) -> None:
         x, y, z = p
         side = Points(x.abs(), y, z)
         lobe = union(
@@ -311,7 +329,7 @@ class Brain:
         lobe = torch.minimum(torch.minimum(lobe, vault - 2.5), self._tentorium(p) - 1.5 - z)
         if lobe.max() < -canvas.spacing:
             return
-        # folia fan out from the roof of the fourth ventricle
+        # The folia fan out from the roof of the fourth ventricle.
         along, up = y + 34, z + 25 + 0.01 * x * x
         radius = (along**2 + up**2).sqrt() + 3
         angle = torch.atan2(up, -along) + 0.09 * self.folia(x * 0.4, y, z)[0]
@@ -363,7 +381,7 @@ class Brain:
             "csf",
         )
 
-    def _interior(self, canvas: Canvas, p: Points, relief: Tensor) -> None:
+    def _interior(self, canvas: Canvas, p: Points, relief: Float[Tensor, "channel x y z"]) -> None:
         x, y, z = p
         side = Points(x.abs(), y, z)
         grain = 1 + 0.04 * self.grain(x, y, z)[0]
@@ -389,7 +407,7 @@ class Brain:
         canvas.paint(ellipsoid(side, (18.5, 0, 2), (4, 9, 6.5)), "pallidum")
         # thalamus
         canvas.paint(ellipsoid(side, (10.5, -13, 8), (9.5, 15.5, 10)), "deep grey", 1.03 * grain)
-        # amygdala, hippocampus
+        # amygdala and hippocampus
         canvas.paint(
             tube(side, ((25, 4, -17), (27, -14, -16), (24, -30, -6)), (6, 4.5, 3)),
             "grey matter",

@@ -1,6 +1,4 @@
-"""What the scanner adds: receive sensitivities by Biot–Savart, a smooth object phase, and thermal
-noise.
-"""
+"""What the scanner adds: receive sensitivities, a smooth object phase and thermal noise."""
 
 import math
 import zlib
@@ -13,30 +11,31 @@ from recon.errors import ReconError
 
 
 def stream(seed: int, purpose: str) -> int:
-    """The seed of one kind of randomness of an individual: phase, coils and noise of the same
-    subject are drawn apart.
+    """The seed for one kind of random numbers of an individual.
+
+    So the phase, the coils and the noise of one subject are independent.
     """
     return zlib.crc32(f"{purpose} {seed}".encode())
 
 
 def voxel_centres(size: int, fov: float) -> Float[Tensor, "size"]:
-    """Positions (mm) of the voxel centres along one axis, the field of view centred on zero."""
+    """Positions (mm) of the voxel centres along one axis, with the field of view around zero."""
     return ((torch.arange(size, dtype=torch.float64) + 0.5) / size - 0.5).mul(fov).float()
 
 
 def coil_maps(
     coils: int, shape: tuple[int, int, int], fov: tuple[float, float, float], seed: int = 0
 ) -> Complex[Tensor, "coil x y z"]:
-    """Receive sensitivities of overlapping loops on an elliptic cylinder around z; the
-    root-sum-of-squares has mean 1.
+    """Receive sensitivities of overlapping loops on an elliptic cylinder around z.
 
-    B1- = Bx - i By of unit currents (main field along z), by Biot–Savart over wire segments (Roemer
-    et al., MRM 16, 1990). The fields are smooth, so they are computed on a grid of about 24 points
-    an axis and interpolated by cubics. ``seed`` moves and tilts the loops a little and gives every
-    receiver its phase. ReconError for fewer than one coil.
+    They are B1- = Bx - i By of unit currents, with the main field along z, by the law of
+    Biot–Savart over wire segments (Roemer et al., MRM 16, 1990). Their root sum of squares has
+    mean 1. The fields are smooth, so they are computed on a grid of 27 points along each axis and
+    interpolated by cubics. ``seed`` moves and tilts the loops a little and gives every receiver its
+    phase. ``fov`` is in mm. Raises ReconError for fewer than one coil.
     """
     if coils < 1:
-        raise ReconError(f"coil_maps: {coils} coils asked for; ask for at least 1")
+        raise ReconError(f"coil_maps: {coils} coils are not possible; give at least 1")
     generator = torch.Generator().manual_seed(seed)
     nodes = [torch.linspace(-0.5 * f - f / 20, 0.5 * f + f / 20, 27) for f in fov]
     field = torch.stack(
@@ -57,8 +56,8 @@ def coil_maps(
 
 def _loop(
     index: int, coils: int, fov: tuple[float, float, float], generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """Wire segments of one loop: their midpoints and direction vectors, both (segment, 3) in mm."""
+) -> tuple[Float[Tensor, "segment 3"], Float[Tensor, "segment 3"]]:
+    """Wire segments of one loop: their midpoints and their direction vectors, in mm."""
     rings = max(1, round(math.sqrt(coils / 6)))
     first = [round(coils * r / rings) for r in range(rings + 1)]
     ring = max(r for r in range(rings) if first[r] <= index)
@@ -76,9 +75,14 @@ def _loop(
     return (wire[1:] + wire[:-1]) / 2, wire[1:] - wire[:-1]
 
 
-def _loop_field(middle: Tensor, step: Tensor, nodes: list[Tensor]) -> Complex[Tensor, "i j k"]:
-    """Bx - i By at the nodes: the sum of dl x r / |r|^3, the wire 8 mm thick so that no node meets
-    a singularity.
+def _loop_field(
+    middle: Float[Tensor, "segment 3"],
+    step: Float[Tensor, "segment 3"],
+    nodes: list[Float[Tensor, "_node"]],
+) -> Complex[Tensor, "i j k"]:
+    """Bx - i By at the nodes: the sum of dl × r / |r|³ over the wire segments.
+
+    The wire is 8 mm thick, so that no node is at a singularity.
     """
     grid = torch.stack(torch.meshgrid(*nodes, indexing="ij"), dim=-1)
     b = torch.zeros(grid.shape[:3], dtype=torch.complex64)
@@ -93,7 +97,7 @@ def _loop_field(middle: Tensor, step: Tensor, nodes: list[Tensor]) -> Complex[Te
 
 
 def _cubic_weights(at: Float[Tensor, "n"], nodes: Float[Tensor, "node"]) -> Float[Tensor, "n node"]:
-    """The matrix of cubic convolution interpolation (Keys 1981, a = -1/2) from equispaced nodes."""
+    """Matrix of cubic convolution interpolation from equispaced nodes (Keys 1981, a = -1/2)."""
     s = ((at[:, None] - nodes[0]) / (nodes[1] - nodes[0]) - torch.arange(len(nodes))).abs()
     near = 1.5 * s**3 - 2.5 * s**2 + 1
     far = -0.5 * s**3 + 2.5 * s**2 - 4 * s + 2
@@ -103,10 +107,10 @@ def _cubic_weights(at: Float[Tensor, "n"], nodes: Float[Tensor, "node"]) -> Floa
 def smooth_phase(
     shape: tuple[int, int, int], fov: tuple[float, float, float], seed: int, radians: float = 2.0
 ) -> Float[Tensor, "x y z"]:
-    """A random cubic polynomial of position, as shim and eddy currents leave it; its coefficients
-    have the norm ``radians``.
+    """A phase like that of shim errors and eddy currents: a random cubic polynomial of position.
 
-    ``fov`` (mm) sets the relative strength along the axes: the longer one sees more of it.
+    Its coefficients have the norm ``radians``. ``fov`` (mm) sets the relative strength along the
+    axes: the phase varies more along a longer axis.
     """
     generator = torch.Generator().manual_seed(seed)
     u = [voxel_centres(n, f) * 2 / max(fov) for n, f in zip(shape, fov, strict=True)]
@@ -124,7 +128,7 @@ def smooth_phase(
 def complex_noise(
     shape: tuple[int, ...], std: float, generator: torch.Generator
 ) -> Complex[Tensor, "..."]:
-    """White Gaussian noise with standard deviation ``std`` in the real and in the imaginary part."""
+    """White Gaussian noise of standard deviation ``std`` in the real and the imaginary part."""
     device = generator.device
     return std * torch.complex(
         torch.randn(shape, generator=generator, device=device),

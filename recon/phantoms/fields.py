@@ -1,40 +1,46 @@
-"""Building blocks of the phantoms: random fields, solid shapes and a canvas, all continuous
-functions of position in mm.
+"""Building blocks of the phantoms: random fields, solid shapes and a canvas.
 
-Shapes are given by their *depth*: the distance to the surface, positive inside. So ``maximum`` is a
-union, ``minimum`` an intersection, ``-depth`` the outside, and ``depth - t`` the shape with a layer
-of thickness ``t`` peeled off.
+All of them are continuous functions of position in mm. Shapes are given by their *depth*: the
+distance to the surface, positive inside. So ``maximum`` is a union, ``minimum`` an intersection,
+``-depth`` the outside, and ``depth - t`` the shape without its outer layer of thickness ``t``.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-Number = float | int  # spelt out, since the run-time type checker takes no whole number for a float
+Number = float | int  # the run-time type checker does not accept a whole number as a float
 Point = tuple[Number, Number, Number]
+Depth = Float[Tensor, "..."]  # one value for each position, or a single one for a block far away
 _FAR = 25.0  # mm; a shape further away than this from a block of positions is not evaluated there
 
 
 class Points:
-    """A block of positions: x, y and z in mm, three tensors of one shape, and the box that holds
-    them.
+    """A block of positions, and its bounding box.
+
+    The positions are three tensors x, y and z of one shape, in mm.
     """
 
-    def __init__(self, x: Tensor, y: Tensor, z: Tensor):
+    def __init__(
+        self,
+        x: Float[Tensor, "*shape"],
+        y: Float[Tensor, "*shape"],
+        z: Float[Tensor, "*shape"],
+    ):
         self.axes = (x, y, z)
         self.low, self.high = (
             [c.min().item() for c in self.axes],
             [c.max().item() for c in self.axes],
         )
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Float[Tensor, "..."]]:
         return iter(self.axes)
 
     def far_from(self, low: Sequence[Number], high: Sequence[Number]) -> bool:
-        """Whether the whole block is far outside the box from ``low`` to ``high``."""
+        """Whether the whole block is far away from the box between ``low`` and ``high``."""
         return any(
             a - q > _FAR or p - b > _FAR
             for p, q, a, b in zip(self.low, self.high, low, high, strict=True)
@@ -42,11 +48,11 @@ class Points:
 
 
 class Noise:
-    """A random field of unit variance whose energy lies around one wavelength; periodic, with `size
-    / 6` waves to the period.
+    """A periodic random field of unit variance, with its energy around one ``wavelength`` (mm).
 
-    Six lattice points to a wave make the trilinear interpolation between them smooth enough for
-    level sets.
+    The period has ``size / 6`` waves. There are six lattice points to a wave, so the trilinear
+    interpolation between them is smooth enough for level sets. With ``slopes``, further channels
+    are the derivatives along x, y and z (per mm), by central differences.
     """
 
     def __init__(
@@ -74,7 +80,6 @@ class Noise:
         lattice = (lattice - lattice.mean((1, 2, 3), keepdim=True)) / lattice.std(
             (1, 2, 3), keepdim=True
         )
-        # further channels: the derivatives along x, y, z (per mm), by central differences
         if slopes:
             steps = [
                 (lattice.roll(-1, axis) - lattice.roll(1, axis)) * (3 / wavelength)
@@ -83,7 +88,12 @@ class Noise:
             lattice = torch.cat([lattice, *steps])
         self.lattice = F.pad(lattice[None], (0, 1) * 3, mode="circular")
 
-    def __call__(self, x: Tensor, y: Tensor, z: Tensor) -> Float[Tensor, "channel x y z"]:
+    def __call__(
+        self,
+        x: Float[Tensor, "#x #y #z"],
+        y: Float[Tensor, "#x #y #z"],
+        z: Float[Tensor, "#x #y #z"],
+    ) -> Float[Tensor, "channel x y z"]:
         """Values at the given positions (mm)."""
         turns = torch.stack(torch.broadcast_tensors(z, y, x), dim=-1) / self.period
         grid = (turns - turns.floor()) * 2 - 1
@@ -93,13 +103,14 @@ class Noise:
 
 
 def uniform(low: Number, high: Number, generator: torch.Generator) -> float:
-    """One draw between ``low`` and ``high``."""
+    """One random number between ``low`` and ``high``."""
     return low + (high - low) * torch.rand((), generator=generator).item()
 
 
-def ellipsoid(p: Points, centre: Point, axes: Point) -> Tensor:
-    """Depth in an ellipsoid with half-axes ``axes``; exact to first order at the surface. Far away,
-    one number for the block.
+def ellipsoid(p: Points, centre: Point, axes: Point) -> Depth:
+    """Depth in an ellipsoid with half-axes ``axes``; exact to first order at the surface.
+
+    A block far away gets a single number.
     """
     if p.far_from(
         [c - a for c, a in zip(centre, axes, strict=True)],
@@ -114,11 +125,10 @@ def ellipsoid(p: Points, centre: Point, axes: Point) -> Tensor:
 
 def tube(
     p: Points, path: Sequence[Point], radii: Sequence[Number], stretch: Point = (1.0, 1.0, 1.0)
-) -> Tensor:
-    """Depth in a tube along a polyline, its radius tapering between the vertices; ``stretch`` > 1
-    widens it along an axis.
+) -> Depth:
+    """Depth in a tube along a polyline; its radius changes linearly between the vertices.
 
-    Far away, one number for the block.
+    ``stretch`` > 1 widens the tube along an axis. A block far away gets a single number.
     """
     depth = torch.tensor(-_FAR)
     for start, end, r0, r1 in zip(path[:-1], path[1:], radii[:-1], radii[1:], strict=True):
@@ -140,21 +150,21 @@ def tube(
     return depth
 
 
-def union(a: Tensor, b: Tensor, blend: Number) -> Tensor:
-    """Union of two shapes with a fillet of about ``blend`` mm where they meet."""
+def union(a: Depth, b: Depth, blend: Number) -> Depth:
+    """Union of two shapes; where they meet, the edge is filled over about ``blend`` mm."""
     return torch.maximum(a, b) + (blend - (a - b).abs()).clamp(min=0) ** 2 / (4 * blend)
 
 
-def carve(a: Tensor, b: Tensor, blend: Number) -> Tensor:
-    """Shape ``a`` without shape ``b``, the edge rounded over about ``blend`` mm."""
+def carve(a: Depth, b: Depth, blend: Number) -> Depth:
+    """Shape ``a`` without shape ``b``; the edge is rounded over about ``blend`` mm."""
     return -union(-a, b, blend)
 
 
 class Canvas:
-    """A block of positions onto which tissues are painted one over the other.
+    """A block of positions on which tissues are painted one over the other.
 
-    A surface is drawn as a ramp one sample wide: the share of the sample's box that lies inside,
-    for a flat surface. That is what keeps thin layers free of staircases and makes images of
+    A surface is drawn as a ramp that is one sample wide. For a flat surface, its value is the
+    fraction of the sample's box that lies inside. So thin layers have no staircases, and images of
     different voxel sizes agree.
     """
 
@@ -165,8 +175,8 @@ class Canvas:
         self.image = torch.zeros_like(points.axes[0])
         self.label = torch.zeros_like(points.axes[0], dtype=torch.int32)
 
-    def paint(self, depth: Tensor, tissue: str, texture: Tensor | float = 1.0) -> None:
-        """Covers the inside of a shape with a tissue, its value multiplied by ``texture``."""
+    def paint(self, depth: Depth, tissue: str, texture: Float[Tensor, "..."] | float = 1.0) -> None:
+        """Covers the inside of a shape with a tissue; ``texture`` multiplies its value."""
         if depth.max() < -self.spacing:
             return
         cover = (depth / self.spacing + 0.5).clamp_(0, 1)

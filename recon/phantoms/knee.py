@@ -1,19 +1,31 @@
-"""A knee, proton-density weighted: bones with trabecular marrow, cartilage, menisci, ligaments,
-muscles, fat.
+"""A knee with proton-density weighting: bones, cartilage, menisci, ligaments, muscles and fat.
 
-Template coordinates in mm: x to the lateral side, y to the front, z up, the joint line near z = 0.
+The marrow of the bones is trabecular. Template coordinates are in mm: x to the lateral side, y to
+the front, z up. The joint line is near z = 0.
 """
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
-from recon.phantoms.fields import Canvas, Noise, Points, carve, ellipsoid, tube, uniform, union
+from recon.phantoms.fields import (
+    Canvas,
+    Depth,
+    Noise,
+    Points,
+    carve,
+    ellipsoid,
+    tube,
+    uniform,
+    union,
+)
 from recon.phantoms.pose import Pose
 
-FOV = (128.0, 160.0, 160.0)
+FOV = (128.0, 160.0, 160.0)  # mm along (x, y, z)
 _VALUES = {
-    "skin": 0.45, "fat": 0.83, "muscle": 0.42, "vessel": 0.16, "nerve": 0.5, "fluid": 0.92, "cartilage": 0.56, "meniscus": 0.12,
-    "ligament": 0.14, "tendon": 0.08, "cortical": 0.05, "marrow": 0.7, "septum": 0.4,
+    "skin": 0.45, "fat": 0.83, "muscle": 0.42, "vessel": 0.16, "nerve": 0.5, "fluid": 0.92,
+    "cartilage": 0.56, "meniscus": 0.12, "ligament": 0.14, "tendon": 0.08, "cortical": 0.05,
+    "marrow": 0.7, "septum": 0.4,
 }  # fmt: skip
 TISSUES = ("air", *_VALUES)
 
@@ -64,7 +76,7 @@ class Knee:
         )
 
     def phase(self, points: Points) -> float:
-        """None beyond the smooth object phase."""
+        """Zero: a knee has no local phase on top of the smooth object phase."""
         return 0.0
 
     def paint(self, canvas: Canvas) -> None:
@@ -82,7 +94,7 @@ class Knee:
         self._ligaments(canvas, p)
         self._paint_bones(canvas, p, bones)
 
-    def _bones(self, p: Points) -> dict[str, Tensor]:
+    def _bones(self, p: Points) -> dict[str, Depth]:
         medial, lateral = [
             union(
                 ellipsoid(p, (s * 22, -11, 20), (12.5, 21, 19.5)),
@@ -117,13 +129,15 @@ class Knee:
         )
         return {"femur": femur, "tibia": tibia, "fibula": fibula, "patella": patella}
 
-    def _outline(self, p: Points) -> Tensor:
+    def _outline(self, p: Points) -> Depth:
         x, y, z = p
         girth = 1 + 0.0014 * z + 0.00001 * z * z + self.fatness / 55
         leg = ((1 - ((x / 53) ** 2 + ((y + 3) / 55) ** 2).sqrt() / girth) * 54).clamp(min=-30)
         return union(leg, ellipsoid(p, (0, 36, 26), (34, 25, 46)), 14)
 
-    def _soft_tissue(self, canvas: Canvas, p: Points, leg: Tensor, wobble: Tensor) -> None:
+    def _soft_tissue(
+        self, canvas: Canvas, p: Points, leg: Depth, wobble: Float[Tensor, "3 x y z"]
+    ) -> None:
         x, y, z = p
         canvas.paint(leg, "skin")
         septa = self.septa(x, y, z * 0.7)
@@ -131,7 +145,7 @@ class Knee:
         lobules = 1 - 0.3 * sheet - 0.04 * self.patch(x, y, z)[0]
         canvas.paint(leg - 1.8, "fat", lobules)
         fibre = self.fibre(x + 1.5 * wobble[1], y + 1.5 * wobble[2], z * 0.12)[0]
-        # fat streaks between the fascicles
+        # The last term adds streaks of fat between the fascicles.
         grain = 1 + 0.11 * fibre + 0.9 * ((fibre - 1.35) * 2).clamp(0, 1)
         inner = leg - 6 - 0.5 * self.fatness
         for path, radii, stretch in _MUSCLES:
@@ -151,7 +165,7 @@ class Knee:
             canvas.paint(course + 0.8, "septum")
             canvas.paint(course, tissue)
 
-    def _joint(self, canvas: Canvas, p: Points, bones: dict[str, Tensor]) -> None:
+    def _joint(self, canvas: Canvas, p: Points, bones: dict[str, Depth]) -> None:
         x, y, z = p
         femur, tibia = bones["femur"], bones["tibia"]
         pouch = (
@@ -165,7 +179,7 @@ class Knee:
         ring = (((x.abs() - 21) / 1.05) ** 2 + ((y + 2) / 1.35) ** 2).sqrt()
         between = torch.minimum(torch.minimum(-femur, -tibia), torch.minimum(z + 11, 5 - z))
         canvas.paint(torch.minimum(between, 20 - ring), "fluid")
-        # its height above the plateau grows outwards
+        # The menisci are wedges: their height above the plateau grows outwards.
         wedge = torch.minimum(between, 0.8 + 0.7 * (ring - 9) + tibia)
         canvas.paint(
             torch.minimum(torch.minimum(wedge, 18.5 - ring), ring - 9.5),
@@ -214,12 +228,12 @@ class Knee:
         ):
             canvas.paint(tube(p, path, radii, stretch), tissue, strand)
 
-    def _paint_bones(self, canvas: Canvas, p: Points, bones: dict[str, Tensor]) -> None:
+    def _paint_bones(self, canvas: Canvas, p: Points, bones: dict[str, Depth]) -> None:
         x, y, z = p
         network = self.trabecula(x, y, z * 0.6)
         strut = torch.exp(-((network[0] / 0.5) ** 2)) + torch.exp(-((network[1] / 0.5) ** 2))
         patch = self.patch(x, y, z)[0]
-        # towards the shafts the marrow is yellow and the struts are few
+        # Towards the shafts the marrow is yellow and has few struts.
         fade = ((70 - z.abs()) / 40).clamp(0.25, 1)
         marrow = 1 - 0.24 * fade * (strut - 0.6) - 0.06 * patch
         scar = (

@@ -1,4 +1,4 @@
-"""How individuals of one anatomy differ as a whole: size, tilt and a smooth deformation."""
+"""How whole individuals of one anatomy differ: size, tilt, shift and a smooth deformation."""
 
 import torch
 
@@ -6,8 +6,11 @@ from recon.phantoms.fields import Noise, Number, Points, uniform
 
 
 class Pose:
-    """Maps positions in the scanner to positions in the template: a small affine map and a smooth
-    random warp.
+    """Maps positions in the scanner to positions in the template.
+
+    The map is a smooth random warp and a small affine map. ``size`` is the largest relative change
+    of size along an axis, ``tilt`` the largest angle in radians and ``shift`` the largest shift in
+    mm. The warp has the standard deviation ``warp`` and the wavelength ``wavelength``, both in mm.
     """
 
     def __init__(

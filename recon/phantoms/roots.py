@@ -1,12 +1,13 @@
-"""Plant roots in a pot of soil: water-bright roots of three orders, a seed, and dark grainy soil
-with stones.
+"""Plant roots in a pot of soil: bright roots of three orders, a seed, dark soil and stones.
 
-Template coordinates in mm: z up, the soil surface near z = 32.
+The roots are bright because of their water; the soil is grainy. Template coordinates are in mm: z
+up, with the surface of the soil near z = 32.
 """
 
 import math
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from recon.phantoms.fields import Canvas, Noise, Number, Point, Points, ellipsoid, tube, uniform
@@ -48,12 +49,16 @@ class Roots:
         self.start, self.end, self.thick = self._grow(g)
 
     def phase(self, points: Points) -> float:
-        """None beyond the smooth object phase."""
+        """Zero: roots have no local phase on top of the smooth object phase."""
         return 0.0
 
-    def _grow(self, g: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Start, end (segment, 3) and radii (segment, 2) of all root segments: main roots,
-        laterals, and laterals of laterals.
+    def _grow(
+        self, g: torch.Generator
+    ) -> tuple[Float[Tensor, "segment 3"], Float[Tensor, "segment 3"], Float[Tensor, "segment 2"]]:
+        """Starts, ends and radii (mm) of all root segments.
+
+        There are main roots, laterals, and laterals of the laterals. A segment has one radius at
+        each end.
         """
         mains, fibrous = [], uniform(0, 1, g) < 0.5
         for k in range(int(uniform(5, 9, g)) if fibrous else 1):
@@ -118,8 +123,9 @@ class Roots:
         wander: Number,
         g: torch.Generator,
     ) -> tuple[list[Point], list[float]]:
-        """A random walk that bends down by ``droop`` and aside by ``wander`` at each step, and
-        follows the wall where it meets it.
+        """Vertices and radii of one root: a random walk that follows the wall where it meets it.
+
+        At each step it bends down by ``droop`` and sideways by ``wander``.
         """
         count = max(3, int(length / _STEP))
         turns = (torch.randn(count, 3, generator=g) * wander).tolist()
@@ -166,12 +172,11 @@ class Roots:
         canvas.paint(grain, "seed coat")
         canvas.paint(torch.minimum(grain - 0.7, (x - sx).abs() - 0.25), "seed", 1 + 0.06 * clods[1])
 
-    def _splat(self, canvas: Canvas) -> tuple[Tensor, Tensor]:
-        """Shares of stele and of root in every sample, each segment drawn only in the box it can
-        reach.
+    def _splat(self, canvas: Canvas) -> tuple[Float[Tensor, "x y z"], Float[Tensor, "x y z"]]:
+        """The fractions of stele and of root in every sample.
 
-        A root thinner than a sample is drawn one sample wide and fainter, so that its cross-section
-        is kept.
+        Each segment is drawn only in the box that it can reach. A root thinner than a sample is
+        drawn one sample wide and fainter, so that its cross-section is kept.
         """
         share, core, h = (
             torch.zeros_like(canvas.image),
@@ -206,7 +211,13 @@ class Roots:
                 core[box] = torch.maximum(core[box], ((0.4 * radius - away) / h + 0.5).clamp_(0, 1))
         return core, share
 
-    def _distance(self, index: int, x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+    def _distance(
+        self,
+        index: int,
+        x: Float[Tensor, "x 1 1"],
+        y: Float[Tensor, "1 y 1"],
+        z: Float[Tensor, "1 1 z"],
+    ) -> tuple[Float[Tensor, "x y z"], Float[Tensor, "x y z"]]:
         """Radius of a segment at the closest point of its axis, and the distance to that point."""
         start, step = self.start[index].tolist(), (self.end[index] - self.start[index]).tolist()
         r0, r1 = self.thick[index].tolist()

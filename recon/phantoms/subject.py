@@ -18,27 +18,28 @@ from recon.phantoms.fields import Canvas, Noise, Points
 _MODULES = {"brain": brain, "knee": knee, "roots": roots}
 ANATOMIES = tuple(_MODULES)
 FOV = {name: module.FOV for name, module in _MODULES.items()}  # mm along (x, y, z)
-TISSUES = {name: module.TISSUES for name, module in _MODULES.items()}  # the name of every label
-# samples along each axis painted at a time: they fit the caches, and shapes elsewhere cost nothing
+TISSUES = {name: module.TISSUES for name, module in _MODULES.items()}  # the names of the labels
+# Samples along each axis that are painted at a time. Such a block fits the caches, and shapes far
+# from it cost nothing.
 _BLOCK = 48
 
 
 @runtime_checkable
 class Model(Protocol):
-    """What an anatomy provides: its tissue values, and how to paint itself at given positions."""
+    """What an anatomy provides: its tissue values, and methods that paint it at given positions."""
 
     values: dict[str, float]
 
     def paint(self, canvas: Canvas) -> None:
         """Paints every tissue of the block, outermost first."""
 
-    def phase(self, points: Points) -> Tensor | float:
+    def phase(self, points: Points) -> Float[Tensor, "x y z"] | float:
         """Local phase (radians) on top of the smooth object phase."""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """One individual. Axes are x to the right, y to the front, z up (RAS); lengths in mm."""
+    """One individual; axes are x to the right, y to the front, z up (RAS), lengths in mm."""
 
     anatomy: str
     seed: int
@@ -46,10 +47,10 @@ class Subject:
     model: Model = field(repr=False, compare=False)
 
     def render(self, shape: tuple[int, int, int], supersample: int = 2) -> Complex[Tensor, "x y z"]:
-        """The image at ``shape`` voxels over the field of view; magnitude peaks near 1.
+        """The image of ``shape`` voxels over the field of view; its magnitude peaks near 1.
 
-        Every voxel is the mean of ``supersample`` samples along each axis, which is its partial
-        volume.
+        Every voxel is the mean of ``supersample`` samples along each axis. This gives it its
+        partial volumes.
         """
         magnitude = torch.empty(shape)
         for where, canvas in self._painted(shape, supersample):
@@ -62,9 +63,7 @@ class Subject:
         return torch.polar(magnitude * self._shading(points), phase)
 
     def tissue(self, shape: tuple[int, int, int]) -> Int[Tensor, "x y z"]:
-        """The label at every voxel centre, an index into ``TISSUES[anatomy]``; 0 is what gives no
-        signal.
-        """
+        """The label at every voxel centre, an index into ``TISSUES[anatomy]``; 0 is air."""
         label = torch.empty(shape, dtype=torch.int32)
         for where, canvas in self._painted(shape, 1):
             label[where] = canvas.label
@@ -92,15 +91,16 @@ class Subject:
             yield where, canvas
 
     def _shading(self, points: Points) -> Float[Tensor, "x y z"]:
-        """Receive shading that remains after coil combination: smooth, about ±15 %."""
+        """The smooth receive shading of about ±15 % that remains after coil combination."""
         generator = torch.Generator().manual_seed(stream(self.seed, f"{self.anatomy} shading"))
         shading = Noise(1.3 * max(self.fov), generator, size=12)
         return 1 + 0.13 * torch.tanh(shading(*points)[0])
 
 
 def subject(anatomy: str, seed: int) -> Subject:
-    """The individual number ``seed`` of an anatomy. ReconError for an anatomy that is not in
-    ``ANATOMIES``.
+    """The individual number ``seed`` of an anatomy.
+
+    Raises ReconError for an anatomy that is not in ``ANATOMIES``.
     """
     if anatomy not in _MODULES:
         raise ReconError(f"unknown anatomy {anatomy!r}; choose one of {', '.join(ANATOMIES)}")

@@ -1,5 +1,6 @@
-"""Coil maps against the truth, sigpy and BART; combination, whitening, noise level and compression
-against their definitions.
+"""Coil maps against the truth, sigpy and BART; all other functions against their definitions.
+
+These are the coil combination, the whitening, the noise level and the compression.
 """
 
 import math
@@ -22,8 +23,9 @@ def axes(shape):
 
 
 def true_maps(shape, count):
-    """Complex transverse fields of small loops on a cylinder around the object (unit norm over the
-    coils).
+    """Complex transverse fields of small loops on a cylinder around the object.
+
+    They have unit norm over the coils.
     """
     r, out = axes(shape), []
     for c in range(count):
@@ -38,8 +40,9 @@ def true_maps(shape, count):
 
 
 def simulate(shape, count=8, noise=0.01, seed=0, grain=0.2):
-    """k-space, true maps, object and its support: a textured ellipsoid with a phase, seen by
-    `count` coils.
+    """K-space, true maps, object and support of a textured ellipsoid with a phase.
+
+    ``count`` coils see it.
     """
     generator = torch.Generator().manual_seed(seed)
     x, y, z = axes(shape)
@@ -64,7 +67,7 @@ def simulate(shape, count=8, noise=0.01, seed=0, grain=0.2):
 
 
 def misfit(estimate, reference, inside):
-    """Mean of 1 - |<S, S_ref>| over the object; 0 for maps equal up to one phase per voxel."""
+    """Mean of 1 - |<S, S_ref>| over the object; a phase in each voxel makes no difference."""
     return float((1 - (estimate.conj() * reference).sum(0).abs())[inside].mean())
 
 
@@ -91,7 +94,7 @@ def test_maps_survive_a_noisy_scan():
     kspace, truth, _, inside = simulate((32, 40, 44), noise=0.2)
     maps = coils.espirit(kspace, (24, 16, 16))
     assert misfit(maps, truth, inside) < 3e-3
-    # a fixed threshold of 0.01 would keep the noise, and every voxel
+    # A fixed threshold of 0.01 would keep the noise, and every voxel with it.
     assert (maps[:, ~inside] == 0).float().mean() > 0.5
 
 
@@ -102,7 +105,7 @@ def test_phase_makes_the_virtual_coil_real_and_positive():
     virtual = torch.einsum(
         "c,cxyz->xyz", torch.linalg.svd(block, full_matrices=False).U[:, 0].conj(), maps
     )[inside]
-    # the component itself is defined up to one phase
+    # The component itself is defined up to one phase only.
     rotated = virtual * torch.exp(-1j * virtual.sum().angle())
     assert rotated.angle().abs().max() < 1e-3
 
@@ -196,7 +199,7 @@ def test_agrees_with_bart(tmp_path):
     reference = reference / torch.linalg.vector_norm(reference, dim=0)
     maps = coils.espirit(kspace, (16, 16, 16))
     difference = (maps.abs() - reference.abs())[:, inside].abs()
-    # BART interpolates its maps: 0.018 at the worst voxel
+    # BART interpolates its maps, so the worst voxel differs by 0.018.
     assert difference.mean() < 2e-3 and difference.quantile(0.99) < 1e-2
     assert misfit(maps, reference, inside) < 1e-3
 
@@ -226,7 +229,7 @@ def test_gpu_gives_the_same_maps():
 def test_too_small_a_calibration_block_is_refused_with_both_sizes():
     kspace = simulate((32, 40, 44))[0]
     mask = torch.zeros(40, 44, dtype=torch.bool)
-    mask[::3, ::2] = True  # no fully sampled centre at all
+    mask[::3, ::2] = True  # nowhere fully sampled, so there is no centre
     with pytest.raises(ReconError, match=r"\(24, 0, 0\).*at least \(6, 6, 6\)"):
         coils.espirit(kspace * mask)
     with pytest.raises(ReconError, match=r"\(24, 5, 12\).*at least \(6, 6, 6\)"):
@@ -257,7 +260,7 @@ def test_calibration_region_finds_a_centred_rectangle(shape):
 
 def test_mvue_of_noise_free_data_is_the_object():
     kspace, maps, image, _ = simulate((20, 24, 22), noise=0)
-    # whatever the norm of the maps
+    # This holds for any norm of the maps.
     assert torch.allclose(coils.mvue(kspace, 3 * maps) * 3, image, atol=1e-5)
     estimated = coils.mvue(kspace, coils.espirit(kspace, (20, 12, 12)))
     assert torch.linalg.vector_norm(
@@ -298,7 +301,7 @@ def test_unusable_noise_measurements_are_refused():
 
 @pytest.mark.parametrize("sigma", [0.05, 0.2])
 def test_noise_level_is_known_within_five_percent(sigma):
-    kspace = simulate((32, 40, 44), noise=sigma, grain=0)[0]  # voxel-wise grain would be noise, too
+    kspace = simulate((32, 40, 44), noise=sigma, grain=0)[0]  # grain would count as noise
     mask = torch.rand(40, 44, generator=torch.Generator().manual_seed(2)) < 0.25
     assert float(coils.noise_levels(kspace).mean()) == pytest.approx(sigma, rel=0.05)
     assert float(coils.noise_levels(kspace * mask).mean()) == pytest.approx(sigma, rel=0.05)

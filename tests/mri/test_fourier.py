@@ -17,7 +17,7 @@ def test_inverse_and_energy(shape, generator):
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_origin_is_the_centre(shape):
-    """A point at index n // 2 has a flat, real spectrum; a constant has its energy at index n // 2."""
+    """A point at n // 2 has a flat, real spectrum; the energy of a constant is at n // 2."""
     centre = tuple(n // 2 for n in shape)
     point = torch.zeros(shape, dtype=torch.complex64)
     point[centre] = 1

@@ -46,8 +46,9 @@ def test_one_dimensional_masks_are_whole_lines(kind):
     ("shape", "R"), [((80, 80), 8), ((80, 80), 16), ((160, 96), 12), ((200, 1), 4)]
 )
 def test_poisson_disc_keeps_the_local_radius_and_leaves_no_holes(shape, R):
-    """Recovers the radius law from the closest pairs: it grows with |k|, and no position is much
-    farther from a sample than it allows.
+    """The local radius, recovered from the closest pairs of samples, grows with |k|.
+
+    No position is much farther from a sample than its radius allows.
     """
     calibration = (10, min(10, shape[1]))
     mask = masks.make("poisson_disc", shape, R, calibration, seed=0)
@@ -55,7 +56,7 @@ def test_poisson_disc_keeps_the_local_radius_and_leaves_no_holes(shape, R):
     fourier.crop(sampled, calibration, (0, 1)).fill_(False)
     scale = torch.tensor([max(shape) / n for n in shape], dtype=torch.float64)
     gap = cKDTree(sampled.nonzero() * scale).query(sampled.nonzero() * scale, k=2)[0][:, 1]
-    # of the calibration region
+    # The middle of the calibration region.
     middle = [n // 2 - (c + 1) % 2 / 2 for n, c in zip(shape, calibration, strict=True)]
     beyond = [
         (abs(torch.arange(n) - m) - (c - 1) / 2).clamp(min=0) / max((n - c) / 2, 1)
@@ -66,7 +67,7 @@ def test_poisson_disc_keeps_the_local_radius_and_leaves_no_holes(shape, R):
     nearest = cKDTree(mask.nonzero() * scale).query(torch.ones(shape).nonzero() * scale)[0]
     allowed = 1 + slope * k.flatten().numpy()
     assert slope > 1
-    assert max(nearest / allowed) < 2.5  # a dart taken out again leaves a gap of two discs at most
+    assert max(nearest / allowed) < 2.5  # a removed dart leaves a gap of two discs at most
     assert (nearest > 1.3 * allowed).mean() < 0.02
 
 
@@ -85,7 +86,7 @@ def test_density_falls_with_radius_like_sigpys():
 
     shape, calibration = (96, 96), (16, 16)
     ours = masks.make("poisson_disc", shape, 8, calibration, seed=1)
-    # samples |k| < 1 only, so a little more of each ring
+    # sigpy samples |k| < 1 only, so it takes a little more of each ring.
     theirs = torch.from_numpy(poisson(shape, 8, calib=calibration, seed=1)).abs() > 0
     rings = [
         (radius(shape) >= inner) & (radius(shape) < inner + 0.2)

@@ -7,6 +7,7 @@ from skimage.metrics import normalized_root_mse, peak_signal_noise_ratio, struct
 
 from recon.errors import ReconError
 from recon.mri.metrics import all_metrics, nrmse, psnr, ssim, ssim_3d
+from tests.conftest import complex_normal
 
 
 def pair(shape=(21, 30, 27)):
@@ -22,6 +23,7 @@ def pair(shape=(21, 30, 27)):
 
 
 def magnitudes(*volumes):
+    """The magnitudes as NumPy arrays in double precision."""
     return [v.abs().double().numpy() for v in volumes]
 
 
@@ -34,6 +36,17 @@ def test_psnr_and_nrmse_equal_skimage_on_magnitudes():
     assert nrmse(volume, reference) == pytest.approx(
         normalized_root_mse(b, a, normalization="euclidean"), abs=1e-6
     )
+
+
+def test_psnr_equals_torchmetrics_on_magnitudes(scene, generator):
+    """One phantom volume with noise; the SSIM of torchmetrics has another definition."""
+    from torchmetrics.functional.image import peak_signal_noise_ratio as peer
+
+    reference, _ = scene
+    volume = reference + 0.05 * complex_normal(*reference.shape, generator=generator)
+    a, b = volume.abs(), reference.abs()
+    expected = float(peer(a, b, data_range=float(b.max())))
+    assert psnr(volume, reference) == pytest.approx(expected, abs=1e-4)
 
 
 @pytest.mark.parametrize("shape", [(21, 30, 27), (8, 7, 12)])

@@ -18,8 +18,9 @@ def grid(shape):
 
 
 def blob(shape, centre=(0.47, 0.52, 0.55), width=0.11):
-    """A complex Gaussian rendered at voxel centres; narrow enough to vanish at the border, wide
-    enough for the coarse grids.
+    """A complex Gaussian rendered at voxel centres.
+
+    It is narrow enough to vanish at the border and wide enough for the coarse grids.
     """
     square = sum((x - c) ** 2 for x, c in zip(grid(shape), centre, strict=True))
     return torch.polar(torch.exp(-square / (2 * width**2)), 2 * grid(shape)[1])
@@ -44,8 +45,9 @@ def test_constants_are_kept(resample, shape):
 
 @pytest.mark.parametrize("shape", [(24, 20, 25), (31, 24, 23), (64, 55, 61), (40, 40, 41)])
 def test_fourier_crop_of_a_smooth_object_is_its_rendering_on_the_new_grid(shape):
-    """Odd and even, smaller and larger: with the analytic object, a shift of a hundredth of a voxel
-    would show.
+    """Sizes are odd and even, smaller and larger; a shift of a hundredth of a voxel would fail.
+
+    The reference is the analytic object.
     """
     torch.testing.assert_close(
         crop_kspace(blob((40, 40, 41)), shape), blob(shape), rtol=0, atol=2e-4
@@ -80,8 +82,9 @@ def test_bare_cropping_would_shift_by_half_the_change_in_voxel_size():
     [(crop_kspace, 11, 1e-10), (trilinear, 16, 0.08), (trilinear, 20, 0.02)],
 )
 def test_frequencies_above_the_new_nyquist_are_removed_not_aliased(resample, cycles, left):
-    """The new grid of 20 voxels carries 10 cycles; subsampling by nearest neighbour would return
-    them at full amplitude.
+    """A grid of 20 voxels holds at most 10 cycles, so the waves tested here must vanish.
+
+    Subsampling by nearest neighbour would return them at full amplitude.
     """
     x = grid((60, 4, 4))[0]
     wave = torch.cos(2 * math.pi * cycles * x)

@@ -52,7 +52,7 @@ def test_normal_is_adjoint_of_forward(shape, generator):
 
 
 def test_normal_is_a_contraction(generator):
-    """Unit-norm maps bound AᴴA by the identity, which is what the step size of FISTA rests on."""
+    """For maps of unit norm, AᴴA is at most the identity; the step size of FISTA relies on this."""
     A = operator((3, 6, 8, 10), generator)
     x = complex_normal(6, 8, 10, generator=generator)
     assert A.normal(x).norm() <= x.norm()
@@ -82,9 +82,7 @@ def test_chunked_equals_unchunked(generator):
 
 
 def test_problem_scale(scene, generator):
-    """The zero-filled volume has unit variance, whatever the units of the scan, and unscaling gives
-    them back.
-    """
+    """The zero-filled volume has unit variance for any units of the scan; unscaling undoes it."""
     image, maps = scene
     mask = torch.rand(image.shape[1:], generator=generator) < 0.4
     kspace = torch.stack([fourier.fft(s * image) for s in maps])
@@ -109,14 +107,15 @@ def test_problem_gradient_is_that_of_the_objective(scene, generator):
         complex_normal(*image.shape, generator=generator),
         complex_normal(*image.shape, generator=generator),
     )
-    # exact: the objective is quadratic
+    # The objective is quadratic, so this difference is exact.
     slope = (problem.objective(x + d).double() - problem.objective(x - d).double()) / 2
     assert float(slope) == pytest.approx(float(inner(problem.gradient(x), d)), rel=1e-3)
 
 
 def test_conjugate_gradient_solves_a_dense_system(generator):
-    """Against the direct solution of a complex Hermitian system; real inner products would fail
-    here.
+    """The result equals the direct solution of a complex Hermitian system.
+
+    Inner products without complex conjugation would fail here.
     """
     a = complex_normal(12, 12, generator=generator, dtype=torch.complex128)
     matrix = a @ a.mH + torch.eye(12)

@@ -131,8 +131,10 @@ def test_shrinking_minimises_the_proximal_objective():
 
 
 def test_shrinking_meets_the_optimality_condition():
-    """``W(volume - result)`` is a subgradient: 0 on the approximation, threshold·phase where a
-    detail survives, else at most threshold.
+    """``W(volume - result)`` is a subgradient of threshold·‖details‖₁.
+
+    It is 0 on the approximation, threshold·phase where a detail survives, and at most threshold
+    elsewhere.
     """
     volume, threshold = noise((16, 24, 16)), 0.8
     result = shrink_details(volume, threshold, "db2", 2)

@@ -1,5 +1,6 @@
-"""Phantoms: continuous in position, reproducible, individual; coil maps obey Maxwell; errors name
-the choices.
+"""Phantoms are continuous in position, reproducible and individual, and errors name the choices.
+
+The coil maps have the field of a loop that textbooks give.
 """
 
 import math
@@ -24,7 +25,7 @@ def test_half_the_voxel_size_shows_the_same_subject(anatomy):
     person = subject(anatomy, 3)
     coarse, fine = person.render(SHAPE).abs(), person.render(tuple(2 * n for n in SHAPE)).abs()
     averaged = torch.nn.functional.avg_pool3d(fine[None], 2)[0]
-    # most roots are far thinner than a sample
+    # The bound for roots is larger, as most roots are far thinner than a sample.
     assert nrmse(coarse, averaged) < (0.08 if anatomy == "roots" else 0.05)
 
 
@@ -41,7 +42,7 @@ def test_image_is_complex64_finite_peaks_near_one_and_leaves_air_dark(anatomy):
 def test_a_seed_is_one_individual_bit_for_bit_and_another_seed_another(anatomy):
     torch.manual_seed(0)
     first = subject(anatomy, 6).render(SHAPE, 1)
-    torch.manual_seed(1)  # the global state plays no part
+    torch.manual_seed(1)  # the global state has no influence
     assert torch.equal(
         torch.view_as_real(first), torch.view_as_real(subject(anatomy, 6).render(SHAPE, 1))
     )
@@ -74,7 +75,7 @@ def test_unknown_anatomy_is_refused_with_the_known_ones():
 
 def test_on_the_axis_of_a_loop_the_field_is_that_of_the_textbook():
     around = torch.arange(129, dtype=torch.float64) * (2 * math.pi / 128)
-    # a loop of 100 mm around the x axis
+    # A loop with a radius of 100 mm around the x axis.
     wire = 100 * torch.stack([torch.zeros_like(around), around.cos(), around.sin()], 1)
     x = torch.tensor([150.0, 200.0, 300.0], dtype=torch.float64)
     field = _loop_field(
@@ -136,7 +137,7 @@ def test_noise_field_has_unit_variance_its_period_and_its_slopes():
     field = Noise(12, torch.Generator().manual_seed(1), size=48, slopes=True)
     x, y, z = 50 * torch.rand(3, 20000, generator=torch.Generator().manual_seed(2))
     value = field(x[:, None, None], y[:, None, None], z[:, None, None])
-    assert value[0].std().item() == pytest.approx(1, abs=0.2)  # interpolation takes a little
+    assert value[0].std().item() == pytest.approx(1, abs=0.2)  # interpolation lowers it a little
     again = field(x[:, None, None] + field.period, y[:, None, None], z[:, None, None])
     assert torch.allclose(value, again, atol=1e-3)
     h = 0.5

@@ -10,7 +10,7 @@ from recon.study.config import CONFIGS, Config, load
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda p: p.stem)
 def test_every_shipped_configuration_is_valid_and_named_after_its_file(path, monkeypatch):
-    """With the AHEAD brains listed, as after their fetch; without, the one line says what to run."""
+    """With the AHEAD brains listed, as after their fetch; else one line says what to run."""
     found = registry.lookup("ahead")
     if path.stem == "paper_7t":
         with pytest.raises(ReconError, match="run: python -m recon fetch ahead"):

@@ -99,11 +99,11 @@ def test_pictures_tables_sidecars_and_gallery(copy):
         "packages",
         "device",
         "volumes",
-        "priors",
+        "networks",
         "tuning",
         "wall_time_s",
     } <= set(made)
-    assert set(made["volumes"]) == {"knee/200", "knee/201"} and set(made["priors"]) == {"knee"}
+    assert set(made["volumes"]) == {"knee/200", "knee/201"} and set(made["networks"]) == {"knee"}
     assert made["tuning"]["best"]["knee/l1_wavelet"], (
         "the figure cites the parameters that tuning chose"
     )
@@ -195,18 +195,20 @@ def test_the_slurm_profile_is_valid(copy):
 
 
 def test_cases_resume_and_repeat_bit_for_bit(copy):
-    """A lost row is computed again to the same numbers; the others are left alone."""
-    rows = sorted((copy / "results/smoke/cases").glob("*.json"))
-    table = pd.read_csv(copy / "results/smoke/tables/10_methods_without_shift/knee/200.csv")
-    lost = copy / f"results/smoke/cases/{table[table.method == 'annealed'].key.iloc[0]}.json"
-    before, stamps = json.loads(lost.read_text()), {r: r.stat().st_mtime_ns for r in rows}
-    lost.unlink()
+    """A lost case is computed again to the same numbers; the others are left alone."""
+    cases = sorted((copy / "results/smoke/cases").glob("*.h5"))
+    path = copy / "results/smoke/tables/10_methods_without_shift/knee/200.csv"
+    before = pd.read_csv(path)
+    key = before[before["method"] == "annealed"]["key"].iloc[0]
+    lost = copy / f"results/smoke/cases/{key}.h5"
+    stamps = {case: case.stat().st_mtime_ns for case in cases}
+    for file in (lost, *(copy / "results/smoke/scores").glob(f"{key}-*.json")):
+        file.unlink()
     assert step(copy, "cases", "10_methods_without_shift", "knee", "200").returncode == 0
-    after = json.loads(lost.read_text())
-    assert {k: after[k] for k in ("psnr", "ssim", "nrmse", "key")} == {
-        k: before[k] for k in ("psnr", "ssim", "nrmse", "key")
-    }
-    assert [r for r in rows if r.stat().st_mtime_ns != stamps[r]] == [lost]
+    after = pd.read_csv(path)
+    measured = ["key", "psnr", "ssim", "ssim_3d", "nrmse", "psnr_support", "psnr_truth"]
+    pd.testing.assert_frame_equal(after[measured], before[measured], check_exact=True)
+    assert [c for c in cases if c.stat().st_mtime_ns != stamps[c]] == [lost]
 
 
 def test_a_failed_notebook_keeps_its_traceback(copy):

@@ -1,4 +1,4 @@
-"""Executes a notebook with papermill; what fails is kept with its traceback."""
+"""Executes a notebook with papermill; a notebook that fails is kept with its traceback."""
 
 import shutil
 import time
@@ -8,27 +8,31 @@ import nbconvert
 import nbformat
 import papermill
 
-from recon import ReconError
+from recon.errors import ReconError
 from recon.figures.gallery import STYLE
 from recon.files import write_text
 from recon.schema import ROOT
 from recon.study.config import number
 from recon.study.study import Study
 
-EXTRA = """pre{background:#f6f6f6;padding:.5rem;overflow:auto;font-size:13px}.prompt,.anchor-link{display:none}"""
+EXTRA = (
+    "pre{background:#f6f6f6;padding:.5rem;overflow:auto;font-size:13px}"
+    ".prompt,.anchor-link{display:none}"
+)
 
 
 def execute(study: Study, name: str, executed: Path) -> None:
-    """Runs ``notebooks/NAME.ipynb`` into ``executed`` and, where it succeeds, copies it to the
-    results and as a page to the figures.
+    """Runs ``notebooks/NAME.ipynb`` into ``executed``.
+
+    Where it succeeds it is copied to the results, and its page to the figures. Figures that an
+    earlier version of the notebook made, and this one did not, are deleted.
     """
     source = ROOT / "notebooks" / f"{name}.ipynb"
-    known = papermill.inspect_notebook(str(source))
-    if "config" not in known:
+    if "config" not in papermill.inspect_notebook(str(source)):
         raise ReconError(f"{source}: has no parameter 'config' in a cell tagged parameters")
-    executed.parent.mkdir(parents=True, exist_ok=True)
     target = study.results / "notebooks" / f"{name}.ipynb"
-    target.parent.mkdir(parents=True, exist_ok=True)
+    for path in (executed, target):
+        path.parent.mkdir(parents=True, exist_ok=True)
     begun = time.time()
     papermill.execute_notebook(
         str(source),
@@ -39,15 +43,18 @@ def execute(study: Study, name: str, executed: Path) -> None:
         kernel_name="python3",
     )
     for old in study.figures.glob(f"{number(name)}_*"):
-        # what an earlier version of the notebook or of the configuration made
         if old.stat().st_mtime < begun - 1:
             old.unlink()
-    page, _ = nbconvert.HTMLExporter(template_name="basic").from_notebook_node(
-        linked(nbformat.read(executed, nbformat.NO_CONVERT))
-    )
-    title = f"<!doctype html><html lang=en><meta charset=utf-8><title>{name}</title><style>{STYLE}{EXTRA}</style>"
-    write_text(study.figures / f"{name}.html", f"{title}{page}</html>\n")
+    write_text(study.figures / f"{name}.html", page(executed, name))
     shutil.copy(executed, target)
+
+
+def page(executed: Path, title: str) -> str:
+    """The page of an executed notebook."""
+    notebook = linked(nbformat.read(executed, nbformat.NO_CONVERT))
+    body, _ = nbconvert.HTMLExporter(template_name="basic").from_notebook_node(notebook)
+    head = f"<meta charset=utf-8><title>{title}</title><style>{STYLE}{EXTRA}</style>"
+    return f"<!doctype html><html lang=en>{head}{body}</html>\n"
 
 
 def linked(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
@@ -56,7 +63,6 @@ def linked(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
         for output in cell.get("outputs", []):
             file = output.get("metadata", {}).get("image/png", {}).get("file")
             if file:
-                output.data = nbformat.NotebookNode(
-                    {"text/html": f"<img src='{file}' alt='{Path(file).stem}'>"}
-                )
+                picture = f"<img src='{file}' alt='{Path(file).stem}'>"
+                output.data = nbformat.NotebookNode({"text/html": picture})
     return notebook

@@ -1,17 +1,17 @@
-"""Runs Snakemake with a lock that dies with its process, so that a killed run can be called again
-as it was.
+"""Runs Snakemake under a lock that dies with its process, so that a killed run can be called again.
 
 Snakemake's own lock outlives a kill and then refuses every later run until it is removed by hand.
 """
 
-import fcntl
 import os
-import subprocess
 import sys
 
+from filelock import FileLock, Timeout
+
+from recon.files import sweep
 from recon.schema import ROOT
 
-# glibc otherwise gives the memory of every convolution back and faults it in anew: 3 to 8 % of a
+# glibc otherwise returns the memory of every convolution and faults it in anew: 3 to 8 % of a
 # reconstruction.
 KEEP_MEMORY = {
     "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
@@ -21,23 +21,33 @@ KEEP_MEMORY = {
 
 
 def main(arguments: list[str]) -> int:
-    """Passes ``arguments`` to Snakemake, which inherits the lock; refuses where another run is at
-    work in this folder.
+    """Passes ``arguments`` to Snakemake; refuses where another run is at work in this folder.
+
+    Snakemake runs in this process, which holds the lock. Partial files of killed runs are deleted
+    first.
     """
     results = ROOT / "results"
     results.mkdir(exist_ok=True)
-    with (results / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(
-                f"Error: another run is at work in {ROOT}; wait for it or stop it", file=sys.stderr
-            )
-            return 2
-        command = [sys.executable, "-m", "snakemake", "--nolock", *arguments]
-        return subprocess.run(
-            command, cwd=ROOT, env=KEEP_MEMORY | os.environ, pass_fds=[lock.fileno()]
-        ).returncode
+    try:
+        with FileLock(results / ".lock", timeout=0):
+            sweep(results)
+            os.chdir(ROOT)
+            os.environ.update({k: v for k, v in KEEP_MEMORY.items() if k not in os.environ})
+            return _snakemake(["--nolock", *arguments])
+    except Timeout:
+        print(f"Error: another run is at work in {ROOT}; wait for it or stop it", file=sys.stderr)
+        return 2
+
+
+def _snakemake(arguments: list[str]) -> int:
+    """Snakemake's own command line; its exit status."""
+    from snakemake.cli import main as snakemake
+
+    try:
+        snakemake(arguments)
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    return 0
 
 
 if __name__ == "__main__":
