@@ -1,8 +1,8 @@
-"""Damaged files for every loader of k-space and volumes: seeded, and so the same on every machine.
+"""Damaged files for every loader of k-space and volumes.
 
-`make fuzz` runs each loader in a process of its own, with limits on time and memory;
-`tests.test_io_damage` runs a few of the same cases. A failure is repeated by ``python -m tests.fuzz
---loader NAME --seed SEED --files 1``.
+Files are drawn from seeds and so are the same on every machine. `make fuzz` runs each loader in a
+process of its own, with limits on time and memory; `tests.io.test_io_damage` runs a few of the same
+cases. To repeat a failure, run ``python -m tests.fuzz --loader NAME --seed SEED --files 1``.
 """
 
 import argparse
@@ -36,14 +36,13 @@ from tests.data import writers, writers_gated
 from tests.io import io_files
 
 SHAPE, COILS = (8, 6, 8), 2
-MEMORY = 3 * 2**30  # bytes above what the process takes before its first file
+MEMORY = 3 * 2**30  # bytes beyond what the process uses before its first file
 SECONDS = 10  # for one file
-FAILURES = 5  # after so many, a loader's run ends
+FAILURES = 5  # a loader's run ends after this many
 EXTREMES = (0, 1, -1, 2**31 - 1, -(2**31), 2**32 - 1, 2**63 - 1, -(2**63), 2**64 - 1)
 ODD_FLOATS = (np.nan, np.inf, -np.inf, 3e38, 1e-45, -0.0)
 
-# --- One valid file (or more) of every kind
-# -------------------------------------------------------------------------------------------
+# Valid files of every kind
 
 
 def kspace_files(kind: str, folder: Path) -> Path:
@@ -94,7 +93,7 @@ def volume_file(ending: str, folder: Path) -> Path:
 
 
 def dataset_file(kind: str, options: dict, folder: Path) -> Path:
-    """A file in the layout of one of the datasets; the subject is called ``scan``."""
+    """A file in the layout of a dataset; its subject is called ``scan``."""
     images = writers.coil_images(SHAPE, COILS)
     # no slice is empty
     images += np.random.default_rng(0).normal(0, 0.01, images.shape).astype(np.float32)
@@ -135,7 +134,8 @@ def dataset_loader(
 
 CHUNKED = [{}, {"chunks": (1, 3, 4, 2)}, {"chunks": (4, 6, 8, 2), "compression": "gzip"}]
 QDESS = [{}, {"chunks": (4, 6, 8, 1, 2)}, {"chunks": (1, 3, 4, 2, 1), "compression": "lzf"}]
-# What reads the file at a path, and what writes it into a folder.
+# For each loader: a function that reads the file at a path, and functions that write a valid file
+# into a folder.
 LOADERS: dict[str, tuple[Callable, list[Callable]]] = {
     **{
         kind: (read_scan, [lambda folder, kind=kind: kspace_files(kind, folder)])
@@ -157,56 +157,55 @@ LOADERS: dict[str, tuple[Callable, list[Callable]]] = {
     ),
 }
 
-# --- Damage to bytes
-# ------------------------------------------------------------------------------------------------------------------
+# Damage to bytes
 
 
 def place(raw: bytearray, rng: random.Random) -> int:
-    """A position in the file; in every second case near the start, where the headers are."""
+    """A position in the file; in half of the cases near the start, where the headers are."""
     return int(rng.random() * rng.choice((1, 0.05)) * len(raw))
 
 
 def block(raw: bytearray, rng: random.Random) -> slice:
-    """A stretch of the file."""
+    """A part of the file."""
     start = place(raw, rng)
     return slice(start, start + rng.choice((1, 4, 8, 16, 64, 512, len(raw) // 4)))
 
 
 def overwrite(raw: bytearray, rng: random.Random) -> None:
-    """One byte becomes any other."""
+    """Changes one byte."""
     raw[place(raw, rng)] = rng.randrange(256)
 
 
 def flip(raw: bytearray, rng: random.Random) -> None:
-    """One bit is turned over."""
+    """Flips one bit."""
     raw[place(raw, rng)] ^= 1 << rng.randrange(8)
 
 
 def truncate(raw: bytearray, rng: random.Random) -> None:
-    """The tail is lost."""
+    """Cuts off the end."""
     del raw[max(1, place(raw, rng)) :]
 
 
 def insert(raw: bytearray, rng: random.Random) -> None:
-    """A few bytes come in between."""
+    """Inserts a few bytes."""
     at = place(raw, rng)
     raw[at:at] = rng.randbytes(rng.choice((1, 8, 64)))
 
 
 def delete(raw: bytearray, rng: random.Random) -> None:
-    """A stretch is left out."""
+    """Deletes a part."""
     if len(raw) > 8:
         del raw[block(raw[:-8], rng)]
 
 
 def zero(raw: bytearray, rng: random.Random) -> None:
-    """A stretch becomes zeros."""
+    """Sets a part to zeros."""
     part = block(raw, rng)
     raw[part] = bytes(len(raw[part]))
 
 
 def swap(raw: bytearray, rng: random.Random) -> None:
-    """Two stretches change places."""
+    """Exchanges two parts."""
     one, other = sorted((block(raw, rng), block(raw, rng)), key=lambda part: part.start)
     size = min(len(raw[one]), len(raw[other]), other.start - one.start)
     first, second = slice(one.start, one.start + size), slice(other.start, other.start + size)
@@ -214,14 +213,14 @@ def swap(raw: bytearray, rng: random.Random) -> None:
 
 
 def duplicate(raw: bytearray, rng: random.Random) -> None:
-    """A stretch comes twice: over what was there, or between."""
+    """Copies a part to another place: over what was there, or inserted."""
     part, at = block(raw, rng), place(raw, rng)
     copy = raw[part]
     raw[at : at + rng.choice((0, len(copy)))] = copy
 
 
 def extreme(raw: bytearray, rng: random.Random) -> None:
-    """An integer of 4 or 8 bytes, where the formats have theirs: at a multiple of its size."""
+    """Writes an extreme integer of 4 or 8 bytes, aligned to 4 bytes as integers of the formats."""
     size = rng.choice((4, 8))
     at = place(raw, rng) // 4 * 4
     raw[at : at + size] = (rng.choice(EXTREMES) % 2 ** (8 * size)).to_bytes(
@@ -247,7 +246,7 @@ BYTES = (
 
 
 def mangled(raw: bytes, rng: random.Random) -> bytes:
-    """One to four kinds of damage, one after another."""
+    """The bytes after one to four kinds of damage."""
     out = bytearray(raw)
     for damage in rng.choices(BYTES, k=rng.choice((1, 1, 2, 4))):
         if len(out) > 1:
@@ -255,36 +254,47 @@ def mangled(raw: bytes, rng: random.Random) -> bytes:
     return bytes(out)
 
 
-# --- Damage that a checksum or a compressed stream would hide
-# -------------------------------------------------------------------------
+# Damage that a checksum or a compressed stream would hide
 
 
 class Payload:
-    """A pickle that leaves a mark where it is read."""
+    """A pickle that makes a folder when it is loaded."""
 
     def __reduce__(self):
         return os.mkdir, (str(Path(tempfile.gettempdir()) / f"fuzz-canary-{os.getpid()}"),)
 
 
 def canary() -> Path:
-    """Where `Payload` leaves its mark."""
+    """The folder that `Payload` makes."""
     return Path(Payload().__reduce__()[1][0])
 
 
 def odd_array(rng: random.Random) -> np.ndarray:
-    """An array that is no k-space and no volume."""
+    """An array that is neither k-space nor a volume."""
     cases = [
-        np.array([Payload()], dtype=object), np.zeros((2, 3), "S4"), np.zeros((2, 3, 4), "U3"), np.zeros(3, "M8[s]"),
+        np.array([Payload()], dtype=object),
+        np.zeros((2, 3), "S4"),
+        np.zeros((2, 3, 4), "U3"),
+        np.zeros(3, "M8[s]"),
         np.ones((2, 2, 2), bool),
-        np.zeros(2, [("r", "f4"), ("a\nb", "i8")]), np.zeros((0, 2, 3), "c8"), np.array(1 + 1j), np.ones((2,) * 6, "c8"),
-        np.full((2, 3, 4), np.nan, "c8"), np.full((2, 3, 4, 5), 1e300, "c16"), np.ones((2, 3, 1, 1), "c8"), np.ones((3, 4, 5), "V7"),
-        np.ones((1, 1, 1, 1), "c8"), np.ones((2, 3, 4), "c32"), np.full((2, 3, 4), np.inf, "f16"), np.ones((5, 4, 3), "f2"),
-    ]  # fmt: skip
+        np.zeros(2, [("r", "f4"), ("a\nb", "i8")]),
+        np.zeros((0, 2, 3), "c8"),
+        np.array(1 + 1j),
+        np.ones((2,) * 6, "c8"),
+        np.full((2, 3, 4), np.nan, "c8"),
+        np.full((2, 3, 4, 5), 1e300, "c16"),
+        np.ones((2, 3, 1, 1), "c8"),
+        np.ones((3, 4, 5), "V7"),
+        np.ones((1, 1, 1, 1), "c8"),
+        np.ones((2, 3, 4), "c32"),
+        np.full((2, 3, 4), np.inf, "f16"),
+        np.ones((5, 4, 3), "f2"),
+    ]
     return rng.choice(cases)
 
 
 def zip_damage(path: Path, raw: bytes, rng: random.Random) -> None:
-    """The members of an archive are damaged, renamed, left out or doubled, and packed again."""
+    """Damages, renames, removes or doubles a member of an archive, and packs it again."""
     path.write_bytes(raw)
     with zipfile.ZipFile(path) as archive:
         members = [(name, archive.read(name)) for name in archive.namelist()]
@@ -314,7 +324,7 @@ def zip_damage(path: Path, raw: bytes, rng: random.Random) -> None:
 
 
 def npy_bytes(array: np.ndarray) -> bytes:
-    """The array as numpy stores it, objects and all."""
+    """The array as numpy stores it; objects are pickled."""
     with tempfile.TemporaryFile() as file:
         np.save(file, array, allow_pickle=True)
         file.seek(0)
@@ -346,22 +356,21 @@ def claim(content: bytes, rng: random.Random) -> bytes:
         "__import__('os').getpid()",
         "(" * 3000,
     ]
-    text = f"{{'descr': {rng.choice([*types, repr('<c8')])}, 'fortran_order': {rng.choice(('True', 'False', '7'))}, 'shape': "
-    text += f"{rng.choice(shapes)}, }}"
+    text = f"{{'descr': {rng.choice([*types, repr('<c8')])}, "
+    text += f"'fortran_order': {rng.choice(('True', 'False', '7'))}, "
+    text += f"'shape': {rng.choice(shapes)}, }}"
     version = rng.choice((1, 1, 2, 3, 9))
     size = len(text).to_bytes(2 if version == 1 else 4, "little")
     return head[:6] + bytes([version, 0]) + size + text.encode() + data
 
 
 def npy_damage(path: Path, raw: bytes, rng: random.Random) -> None:
-    """Another array, or a header that claims another."""
+    """Writes another array, or a header that claims another."""
     path.write_bytes(rng.choice((npy_bytes(odd_array(rng)), claim(raw, rng))))
 
 
 def nifti_damage(path: Path, raw: bytes, rng: random.Random) -> None:
-    """Fields of the header are set to what they must not be; what is compressed is compressed
-    again.
-    """
+    """Writes impossible values into the header, or damages the bytes before compression."""
     packed = path.suffix == ".gz"
     plain = bytearray(gzip.decompress(raw) if packed else raw)
     if rng.random() < 0.3:
@@ -375,7 +384,7 @@ def nifti_damage(path: Path, raw: bytes, rng: random.Random) -> None:
 
 
 def odd_number(raw: bytearray, at: int, dtype: np.dtype, rng: random.Random) -> None:
-    """One number of the record at ``at`` becomes an odd one."""
+    """Replaces one number of the record at ``at`` by an odd one."""
     while dtype.names or dtype.subdtype:
         if dtype.names:
             dtype, offset = dtype.fields[rng.choice(dtype.names)][:2]
@@ -394,27 +403,24 @@ def odd_number(raw: bytearray, at: int, dtype: np.dtype, rng: random.Random) -> 
         )
 
 
-# --- Damage to HDF5 files, made with h5py
-# ---------------------------------------------------------------------------------------------
+# Damage to HDF5 files, made with h5py
 
 
 def names(file: h5py.File) -> list[str]:
-    """Every object of the file."""
+    """The names of all objects of the file."""
     found = []
     file.visit(found.append)
     return found
 
 
 def replace(file: h5py.File, name: str, **content) -> None:
-    """Another dataset under the same name."""
+    """Puts another dataset under the same name."""
     del file[name]
     file.create_dataset(name, **content)
 
 
 def odd_values(file: h5py.File, name: str, rng: random.Random) -> None:
-    """NaN, infinite and huge values; nothing but zeros; or one number of one record that must not
-    be.
-    """
+    """Writes NaN, infinite, huge or other odd values into an array or a table of records."""
     table = file[name]
     if isinstance(table, h5py.Group) or table.dtype.kind not in "fcV":
         return
@@ -435,7 +441,7 @@ def odd_values(file: h5py.File, name: str, rng: random.Random) -> None:
 
 
 def odd_shape(file: h5py.File, name: str, rng: random.Random) -> None:
-    """The same numbers in another shape."""
+    """Stores the same numbers in another shape."""
     if isinstance(file[name], h5py.Group):
         return
     dtype, rows = file[name].dtype, np.asarray(file[name][()], file[name].dtype)
@@ -454,19 +460,21 @@ def odd_shape(file: h5py.File, name: str, rng: random.Random) -> None:
 
 
 def odd_type(file: h5py.File, name: str, rng: random.Random) -> None:
-    """The same shape, with other things in it."""
+    """Stores another type in the same shape."""
     shape = getattr(file[name], "shape", (2, 3, 4, 2)) or ()
     types = [
-        "f2", "f4", ">f8", "c16", ">c8", "i1", "u8", "S5", "V16", np.longdouble, np.clongdouble, bool, h5py.ref_dtype, h5py.regionref_dtype,
-        h5py.string_dtype(), h5py.vlen_dtype("f4"), h5py.vlen_dtype("c8"), h5py.enum_dtype({"a": 0, "b": 1}), [("r", "f4"), ("x", "f4")],
-        [("i", "f4"), ("r", "f4")], [("r", "f8"), ("i", "f4")], [("a\nb", "c8")], h5py.vlen_dtype(h5py.vlen_dtype("i2")), ("c8", (2,)),
-        h5py.opaque_dtype("M8[s]"), "S100000", [("head", "f4"), ("traj", h5py.vlen_dtype("f4")), ("data", h5py.vlen_dtype("f4"))],
+        "f2", "f4", ">f8", "c16", ">c8", "i1", "u8", "S5", "V16", np.longdouble, np.clongdouble,
+        bool, h5py.ref_dtype, h5py.regionref_dtype, h5py.string_dtype(), h5py.vlen_dtype("f4"),
+        h5py.vlen_dtype("c8"), h5py.enum_dtype({"a": 0, "b": 1}), [("r", "f4"), ("x", "f4")],
+        [("i", "f4"), ("r", "f4")], [("r", "f8"), ("i", "f4")], [("a\nb", "c8")],
+        h5py.vlen_dtype(h5py.vlen_dtype("i2")), ("c8", (2,)), h5py.opaque_dtype("M8[s]"), "S100000",
+        [("head", "f4"), ("traj", h5py.vlen_dtype("f4")), ("data", h5py.vlen_dtype("f4"))],
     ]  # fmt: skip
     replace(file, name, shape=shape, dtype=rng.choice(types), fillvalue=None)
 
 
 def huge(file: h5py.File, name: str, rng: random.Random) -> None:
-    """A shape that is declared, with nothing or one chunk of it stored."""
+    """Declares a huge shape, of which nothing or one chunk is stored."""
     ndim = getattr(file[name], "ndim", 4) or 1
     dtype = rng.choice(("c8", "f4", "u1", getattr(file[name], "dtype", "f8")))
     sizes = [rng.choice((1, 3, 1000, 10**5, 2**31, 2**62)) for _ in range(ndim)]
@@ -483,9 +491,7 @@ def huge(file: h5py.File, name: str, rng: random.Random) -> None:
 
 
 def link(file: h5py.File, name: str, rng: random.Random) -> None:
-    """What lies elsewhere: in another file, in this one, in a pipe that nobody writes to, or
-    nowhere.
-    """
+    """Puts a link: to another file, within this file, to a pipe without a writer, or to nothing."""
     folder = Path(file.filename).parent
     if rng.random() < 0.4:
         file.move(name, "elsewhere")
@@ -508,7 +514,7 @@ def link(file: h5py.File, name: str, rng: random.Random) -> None:
 
 
 def elsewhere(file: h5py.File, name: str, rng: random.Random) -> None:
-    """A dataset whose numbers lie in other files: virtual, or external storage."""
+    """Puts a dataset with its numbers in other files: a virtual one, or external storage."""
     shape = getattr(file[name], "shape", None) or (2, 3, 4, 2)
     source = rng.choice(("/etc/passwd", "secret.h5", "pipe", "/dev/zero", "absent.h5"))
     dtype = rng.choice(("c8", "f4"))
@@ -523,7 +529,7 @@ def elsewhere(file: h5py.File, name: str, rng: random.Random) -> None:
 
 
 def odd_object(file: h5py.File, name: str, rng: random.Random) -> None:
-    """Nothing, a group, a type, a scalar or a null dataspace in its place."""
+    """Puts nothing, a group, a type, a scalar or a null dataspace in its place."""
     kind = rng.randrange(5)
     del file[name]
     if kind == 1:
@@ -533,19 +539,32 @@ def odd_object(file: h5py.File, name: str, rng: random.Random) -> None:
 
 
 def odd_attributes(file: h5py.File, name: str, rng: random.Random) -> None:
-    """Attributes of any type and name, on the file or on one of its objects."""
+    """Writes odd attributes to the file or to one of its objects."""
     node = rng.choice((file, file, file[name]))
     values = [
-        h5py.Empty("f4"), np.ones((3, 3), "c8"), np.array([(1, 2)], [("a", "i4"), ("b", "f8")]), np.bytes_(b"\xff\xfe"), "a\nb", np.nan,
-        np.array(["a", "b"], h5py.string_dtype()), file.ref, np.zeros(8000, "u1"), np.arange(3).astype("V4"), np.longdouble(1), True,
-        np.array([file.ref], h5py.ref_dtype), np.array("2020-01-01", "M8[D]").astype(h5py.opaque_dtype("M8[D]")), 2**63, "x" * 60000,
-    ]  # fmt: skip
+        h5py.Empty("f4"),
+        np.ones((3, 3), "c8"),
+        np.array([(1, 2)], [("a", "i4"), ("b", "f8")]),
+        np.bytes_(b"\xff\xfe"),
+        "a\nb",
+        np.nan,
+        np.array(["a", "b"], h5py.string_dtype()),
+        file.ref,
+        np.zeros(8000, "u1"),
+        np.arange(3).astype("V4"),
+        np.longdouble(1),
+        True,
+        np.array([file.ref], h5py.ref_dtype),
+        np.array("2020-01-01", "M8[D]").astype(h5py.opaque_dtype("M8[D]")),
+        2**63,
+        "x" * 60000,
+    ]
     for _ in range(3):
         node.attrs[rng.choice(("acquisition", "max", "a\nb", b"\xff", "norm"))] = rng.choice(values)
 
 
 def odd_xml(file: h5py.File, _: str, rng: random.Random) -> None:
-    """A header that explodes, points elsewhere, or says what cannot be."""
+    """Puts an XML header that expands, that refers to other files, or that is impossible."""
     name = next((name for name in ("dataset/xml", "ismrmrd_header") if name in file), None)
     if name is None:
         return
@@ -559,17 +578,18 @@ def odd_xml(file: h5py.File, _: str, rng: random.Random) -> None:
 
 
 def damaged_xml(xml: bytes, rng: random.Random) -> bytes:
-    """The header with entities, odd numbers, odd words, odd encodings or too much of anything."""
+    """The header with entities, odd numbers, odd words, odd encodings or too many elements."""
     head, body = xml.split(b"?>", 1)
     laughs = "".join(
         f'<!ENTITY l{i} "{f"&l{i - 1};" * 10 if i else "lol" * 9}">'
         for i in range(rng.choice((3, 6, 12)))
     )
-    entities = {  # what <trajectory> reads then
+    entities = {  # one of them becomes the content of <trajectory> or of a number
         b"l": laughs,
-        b"f": '<!ENTITY f SYSTEM "file:///etc/passwd">', b"p": '<!ENTITY % p SYSTEM "pipe"> %p;',
+        b"f": '<!ENTITY f SYSTEM "file:///etc/passwd">',
+        b"p": '<!ENTITY % p SYSTEM "pipe"> %p;',
         b"q": f'<!ENTITY q "{"9" * 9000}">',
-    }  # fmt: skip
+    }
     chosen = rng.choice(list(entities))
     reference = (
         b"&l2;"
@@ -580,31 +600,27 @@ def damaged_xml(xml: bytes, rng: random.Random) -> bytes:
     )
     declared = head + b"?><!DOCTYPE x [" + entities[chosen].encode() + b"]>"
     numbers = [i for i in range(len(body)) if body[i : i + 1].isdigit()]
-    at, odd = (
-        rng.choice(numbers),
-        rng.choice(
-            (
-                b"0",
-                b"-1",
-                b"1e400",
-                b"nan",
-                b"99999",
-                b"9" * 30,
-                b"9" * 5000,
-                b" ",
-                "９".encode(),
-                reference,
-            )
-        ),
-    )
+    odd_numbers = [b"0", b"-1", b"1e400", b"nan", b"99999", b"9" * 30, b"9" * 5000, b" "]
+    at, odd = rng.choice(numbers), rng.choice((*odd_numbers, "９".encode(), reference))
+    changed = body[:at] + odd + body[at + 1 :]
+    words = (b"car\nte\x0b\xe2\x80\xa8sian", b"\x1b[2J", b"x" * 10**5, b"", b" cartesian\n")
+    word = rng.choice(words)
+    encoding = rng.choice((b"foo", b"hex", b"utf-16", b"idna", b"latin-1", b"utf-7"))
     cases = [
-        declared + body.replace(b">cartesian<", b">" + reference + b"<"), declared + body[:at] + odd + body[at + 1 :],
-        head + b"?>" + body[:at] + odd + body[at + 1 :], head + b"?>" + body[:at] + odd + body[at + 1 :],
-        xml.replace(b"cartesian", rng.choice((b"car\nte\x0b\xe2\x80\xa8sian", b"\x1b[2J", b"x" * 10**5, b"", b" cartesian\n"))),
-        xml.replace(b'"1.0"', b'"1.0" encoding="%s"' % rng.choice((b"foo", b"hex", b"utf-16", b"idna", b"latin-1", b"utf-7"))),
-        xml.replace(b"<trajectory>", b"<a>" * 10**5 + b"</a>" * 10**5 + b"<trajectory>"), b"<a " + b"b='1' " * 10 + b"/>", xml.upper(), b"",
-        xml.replace(b"<encoding>", b"<encoding/><encoding>"), head + b"?>" + body.replace(b"<x>", b"<x><!-- 1 -->", 1), mangled(xml, rng),
-    ]  # fmt: skip
+        declared + body.replace(b">cartesian<", b">" + reference + b"<"),
+        declared + changed,
+        head + b"?>" + changed,
+        head + b"?>" + changed,
+        xml.replace(b"cartesian", word),
+        xml.replace(b'"1.0"', b'"1.0" encoding="%s"' % encoding),
+        xml.replace(b"<trajectory>", b"<a>" * 10**5 + b"</a>" * 10**5 + b"<trajectory>"),
+        b"<a " + b"b='1' " * 10 + b"/>",
+        xml.upper(),
+        b"",
+        xml.replace(b"<encoding>", b"<encoding/><encoding>"),
+        head + b"?>" + body.replace(b"<x>", b"<x><!-- 1 -->", 1),
+        mangled(xml, rng),
+    ]
     return rng.choice(cases)
 
 
@@ -626,7 +642,7 @@ HDF5 = (
 
 
 def hdf5_damage(path: Path, raw: bytes, rng: random.Random) -> None:
-    """One object of a valid file is exchanged for something else."""
+    """Replaces one object of a valid file by something else."""
     path.write_bytes(raw)
     neighbours(path.parent)
     with h5py.File(path, "r+", locking=False) as file:
@@ -639,7 +655,7 @@ def hdf5_damage(path: Path, raw: bytes, rng: random.Random) -> None:
 
 
 def neighbours(folder: Path) -> None:
-    """What links lead to: a file with other numbers, and a pipe whose opening never ends."""
+    """Makes what links lead to: a file with other numbers, and a pipe that never opens."""
     if not (folder / "pipe").exists():
         os.mkfifo(folder / "pipe")
         with h5py.File(folder / "secret.h5", "w") as file:
@@ -647,7 +663,7 @@ def neighbours(folder: Path) -> None:
 
 
 def text_damage(path: Path, raw: bytes, rng: random.Random) -> None:
-    """One number of BART's header becomes an odd one."""
+    """Replaces one word of BART's header by an odd one."""
     words = raw.split(b" ")
     words[rng.randrange(len(words))] = rng.choice(
         (
@@ -675,12 +691,11 @@ STRUCTURED = {
     ".hdr": text_damage,
 }
 
-# --- A case, and what must become of it
-# -----------------------------------------------------------------------------------------------
+# One case, and what must happen
 
 
 class Fuzz:
-    """The damaged files of one loader, told apart by their seeds."""
+    """The damaged files of one loader; a seed gives each."""
 
     def __init__(self, name: str, folder: Path):
         self.name, (self.read, writes) = name, LOADERS[name]
@@ -697,7 +712,7 @@ class Fuzz:
             check_record(self.read(path))
 
     def damage(self, seed: int) -> Path:
-        """Puts the damaged file number ``seed`` in its place."""
+        """Writes the damaged file of ``seed`` and returns its path."""
         rng = random.Random(f"{self.name} {seed}")
         path, raw = rng.choice(self.good)
         structured = STRUCTURED.get(path.suffix)
@@ -709,8 +724,9 @@ class Fuzz:
         return path
 
     def accepted(self, path: Path) -> bool:
-        """Whether the loader makes a record of the file; everything but a valid one or a line is an
-        error.
+        """Whether the loader accepts the file.
+
+        The loader must return a valid record or raise a `ReconError` of one line.
         """
         try:
             with warnings.catch_warnings(action="ignore"):
@@ -725,7 +741,7 @@ class Fuzz:
 
 
 def check_line(error: ReconError, path: Path) -> None:
-    """One printable line that names the file; not the news that memory ran out."""
+    """Checks for one printable line that names the file and does not say that memory ran out."""
     line = str(error)
     assert line.isprintable() and len(line) < 1000, f"not one line: {line[:300]!r}"
     assert path.name.split(".")[0] in line, f"does not name the file: {line}"
@@ -736,8 +752,9 @@ def check_line(error: ReconError, path: Path) -> None:
 
 
 def check_record(result: object) -> None:
-    """A `Scan` is checked where it is made, but for its noise and ``meta``; a volume must be finite
-    and have a voxel size.
+    """Checks that a volume is finite and has a voxel size, or that a `Scan` is valid.
+
+    A `Scan` checks itself when it is made; only its noise and ``meta`` are checked here.
     """
     if isinstance(result, Scan):
         assert result.kspace.dtype == torch.complex64 and (
@@ -754,26 +771,26 @@ def check_record(result: object) -> None:
         assert len(voxel) == 3 and all(0 < v < 1000 for v in voxel)
 
 
-# --- The runner
-# -----------------------------------------------------------------------------------------------------------------------
+# The runner
 
 
 def limits() -> None:
-    """What damaged files may take: memory above what is taken already, and the time that the alarm
-    leaves (it ends the process).
-    """
+    """Limits the memory of the process to what it has and `MEMORY`, and forbids core dumps."""
     taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (taken + MEMORY, taken + MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def peak() -> int:
-    """The most memory that this process ever had, in kB."""
+    """The largest memory of this process so far, in kB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def work(name: str, seeds: range, report: Path) -> None:
-    """The cases ``seeds`` of one loader; after each, the report says how far it came."""
+    """Runs the cases ``seeds`` of one loader; an alarm ends the process if one takes too long.
+
+    Before each case, the report is updated, so it tells where the process ended.
+    """
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         fuzz = Fuzz(name, Path(folder))
@@ -792,8 +809,9 @@ def work(name: str, seeds: range, report: Path) -> None:
 
 
 def run(name: str, seeds: range, report: Path) -> tuple[dict, list[str]]:
-    """All cases of one loader; its process is started again after a case that ended it. Returns the
-    sums and the failures.
+    """Runs all cases of one loader in a process of its own; returns the sums and the failures.
+
+    The process is started again after a case that ended it.
     """
     total, failures = {"accepted": 0, "refused": 0, "worst": 0.0, "peak": 0}, []
     while len(seeds) and len(failures) < FAILURES:
@@ -821,18 +839,19 @@ def run(name: str, seeds: range, report: Path) -> tuple[dict, list[str]]:
         if ended.returncode == 0:
             break
         last = ended.stderr.decode(errors="replace").strip().rpartition("\n")[2][:400]
-        failures.append(
-            f"seed {part['seed']}: {signal.Signals(-ended.returncode).name if ended.returncode < 0 else last}"
-        )
+        code = ended.returncode
+        failures.append(f"seed {part['seed']}: {signal.Signals(-code).name if code < 0 else last}")
         seeds = range(part["seed"] + 1, seeds.stop)
     return total, failures
 
 
 def main() -> int:
-    """One line for each loader; the exit status is 1 where any failed."""
+    """Prints one line for each loader; the exit status is 1 if any failed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--files", type=int, default=2000, help="damaged files for each loader")
-    parser.add_argument("--seed", type=int, default=0, help="of the first file; the others follow")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="seed of the first file; the others follow"
+    )
     parser.add_argument("--loader", choices=LOADERS, help="only this one")
     parser.add_argument("--report", type=Path, help=argparse.SUPPRESS)
     asked = parser.parse_args()
@@ -845,8 +864,9 @@ def main() -> int:
             total, failures = run(name, seeds, Path(folder) / "report.json")
             sums = f"{total['accepted']:6} accepted {total['refused']:6} refused"
             files = total["accepted"] + total["refused"] + len(failures)
+            worst = f"{1e3 * total['worst']:7.0f} ms worst {total['peak']:5} MB"
             print(
-                f"{name:20} {files:6} files {sums} {1e3 * total['worst']:7.0f} ms worst {total['peak']:5} MB",
+                f"{name:20} {files:6} files {sums} {worst}",
                 *failures,
                 sep="\n    ",
                 flush=True,

@@ -1,32 +1,35 @@
-"""AHEAD: MP2RAGEME k-space of 77 brains at 7 T, 32 coils, 0.7 mm (DataverseNL, doi:10.34894/IHZGQM;
-Alkemade et al., NeuroImage 2020).
+"""AHEAD: MP2RAGEME k-space of 77 brains at 7 T, 32 coils, 0.7 mm.
 
-Layout, after github.com/wdika/atommic (``projects/qMRI/AHEAD``: its README repeats the page of the
-dataset; ``getting-started.ipynb`` and ``scripts/preprocessing.py`` read the files) and the settings
-of paper A's own code (``hydra/exps/ahead/base_recon.yaml``):
+Source: DataverseNL, doi:10.34894/IHZGQM; Alkemade et al., NeuroImage 2020.
 
-- One ISMRMRD file per subject and image: ``mp2rageme_001_inv2_te1.h5`` to ``…_te4.h5`` (second
-  inversion, four echoes) and one of the first inversion, ``…_inv1….h5``. ``coilsens_001.h5`` holds
-  maps (``0real`` and ``1imag``, (coil, z, y, x)), which are not read.
+The layout below is taken from github.com/wdika/atommic and from the settings of paper A's own code
+(``hydra/exps/ahead/base_recon.yaml``). In atommic, the README of ``projects/qMRI/AHEAD`` repeats
+the page of the dataset; ``getting-started.ipynb`` and ``scripts/preprocessing.py`` read the files.
+
+- Every subject has one ISMRMRD file per image: ``mp2rageme_001_inv2_te1.h5`` to ``…_te4.h5``
+  (second inversion, four echoes) and one file of the first inversion, ``…_inv1….h5``.
+  ``coilsens_001.h5`` holds maps (``0real`` and ``1imag``, (coil, z, y, x)), which are not read.
 - An acquisition is one line along x of all coils, at ``kspace_encode_step_1`` and ``_2`` of the
-  encoded matrix, all of which is there: 234 × 292 × 290 over 164 × 205 × 205 mm. Not hybrid; the
-  transform is centred along all three axes, as in `recon.fourier`.
-- Motion-corrected with fat navigators and defaced *in image space*, then transformed back: "fully
-  sampled" k-space is a product of the makers' reconstruction. Its noise is not white, and it is no
-  measurement of the face.
-- Voxel 0.7 mm, from the header; x runs left–right. The scale is the makers'.
+  encoded matrix. The matrix is complete: 234 × 292 × 290 over 164 × 205 × 205 mm. The data are not
+  hybrid; the transform is centred along all three axes, as in `recon.mri.fourier`.
+- The images were corrected for motion with fat navigators and defaced *in image space*, then
+  transformed back. So "fully sampled" k-space is a product of the makers' reconstruction: its noise
+  is not white, and the face was not measured.
+- Voxels are 0.7 mm, from the header; x runs left–right. The scale is the makers'.
 
-Which image: paper A takes "the volumes acquired with T1 weighting". That fits the first inversion,
-the default here; the published T1-weighted images are a ratio of both inversions, which has no
-k-space. Another image is asked for as "001:inv2_te1".
+Image: paper A takes "the volumes acquired with T1 weighting". That fits the first inversion, the
+default here. The published T1-weighted images are a ratio of both inversions, which has no k-space.
+A subject such as "001:inv2_te1" asks for another image.
 
-Subjects: the digits of the file names. `recon fetch ahead` takes their list from the Dataverse; by
-hand, all 77 files make it. Downloads and checks of what is missing are of the first inversion
-alone, also for "001:inv2_te1".
+Subjects: the digits of the file names. `recon fetch ahead` takes their list from the Dataverse.
+Where the files were put in place by hand, all 77 files together give the list. Downloads, and
+checks of what is missing, cover only the first inversion, also for "001:inv2_te1".
 
-Uncertain: the exact name of the first inversion's file; which axis was the readout; what the header
-says of the centre of k-space (atommic does not look). Where the header's centre is not the middle
-of the matrix, `recon.io` refuses the file; where the data's is not, so does `recon.data.centring`.
+Uncertain: the exact name of the first inversion's file; which axis was the readout; and what the
+header says about the centre of k-space (atommic does not look). Where the header's centre is not
+the middle of the matrix, `recon.io` refuses the file. Where the centre of the data is not at the
+middle or at the ends, `recon.data.centring` refuses it.
+
 Memory: the scan takes 5.1 GB, and twice that while it is sorted into a grid.
 """
 
@@ -46,8 +49,9 @@ IMAGE = "inv1"  # the T1-weighted inversion
 
 
 def ahead_scan(folder: Path, subject: str) -> Scan:
-    """The first inversion of one brain ("001") or another image of it ("001:inv2_te1"), anywhere
-    below ``folder``.
+    """The first inversion of one brain ("001"), or another image of it ("001:inv2_te1").
+
+    The file may lie anywhere below ``folder``.
     """
     number, _, image = subject.partition(":")
     path = _file(folder, number, image or IMAGE)
@@ -55,26 +59,27 @@ def ahead_scan(folder: Path, subject: str) -> Scan:
     if scan.meta["format"] != "ISMRMRD":
         raise ReconError(f"{path}: is not an ISMRMRD file; fetch it again from the dataset's page")
     centre_spectrum(scan.kspace, (-3, -2, -1), path)
-    # of k-space as it lies now; a line of zeros was not measured
+    # after the centring, which may move k-space; a line of zeros was not measured
     mask = measured(scan.kspace, path)
     return replace(scan, name=subject, mask=mask, meta=scan.meta | {"image": image or IMAGE})
 
 
 def _file(folder: Path, number: str, image: str) -> Path:
-    """The one file of that image; the name may say more, as that of an echo does."""
+    """The one file of that image; its name may go on, as the names of echoes do."""
     if not folder.is_dir():
         raise ReconError(f"{folder}: no such folder; correct the dataset's path")
     name = f"mp2rageme_{number}_{image}"
     found = sorted(folder.glob(f"**/{escape(name)}*.h5"))
     if len(found) != 1:
         raise ReconError(
-            f"{folder}: {len(found)} files are called {name}*.h5, expected one; fetch it, or say which as in '001:inv2_te1'"
+            f"{folder}: {len(found)} files are called {name}*.h5, expected one; "
+            "fetch it, or say which as in '001:inv2_te1'"
         )
     return found[0]
 
 
 def scan(section: Dataset, subject: str | int) -> Scan:
-    """The scan of one subject of a configured dataset."""
+    """The scan of one image; ``subject`` is "001" or, for another image, "001:inv2_te1"."""
     return ahead_scan(section.folder, str(subject))
 
 

@@ -1,34 +1,36 @@
-"""Calgary-Campinas (CC-359), raw 12-channel brain scans: T1-weighted 3D gradient echo at 3 T (Souza
-et al., NeuroImage 2018).
+"""Calgary-Campinas (CC-359): raw 12-channel brain scans, T1-weighted 3D gradient echo at 3 T.
 
-Layout, after the makers' github.com/rmsouza01/MC-MRI-Rec (``JNotebooks/getting-started``,
-``Modules/zero_filled_rec.py``) and the dataset's README (copied in github.com/wdika/atommic,
-``projects/REC/CC359``); readers in github.com/NKI-AI/direct (``direct/data/datasets.py``),
-github.com/hellopipu/PromptMR-plus (``prepare_h5_dataset_cc_brain.py``),
-github.com/MLI-lab/MRI_MotionTTT (``prepare_CC359_dataset.py``):
+Source: Souza et al., NeuroImage 2018.
 
-- ``e14089s3_P53248.7.h5``: ``kspace``, real, (x, ky, kz, 2 · coils), real and imaginary parts in
-  turn along the last axis. 256 × 218 × 170 (40 files of ``Train``, 16 of ``Val``) or × 180 (7 and
-  4).
-- Hybrid: the scanner has transformed the readout; x is an image axis with its origin in the middle
-  (as paper A's code has it).
-- The makers' image is ``ifft2(kspace)`` *without any shift*, and it appears centred, although kz =
-  ky = 0 lies in the *middle* of the array (218 // 2, 170 // 2). So its magnitude is right and its
-  sign alternates from voxel to voxel. The image without that is ``ifft2(ifftshift(kspace))``
-  (PromptMR-plus; MotionTTT says the same with a centred transform and a shift of the image). In the
-  centred convention of `recon.fourier` that is a factor (−1)^(m − n/2) per phase encode m, along y
-  and along z.
+The layout below is taken from the makers' github.com/rmsouza01/MC-MRI-Rec
+(``JNotebooks/getting-started``, ``Modules/zero_filled_rec.py``) and the dataset's README (copied in
+github.com/wdika/atommic, ``projects/REC/CC359``). Readers are in github.com/NKI-AI/direct
+(``direct/data/datasets.py``), github.com/hellopipu/PromptMR-plus
+(``prepare_h5_dataset_cc_brain.py``) and github.com/MLI-lab/MRI_MotionTTT
+(``prepare_CC359_dataset.py``).
+
+- ``e14089s3_P53248.7.h5`` holds ``kspace``, a real array (x, ky, kz, 2 · coils). Real and imaginary
+  parts alternate along the last axis. The size is 256 × 218 × 170 (40 files of ``Train``, 16 of
+  ``Val``) or 256 × 218 × 180 (7 and 4).
+- The data are hybrid: the scanner has transformed the readout. x is an image axis with its origin
+  in the middle, as in paper A's code.
+- The makers' image is ``ifft2(kspace)`` *without any shift*. It appears centred, although ky = kz =
+  0 lies in the *middle* of the array (218 // 2, 170 // 2). So its magnitude is right, but its sign
+  alternates from voxel to voxel. The image without alternating signs is
+  ``ifft2(ifftshift(kspace))``, as in PromptMR-plus. MotionTTT computes the same with a centred
+  transform and a shift of the image. In the centred convention of `recon.mri.fourier` the shift is
+  a factor (−1)^(m − n/2) for phase encode m, along y and along z.
 - kz is sampled up to 85 % (145 of 170) and zero-filled, but the rest is not exactly zero, "for
-  numerical reasons" (MotionTTT). direct cuts at ceil(0.85 · nz), MotionTTT where values drop below
-  1, less one plane. Here the data decide: the tail begins where the energy of a kz plane drops by
-  more than a hundred, and is set to zero. The undersampled test files hold exact zeros where
-  nothing was measured.
-- The transform along x is orthonormal and the phase encodes keep their amplitudes, so a coil image
+  numerical reasons" (MotionTTT). direct cuts at ceil(0.85 · nz). MotionTTT cuts one plane before
+  values drop below 1. Here the data decide: the tail begins where the energy of a kz plane drops by
+  a factor of more than 100, and it is set to zero. The undersampled test files hold exact zeros
+  where nothing was measured.
+- The transform along x is orthonormal and the phase encodes keep their amplitudes. So a coil image
   is √(ny · nz) times the makers'.
-- Voxel 1 × 1 × 1 mm: x along the body, then front–back, then left–right.
+- Voxels are 1 × 1 × 1 mm: x along the body, then front–back, then left–right.
 
-Uncertain: ``dtype`` (float32, to judge by the archive's 58 GB; float64 is read as well); the
-paper's split (40 / 7 / 20) gives no names.
+Uncertain: ``dtype``. The archive's 58 GB suggest float32; float64 is read as well. The paper's
+split (40 / 7 / 20) gives no names.
 """
 
 from pathlib import Path
@@ -50,12 +52,13 @@ from recon.mri.scan import Scan
 
 VOXEL = (1.0, 1.0, 1.0)  # mm
 SLAB = 8  # positions along x read at a time
-DROP = 100  # in energy between neighbouring kz planes: the end of what was sampled
+DROP = 100  # ratio of the energies of neighbouring kz planes at the end of the sampled part
 
 
 def calgary_scan(folder: Path, subject: str) -> Scan:
-    """The brain whose file is called ``subject``.7.h5 ("e14089s3_P53248"), anywhere below
-    ``folder``.
+    """The brain in the file ``subject``.7.h5, which may lie anywhere below ``folder``.
+
+    ``subject`` is a name such as "e14089s3_P53248".
     """
     path = find(folder, "**/*.h5", subject)
     existing(path)
@@ -76,17 +79,21 @@ def _check_layout(dataset: h5py.Dataset, path: Path) -> h5py.Dataset:
     if dataset.dtype.kind != "f" or dataset.ndim != 4 or dataset.shape[3] % 2:
         held = f"{dataset.dtype} of shape {dataset.shape}"
         raise ReconError(
-            f"{path}: 'kspace' is {held}; expected real (x, ky, kz, 2 * coils): take the multi-channel file as downloaded"
+            f"{path}: 'kspace' is {held}; expected real (x, ky, kz, 2 * coils): "
+            "take the multi-channel file as downloaded"
         )
     return dataset
 
 
 def _read_hybrid(dataset: h5py.Dataset) -> Complex[Tensor, "coil x ky kz"]:
-    """Read in slabs of x: coils are the fastest axis of the file, so they come together."""
+    """The hybrid k-space, read in slabs of x.
+
+    Coils are the fastest axis of the file, so all coils of a slab are read together.
+    """
     nx, ny, nz, parts = dataset.shape
     hybrid = torch.empty((parts // 2, nx, ny, nz), dtype=torch.complex64)
     for start in range(0, nx, SLAB):
-        # what does not fit becomes infinite, which is refused later
+        # numbers too large for float32 become infinite, which is refused later
         with np.errstate(over="ignore"):
             slab = np.ascontiguousarray(dataset[start : start + SLAB], np.float32)
         hybrid[:, start : start + SLAB] = torch.from_numpy(slab.view(np.complex64)).movedim(-1, 0)
@@ -94,16 +101,16 @@ def _read_hybrid(dataset: h5py.Dataset) -> Complex[Tensor, "coil x ky kz"]:
 
 
 def _half_field_of_view(size: int) -> Complex[Tensor, "size"]:
-    """What k-space is multiplied by where the image moves by ``size // 2`` voxels: ±1 for even
-    sizes.
-    """
+    """The factor on k-space that moves the image by ``size // 2`` voxels; ±1 for even sizes."""
     turns = (torch.arange(size, dtype=torch.float64) - size // 2) * (size // 2) / size
     return torch.polar(torch.ones_like(turns), 2 * torch.pi * turns).to(torch.complex64)
 
 
 def _sampled_planes(kspace: Complex[Tensor, "coil x y z"]) -> int:
-    """How many kz planes were sampled: up to the steepest drop of their energy in the last quarter,
-    where there is one.
+    """How many kz planes were sampled, judged by their energy.
+
+    The sampled part ends at the steepest drop in the last quarter of the planes, if the drop is
+    larger than `DROP`; else all planes were sampled.
     """
     if kspace.shape[3] < 2:
         return kspace.shape[3]
@@ -116,7 +123,7 @@ def _sampled_planes(kspace: Complex[Tensor, "coil x y z"]) -> int:
 
 
 def scan(section: Dataset, subject: str | int) -> Scan:
-    """The scan of one subject of a configured dataset."""
+    """The scan of the subject called ``subject``, such as "e14089s3_P53248"."""
     return calgary_scan(section.folder, str(subject))
 
 

@@ -1,4 +1,4 @@
-"""The file of one subject."""
+"""Finding the file of one subject in a folder."""
 
 import re
 from pathlib import Path
@@ -7,8 +7,9 @@ from recon.errors import ReconError
 
 
 def find(folder: Path, pattern: str, subject: str | int) -> Path:
-    """The one file below ``folder`` that matches ``pattern`` and is called SUBJECT.*; a subject may
-    name its folder, too.
+    """The one file below ``folder`` that matches ``pattern`` and is called SUBJECT.*.
+
+    A subject may include the folder of its file. Raises `ReconError` unless exactly one file fits.
     """
     if not folder.is_dir():
         raise ReconError(f"{folder}: no such folder; correct the dataset's path")
@@ -18,6 +19,7 @@ def find(folder: Path, pattern: str, subject: str | int) -> Path:
     ]
     if len(found) != 1:
         raise ReconError(
-            f"{folder}: {len(found)} files match {pattern} and are named {subject}.*; expected exactly one"
+            f"{folder}: {len(found)} files match {pattern} and are named {subject}.*; "
+            "expected exactly one"
         )
     return found[0]

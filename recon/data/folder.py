@@ -1,7 +1,6 @@
 """A folder of magnitude or complex volumes, turned into semi-synthetic scans.
 
-The anatomy is real; where a volume is a magnitude, its phase is simulated. Coils and noise always
-are.
+The anatomy is real. Coils and noise are simulated; so is the phase where a volume is a magnitude.
 """
 
 from pathlib import Path
@@ -15,12 +14,12 @@ from recon.mri.scan import Scan
 
 
 def file(section: Dataset, subject: str | int) -> Path:
-    """The file of one subject."""
+    """The file of one subject: it matches the section's pattern and is called SUBJECT.*."""
     return find(section.folder, section.pattern, subject)
 
 
 def scan(section: Dataset, subject: str | int) -> Scan:
-    """The volume of one subject, measured by simulated coils."""
+    """The semi-synthetic scan that simulated coils make of one subject's volume."""
     return semi_synthetic(*read_volume(file(section, subject)), subject, section)
 
 

@@ -8,7 +8,7 @@ from recon.mri.scan import Scan
 
 
 def scan(section: Dataset, subject: str | int) -> Scan:
-    """The scan of one subject."""
+    """The scan in the file of one subject, as `recon.io.read_scan` reads it."""
     return read_scan(file(section, subject))
 
 

@@ -1,4 +1,4 @@
-"""From a section of the configuration and a subject to a scan."""
+"""From a section of the configuration and a subject to a scan and its file."""
 
 from pathlib import Path
 
@@ -15,14 +15,19 @@ def open_scan(section: Dataset, subject: str | int) -> Scan:
 
 
 def file_of(section: Dataset, subject: str | int) -> Path | None:
-    """The file that a subject is read from; None for a phantom. Raises `ReconError` where it is not
-    there.
+    """The file that a subject is read from; None where it is not known before reading.
+
+    It is not known for a phantom, nor for a dataset of data/registry.yaml with a path of its own.
+    Raises `ReconError` where a folder does not have the file.
     """
     return source.lookup(section.kind).file(section, subject)
 
 
 def fingerprint(section: Dataset, subject: str | int) -> dict:
-    """Name, size and time of the file that a subject is read from: what tells that it was replaced."""
+    """Name, size and time of the file that a subject is read from, to notice that it was replaced.
+
+    Empty where no file is known.
+    """
     path = file_of(section, subject)
     if path is None or not path.is_file():
         return {}

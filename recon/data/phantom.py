@@ -1,4 +1,4 @@
-"""Phantom scans: a subject of `recon.phantoms` measured by simulated coils."""
+"""Phantom scans: subjects of `recon.phantoms`, measured by simulated coils."""
 
 from recon import phantoms
 from recon.data.section import Dataset
@@ -7,29 +7,22 @@ from recon.data.source import Source, nowhere
 from recon.mri.scan import Scan
 
 
-def phantom_scan(
-    anatomy: str, seed: int, shape: tuple[int, int, int], coils: int, noise: float
-) -> Scan:
-    """The fully sampled scan of one phantom subject; ``noise`` is relative to the image, per real
-    component.
+def scan(section: Dataset, subject: str | int) -> Scan:
+    """The fully sampled scan of one phantom; ``subject`` is its seed.
+
+    The section gives anatomy, shape, number of coils, and noise relative to the image.
     """
-    fov = phantoms.FOV[anatomy]
-    voxel = tuple(f / n for f, n in zip(fov, shape, strict=True))
-    image = phantoms.subject(anatomy, seed).render(shape)
+    anatomy, seed, shape = section.anatomy, int(subject), section.shape
+    voxel = tuple(f / n for f, n in zip(phantoms.FOV[anatomy], shape, strict=True))
     return simulate(
-        image,
+        phantoms.subject(anatomy, seed).render(shape),
         voxel,
-        coils,
-        noise,
+        section.coils,
+        section.noise,
         phantoms.stream(seed, anatomy),
         name=f"{anatomy}-{seed}",
         origin="phantom",
     )
-
-
-def scan(section: Dataset, subject: str | int) -> Scan:
-    """The scan of the phantom whose seed is ``subject``."""
-    return phantom_scan(section.anatomy, int(subject), section.shape, section.coils, section.noise)
 
 
 DATASET = Source(

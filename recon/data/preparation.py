@@ -1,8 +1,7 @@
-"""From a `Scan` to what experiments use: reference, sensitivity maps, object mask and noise level,
-stored once per volume.
+"""From a `Scan` to a prepared volume, stored once for all experiments.
 
-Everything of the size of k-space goes to the file part by part, so that beside the scan itself one
-coil is in memory.
+A prepared volume has a reference, sensitivity maps, an object mask and a noise level. Arrays of the
+size of k-space are written in parts, so that only the scan itself and one coil are in memory.
 """
 
 import hashlib
@@ -32,14 +31,16 @@ def prepare(
     virtual_coils: int | None = None,
     reference_only: bool = False,
 ) -> None:
-    """Whitens and compresses the channels, estimates maps (ESPIRiT), reference ``Σ conj(S)
-    IFFT(k)`` and object mask, and stores all.
+    """Prepares a scan and stores the result at ``path``.
 
-    The file is HDF5 in chunks, written whole or not at all. ``reference_only`` leaves out what
-    training does not need.
+    The channels are whitened and compressed to ``virtual_coils``. Maps S are estimated with
+    ESPIRiT, the reference is ``Σ conj(S) IFFT(k)``, and the object mask is where the reference is
+    above 5 % of its maximum. ``provenance`` is stored as JSON. The file is HDF5 in chunks, written
+    whole or not at all. With ``reference_only``, k-space, maps and truth are not stored, as
+    training does not need them.
     """
     path = Path(path)
-    # one chunk of every coil: tiles of the maps touch them all, over and over
+    # one chunk of every coil, as each tile of the maps is written to all coils
     cache = 16 * CHUNK * scan.coils
     scratch = partial(path.with_name(f"{path.name}.scratch"))
     try:
@@ -63,8 +64,9 @@ def prepare(
 
 
 def _write_channels(file: h5py.File, scan: Scan, virtual_coils: int | None) -> float:
-    """Writes k-space and maps of the whitened, compressed channels, slab by slab along x; returns
-    the noise level.
+    """Writes k-space and maps of the whitened, compressed channels; returns the noise level.
+
+    K-space is written in slabs along x, maps in tiles.
     """
     matrix, noise = channels(scan, virtual_coils)
     (nx, ny, nz), count = scan.shape, scan.coils if matrix is None else len(matrix)
@@ -81,7 +83,7 @@ def _write_channels(file: h5py.File, scan: Scan, virtual_coils: int | None) -> f
 
 
 def _coils(dataset: h5py.Dataset) -> Iterator[Complex[Tensor, "x y z"]]:
-    """One coil after the other."""
+    """The coils of a stored array, read one at a time."""
     return (torch.from_numpy(dataset[c]) for c in range(len(dataset)))
 
 
@@ -96,8 +98,9 @@ def _digest(scan: Scan, file: h5py.File, reference: Complex[Tensor, "x y z"], no
 
 
 def load(path: str | Path, reference_only: bool = False) -> Prepared:
-    """Reads what `prepare` wrote; ``reference_only`` leaves k-space and maps on disk, as training
-    has no use for them.
+    """Reads what `prepare` wrote.
+
+    With ``reference_only``, k-space, maps and truth are not read, as training does not need them.
     """
     names, heavy = (
         ("kspace", "mask", "maps", "reference", "support", "truth"),

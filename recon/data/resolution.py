@@ -1,5 +1,7 @@
-"""A scan at larger voxels, with the field of view kept: what the same scanner would have measured
-of fewer frequencies, or trilinear.
+"""Scans at larger voxels over the same field of view.
+
+Either the low frequencies are kept, as if the scanner had measured only these, or the images are
+interpolated.
 """
 
 import math
@@ -17,23 +19,23 @@ from recon.mri.scan import Scan
 
 
 def coarser(scan: Scan, factor: float | tuple[float, float, float], method: str = "kspace") -> Scan:
-    """The scan with voxels ``factor`` times larger (each axis its own, or one for all), the noise
-    in k-space at its old level.
+    """The scan with voxels ``factor`` times larger, and the same noise level in k-space.
 
-    "kspace" keeps the central samples, as a scanner would measure them. "trilinear" (paper A,
-    section 5) interpolates every coil's image with anti-aliasing, which smooths the noise; what is
-    lost of it is added again. Axes of one voxel stay as they are.
+    ``factor`` is one number for all axes, or one for each. "kspace" keeps the central samples, as a
+    scanner would measure them. "trilinear" (paper A, section 5) interpolates every coil's image
+    with anti-aliasing. That smooths the noise, so fresh noise replaces what was lost. An axis of
+    one voxel stays as it is. Raises `ReconError` for factors below 1.
     """
     factors = (factor,) * 3 if isinstance(factor, int | float) else tuple(factor)
     if not all(1 <= f < math.inf for f in factors):
         raise ReconError(f"{scan.name}: voxel factor {factor}; expected 1 or more")
     if all(f == 1 for f in factors):
         return scan
-    # the outskirts that tell it are about to be cut off
+    # the noise level is estimated from the outskirts of k-space, which are cut off below
     if scan.noise is None and scan.levels is None:
         scan = replace(scan, levels=coils.noise_levels(scan.kspace))
     shape = coarse_shape(scan.shape, factors)
-    # of an image whose samples in k-space keep their values
+    # the amplitude of the image grows by this factor, as the samples of k-space keep their values
     gain = math.sqrt(math.prod(scan.shape) / math.prod(shape))
     mask = fourier.crop(scan.mask, shape[1:], (0, 1)).contiguous()
     if method == "kspace":
@@ -53,8 +55,9 @@ def coarser(scan: Scan, factor: float | tuple[float, float, float], method: str 
 def coarse_shape(
     shape: tuple[int, int, int], factor: float | tuple[float, float, float]
 ) -> tuple[int, int, int]:
-    """The matrix over the same field of view with voxels ``factor`` times larger, along all axes or
-    each.
+    """The matrix with voxels ``factor`` times larger over the same field of view.
+
+    ``factor`` is one number for all axes, or one for each.
     """
     factors = (factor,) * 3 if isinstance(factor, int | float) else factor
     return tuple(max(1, round(n / f)) for n, f in zip(shape, factors, strict=True))
@@ -63,10 +66,11 @@ def coarse_shape(
 def _interpolated(
     scan: Scan, shape: tuple[int, int, int], gain: float
 ) -> Complex[Tensor, "coil x y z"]:
-    """K-space of the interpolated coil images, with fresh noise in the place of what was lost,
-    correlated between coils like it.
+    """K-space of the interpolated coil images, with fresh noise in place of the noise that is lost.
+
+    The fresh noise has the same correlation between coils.
     """
-    # every subject has noise of its own
+    # seeded by the name, so that every subject gets different noise
     generator = torch.Generator().manual_seed(zlib.crc32(scan.name.encode()))
     if scan.noise is None:
         factor = torch.diag(scan.levels).to(torch.complex64)

@@ -1,5 +1,6 @@
-"""The section of a configuration that describes a dataset: which scans, how they are measured, who
-trains and who tests.
+"""The section of a configuration that describes a dataset.
+
+It says which scans are used, how they are measured, and which subjects train and test.
 """
 
 import math
@@ -13,7 +14,7 @@ from pydantic import Field, model_validator
 from recon import phantoms
 from recon.data import source
 from recon.download import registry
-from recon.download.registry import SPLITS
+from recon.download.entries import SPLITS, overlap
 from recon.errors import ReconError
 from recon.schema import Strict
 
@@ -25,36 +26,37 @@ class Mask(Strict):
         "poisson_disc", "gaussian_2d", "uniform", "gaussian_1d", "random_1d", "uniform_1d"
     ] = "poisson_disc"
     calibration: tuple[int, int] = (12, 12)  # fully sampled centre (y, z), included in R
-    seed: int = 0  # every subject's mask is drawn from it and the subject's name
+    seed: int = 0  # a subject's mask is drawn from this seed and the subject's name
 
 
 class Dataset(Strict):
     """Scans of one kind, with disjoint subjects for training, validation and test.
 
-    A kind named in data/registry.yaml takes subjects that are not listed here, and the folder, from
-    there.
+    For a kind that data/registry.yaml describes, splits and a path that are not given here are
+    taken from there.
     """
 
     kind: str  # a file of this room that ends in a record
     label: str
     shape: tuple[int, int, int] | None = None  # voxels (x, y, z); k-space files have their own
-    coils: int = Field(8, ge=1)  # simulated ones
-    # standard deviation per real component, relative to that of the image; simulated
+    coils: int = Field(8, ge=1)  # how many are simulated
+    # simulated: standard deviation per real component, relative to that of the image
     noise: float = Field(0.02, ge=0)
-    anatomy: str | None = None  # phantom
+    anatomy: str | None = None  # of a phantom
     path: str | None = None  # may name an environment variable as ${NAME}
-    pattern: str = "*"  # folder and kspace: file names
+    pattern: str = "*"  # of file names, for the kinds folder and kspace
     voxel: tuple[float, float, float] | None = None  # mm; volumes are resampled to it
     virtual_coils: int | None = Field(None, ge=1)  # compress the channels to this many
-    # larger voxels over the same field of view, along all axes or each
+    # larger voxels over the same field of view: one factor for all axes, or one for each
     voxel_factor: float | tuple[float, float, float] = 1.0
-    resampling: Literal["kspace", "trilinear"] = "kspace"  # as a scanner would, or as in paper A
+    # "kspace": as a scanner would measure; "trilinear": as in paper A
+    resampling: Literal["kspace", "trilinear"] = "kspace"
     train: list[int | str]
     validation: list[int | str]
     test: list[int | str] = Field(min_length=1)
     mask: Mask | None = None  # null: the configuration's
     accelerations: list[float] | None = Field(None, min_length=1)  # null: the configuration's
-    prior: str | None = None  # the matched one; null: the one trained on this dataset
+    prior: str | None = None  # the matched prior; null: the one trained on this dataset
 
     @model_validator(mode="before")
     @classmethod
@@ -74,9 +76,9 @@ class Dataset(Strict):
         splits = {name: list(map(str, getattr(self, name))) for name in SPLITS}
         kind = _kind(self.kind)
         person = registry.lookup(self.kind).person if self.kind in source.registered() else None
-        if shared := registry.overlap(splits, person):
+        if shared := overlap(splits, person):
             raise ValueError(
-                f"a subject stands in more than one of train, validation and test: {shared}"
+                f"a subject is in more than one of train, validation and test: {shared}"
             )
         for key in sorted(set(source.OPTIONAL) - set(kind.takes)):
             if getattr(self, key) != type(self).model_fields[key].default:
@@ -86,7 +88,8 @@ class Dataset(Strict):
             < 1
         ):
             raise ValueError(
-                f"voxel_factor is {self.voxel_factor}; expected 1 or more: voxels can only be made larger"
+                f"voxel_factor is {self.voxel_factor}; "
+                "expected 1 or more: voxels can only be made larger"
             )
         if self.anatomy not in (None, *phantoms.ANATOMIES):
             raise ValueError(
@@ -99,12 +102,12 @@ class Dataset(Strict):
 
     @property
     def folder(self) -> Path:
-        """Where the files lie."""
+        """The folder of the files."""
         return expand(self.path) if self.path is not None else registry.data_root() / self.kind
 
 
 def _kind(name: str) -> source.Source:
-    """The record of a kind; an unknown one is a mistake in the configuration."""
+    """The record of a kind; raises ``ValueError``, which pydantic reports, for an unknown one."""
     try:
         return source.lookup(name)
     except ReconError as error:
@@ -112,10 +115,14 @@ def _kind(name: str) -> source.Source:
 
 
 def expand(path: str) -> Path:
-    """A path with ``${NAME}`` replaced by the environment; an unset variable is named in the error."""
+    """A path with every ``${NAME}`` replaced by that environment variable.
+
+    Raises `ReconError` for a variable that is not set.
+    """
     for variable in re.findall(r"\$\{?(\w+)\}?", path):
         if not os.environ.get(variable):
             raise ReconError(
-                f"environment variable {variable} is not set; set it to the folder that holds the data ({path})"
+                f"environment variable {variable} is not set; "
+                f"set it to the folder that holds the data ({path})"
             )
     return Path(os.path.expandvars(path)).expanduser()

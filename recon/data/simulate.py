@@ -22,11 +22,11 @@ def simulate(
     name: str,
     origin: str,
 ) -> Scan:
-    """Measures ``image`` with ``coils`` simulated coils and, as at a scanner, the noise alone.
+    """The fully sampled scan of ``image`` with simulated coils, and a noise scan.
 
-    ``noise`` is the standard deviation per real component of the k-space noise (the transform is
-    orthonormal, so it is also that of each coil image), relative to the standard deviation of the
-    image.
+    ``voxel`` is in mm. ``noise`` is the standard deviation of the noise per real component of
+    k-space, relative to that of the image. As the transform is orthonormal, each coil image has
+    noise of the same standard deviation.
     """
     generator = torch.Generator().manual_seed(phantoms.stream(seed, "noise"))
     fov = tuple(v * n for v, n in zip(voxel, image.shape, strict=True))
@@ -58,10 +58,11 @@ def semi_synthetic(
     subject: str | int,
     section: Dataset,
 ) -> Scan:
-    """The fully sampled scan that simulated coils make of a volume, resampled to the voxel size and
-    fitted to the shape of the section, where it gives them.
+    """The fully sampled scan that simulated coils make of a volume.
 
-    A magnitude is given a smooth phase; phase, coils and noise follow from the subject's name.
+    Where the section gives a voxel size, the volume is resampled to it; where it gives a shape, the
+    volume is cropped and zero-padded to it. ``stored_voxel`` is in mm. A magnitude gets a smooth
+    phase. Phase, coils and noise are drawn from a seed that follows from the subject's name.
     """
     volume, voxel = (
         to_voxel(volume, stored_voxel, section.voxel, "trilinear")

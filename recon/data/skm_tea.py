@@ -1,31 +1,30 @@
 """SKM-TEA: raw data of quantitative knee scans (Stanford; by agreement with Stanford AIMI).
 
-Layout, after github.com/StanfordMIMI/skm-tea (``DATASET.md``, ``skm_tea/data/dataset.py``, issue 4,
-``annotations/v1.0.0``) and the transforms of github.com/ad12/meddlr (``meddlr/ops/fft.py``), with
-which that code reads the files:
+The layout below is taken from github.com/StanfordMIMI/skm-tea (``DATASET.md``,
+``skm_tea/data/dataset.py``, issue 4, ``annotations/v1.0.0``) and from the transforms with which
+that code reads the files (github.com/ad12/meddlr, ``meddlr/ops/fft.py``).
 
-- ``files_recon_calib-24/MTR_001.h5``; a file of the same name in ``image_files`` holds magnitude
-  images, and is not read.
-- ``kspace``: complex64 (x, ky, kz, echo, coil), 2 echoes of a 3D qDESS scan, 8 or 16 coils, 512 ×
+- A scan is ``files_recon_calib-24/MTR_001.h5``. A file of the same name in ``image_files`` holds
+  magnitude images and is not read.
+- ``kspace`` is complex64 (x, ky, kz, echo, coil): 2 echoes of a 3D qDESS scan, 8 or 16 coils, 512 ×
   512 × 160 (144 to 168 along z).
-- The readout is transformed already: x is the image axis. It is transformed back here.
-- ky and kz are zero-padded from the acquired 416 × (Nz - 80) (the scanner's "ZIP2"). Acquired 2 × 1
-  undersampled in an ellipse; the missing samples inside were filled in by the vendor's ARC. So
-  "fully sampled" means measured or synthesised, and the corners are empty.
+- The readout is already transformed: x is an image axis. It is transformed back here.
+- ky and kz are zero-padded from the acquired 416 × (Nz - 80) (the scanner's "ZIP2"). The scan was
+  undersampled by 2 × 1 within an ellipse, and the vendor's ARC filled in the missing samples inside
+  it. So "fully sampled" means measured or synthesised, and the corners are empty.
 - The transform along y and z is centred and orthonormal, image = ifft(kspace), as in
-  `recon.fourier`; amplitudes are kept.
-- Voxel 0.3125 × 0.3125 × 0.8 mm on the padded grid, in the axis order of the file:
-  superior–inferior, anterior–posterior, then left–right (or right–left, which differs from scan to
-  scan).
-- ``maps``, ``target`` and, for the test scans, ``masks/poisson_8.0x`` of the acquired size are
-  there too, and are not read.
+  `recon.mri.fourier`; amplitudes are kept.
+- Voxels are 0.3125 × 0.3125 × 0.8 mm on the padded grid, in the axis order of the file:
+  superior–inferior, anterior–posterior, then left–right in some scans and right–left in others.
+- The file also holds ``maps``, ``target`` and, for the test scans, ``masks/poisson_8.0x`` of the
+  acquired size. They are not read.
 
-Four scans for a first look, lzf-compressed and under the same agreement:
+Four lzf-compressed scans for a first look are under the same agreement at
 https://huggingface.co/datasets/arjundd/skm-tea-mini.
 
-Uncertain: issue 4 reads the paper's appendix as 416 samples along the readout, the authors' code
-has 512 × 416 × (Nz - 80); the loader relies on neither. How the published files are chunked is not
-documented.
+Uncertain: issue 4 reads the paper's appendix as 416 samples along the readout, while the authors'
+code has 512 × 416 × (Nz - 80). This reader relies on neither. How the published files are chunked
+is not documented.
 """
 
 from pathlib import Path
@@ -50,11 +49,12 @@ AXES = "(x, ky, kz, echo, coil)"
 
 
 def skm_tea_scan(folder: Path, subject: str, matrix: tuple[int, int, int] | None = None) -> Scan:
-    """Echo 1 ("MTR_001") or another ("MTR_001:2") of one scan, with x transformed back to k-space.
+    """One echo of a scan, with x transformed back to k-space.
 
-    ``matrix`` keeps only the centre of k-space, (256, 256, 80) in paper B; the field of view stays,
-    voxels grow, and amplitudes of the image fall by the square root of the share that is kept. The
-    whole matrix needs 2.7 GB for 8 coils, and about as much on the way.
+    ``subject`` is "MTR_001" for echo 1, or "MTR_001:2" for another echo. ``matrix`` keeps only the
+    centre of k-space, (256, 256, 80) in paper B: the field of view stays, voxels grow, and the
+    amplitudes of the image are multiplied by the square root of the share that is kept. The whole
+    matrix of 8 coils needs 2.7 GB, and about as much again while it is read.
     """
     name, colon, number = subject.partition(":")
     path = find(folder, "**/files_recon_calib-24/*.h5", name)
@@ -67,7 +67,8 @@ def skm_tea_scan(folder: Path, subject: str, matrix: tuple[int, int, int] | None
             raise ReconError(f"{path}: has no echo '{number}'; choose one of 1 to {echoes}")
         if any(not 0 < m <= n for m, n in zip(matrix, stored, strict=True)):
             raise ReconError(
-                f"{path}: holds a matrix of {stored}, from which {matrix} cannot be cut; ask for one that fits"
+                f"{path}: holds a matrix of {stored}, from which {matrix} cannot be cut; "
+                "ask for one that fits"
             )
         echo = int(number or 1)
         kspace = _transform_readout(_read_hybrid(dataset, echo - 1, matrix[1:]), matrix[0])
@@ -85,7 +86,8 @@ def skm_tea_scan(folder: Path, subject: str, matrix: tuple[int, int, int] | None
 def _check_layout(dataset: h5py.Dataset, path: Path) -> h5py.Dataset:
     if dataset.dtype.kind != "c" or dataset.ndim != 5:
         raise ReconError(
-            f"{path}: 'kspace' is {dataset.dtype} of shape {dataset.shape}; expected complex {AXES}: fetch the file again"
+            f"{path}: 'kspace' is {dataset.dtype} of shape {dataset.shape}; "
+            f"expected complex {AXES}: fetch the file again"
         )
     return dataset
 
@@ -93,8 +95,9 @@ def _check_layout(dataset: h5py.Dataset, path: Path) -> h5py.Dataset:
 def _read_hybrid(
     dataset: h5py.Dataset, echo: int, plane: tuple[int, int]
 ) -> Complex[Tensor, "coil x ky kz"]:
-    """The centre of the (ky, kz) plane of one echo, read in slabs of x: coils are the fastest axis
-    of the file, so they come together.
+    """The centre of the (ky, kz) plane of one echo, read in slabs of x.
+
+    Coils are the fastest axis of the file, so all coils of a slab are read together.
     """
     nx, *full, _, coils = dataset.shape
     ky, kz = (slice(n // 2 - m // 2, n // 2 - m // 2 + m) for n, m in zip(full, plane, strict=True))
@@ -109,8 +112,9 @@ def _read_hybrid(
 def _transform_readout(
     hybrid: Complex[Tensor, "coil x ky kz"], size: int
 ) -> Complex[Tensor, "coil kx ky kz"]:
-    """Coil by coil from x to kx, of which the central ``size`` samples are kept; in place where all
-    are.
+    """Transforms x to kx, coil by coil, and keeps the central ``size`` samples.
+
+    Works in place where all samples are kept.
     """
     kspace = (
         hybrid
@@ -123,7 +127,10 @@ def _transform_readout(
 
 
 def scan(section: Dataset, subject: str | int) -> Scan:
-    """The scan of one subject, cut while it is read to the matrix that the section asks for."""
+    """The scan of one echo ("MTR_001" or "MTR_001:2").
+
+    Where the section gives a shape, the scan is cut to it while it is read.
+    """
     return skm_tea_scan(section.folder, str(subject), section.shape)
 
 

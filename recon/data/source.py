@@ -1,4 +1,4 @@
-"""Where scans of one kind come from: the record at the end of a dataset's file."""
+"""`Source`: the record at the end of a dataset's file."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,18 +9,19 @@ from recon import rooms
 from recon.download import registry
 from recon.mri.scan import Scan
 
-# Keys of a configuration's section that some kinds understand and others do not.
+# Keys of a configuration's section that only some kinds understand.
 OPTIONAL = ("shape", "coils", "noise", "anatomy", "path", "pattern", "voxel")
 
 
 def nowhere(section: Any, subject: str | int) -> Path | None:
-    """The file of a scan that is computed, not read."""
+    """None: a scan that is computed has no file."""
     return None
 
 
 def registered_file(section: Any, subject: str | int) -> Path | None:
-    """The file of a subject of a set that data/registry.yaml describes; None where the section
-    gives a path of its own.
+    """The file of a subject of a dataset that data/registry.yaml describes.
+
+    None where the section gives a path of its own.
     """
     if section.path is not None:
         return None
@@ -29,21 +30,21 @@ def registered_file(section: Any, subject: str | int) -> Path | None:
 
 @dataclass(frozen=True)
 class Source:
-    """How one kind of dataset is read, and what its section of a configuration says.
+    """How one kind of dataset is read, and which keys its section of a configuration has.
 
-    A kind with an entry of its name in data/registry.yaml has its folder, subjects and splits from
-    there.
+    If data/registry.yaml has an entry with the kind's name, that entry gives folder, subjects and
+    splits.
     """
 
     scan: Callable[[Any, str | int], Scan]  # (section, subject) -> the fully sampled scan
-    takes: tuple[str, ...] = ("path",)  # of `OPTIONAL`, the keys that it understands
-    needs: tuple[str, ...] = ()  # of them, those without which it cannot be read
-    # the file that a subject is read from
+    takes: tuple[str, ...] = ("path",)  # the keys of `OPTIONAL` that it understands
+    needs: tuple[str, ...] = ()  # those of them that must be given
+    # (section, subject) -> the file that the scan is read from; None where it is not known
     file: Callable[[Any, str | int], Path | None] = registered_file
 
 
 def names() -> tuple[str, ...]:
-    """All kinds of dataset."""
+    """The names of all kinds of dataset."""
     return rooms.members("data", "DATASET")
 
 

@@ -1,1 +1,4 @@
-"""The papers' datasets: which there are, how they are fetched, whether what is here is right."""
+"""The papers' datasets: the registry, fetching their files, and checking the files that are here.
+
+A newcomer adds one entry in data/registry.yaml; no code is needed.
+"""

@@ -1,7 +1,7 @@
-"""The registry's datasets: what is missing of each, how it is fetched or unpacked, and whether what
-is here is right.
+"""Fetching the registry's datasets: what is missing, downloading, unpacking and checking.
 
-Files and archives come through `recon.transport`, at most JOBS at once, one connection each.
+Files and archives are downloaded by `recon.download.transport`: a few at once (``jobs``, by default
+JOBS), each over one connection.
 """
 
 import json
@@ -20,7 +20,9 @@ from typing import Any
 import requests
 
 from recon.download import registry
-from recon.download.registry import DAMAGE, Dataverse, File, Item, fault
+from recon.download.entries import Dataverse, File, bare
+from recon.download.faults import DAMAGE, fault
+from recon.download.registry import Item
 from recon.download.transport import (
     AGENT,
     CHUNK,
@@ -42,10 +44,10 @@ JOBS, MOST_JOBS = 2, 4
 
 @dataclass(frozen=True)
 class Missing:
-    """What a run lacks: files, the bytes to download (None where unknown), and how to get them."""
+    """The files that a run lacks, and how to get them."""
 
     files: list[str]
-    bytes: int | None
+    bytes: int | None  # to download; None where unknown
     how: str
 
 
@@ -64,7 +66,7 @@ class Member:
 
 @contextmanager
 def members(path: Path) -> Iterator[list[Member]]:
-    """What a zip or tar holds, without its folders."""
+    """The members of a zip or tar file, without its folders."""
     if path.name.endswith(".zip"):
         with zipfile.ZipFile(path) as held:
             infos = [i for i in held.infolist() if not i.is_dir()]
@@ -87,7 +89,7 @@ def members(path: Path) -> Iterator[list[Member]]:
 
 
 def unpack(archive: Item, wanted: list[Item], meter: Meter) -> None:
-    """Fetches an archive once and takes from it only what is wanted, in the archive's order."""
+    """Fetches an archive once and extracts only what is wanted, in the archive's order."""
     if not archive.here():
         download(archive, meter)
     try:
@@ -97,7 +99,7 @@ def unpack(archive: Item, wanted: list[Item], meter: Meter) -> None:
             ):
                 extract(member, item, meter)
     except DAMAGE as error:
-        if getattr(error, "errno", None):  # the disk, not the archive
+        if getattr(error, "errno", None):  # the disk failed, the archive is not at fault
             raise
         cure = f"delete it and its entry in {registry.LOCK}, and fetch again"
         raise ReconError(
@@ -106,8 +108,10 @@ def unpack(archive: Item, wanted: list[Item], meter: Meter) -> None:
 
 
 def choose(held: list[Member], item: Item, archive: Item) -> tuple[int, Member]:
-    """The member whose path is, or ends in, the item's path below its dataset; its own folders are
-    never used.
+    """The member that has the item's path below its dataset, after its number in the archive.
+
+    The member's name may have more folders before that path; they are ignored. Raises `ReconError`
+    unless exactly one member fits, for a link, and for a name that leaves its folder.
     """
     path = item.key.split("/", 1)[1]
     found = [(n, m) for n, m in enumerate(held) if m.name == path] or [
@@ -115,7 +119,8 @@ def choose(held: list[Member], item: Item, archive: Item) -> tuple[int, Member]:
     ]
     if len(found) != 1:
         raise ReconError(
-            f"{archive.path}: {len(found)} members are called {path}, one is needed; correct the path in data/registry.yaml"
+            f"{archive.path}: {len(found)} members are called {path}, one is needed; "
+            "correct the path in data/registry.yaml"
         )
     member = found[0][1]
     if (
@@ -124,13 +129,14 @@ def choose(held: list[Member], item: Item, archive: Item) -> tuple[int, Member]:
         or ".." in PurePosixPath(member.name.replace("\\", "/")).parts
     ):
         raise ReconError(
-            f"{archive.path}: member {member.name!r} is a link or leaves its folder; do not trust this archive"
+            f"{archive.path}: member {member.name!r} is a link or leaves its folder; "
+            "do not trust this archive"
         )
     return found[0]
 
 
 def extract(member: Member, item: Item, meter: Meter) -> None:
-    """Copies one member to its place, never more bytes than it declares."""
+    """Extracts one member to its place; refuses one that holds more bytes than it declares."""
     ensure_space(item.path, member.size)
     with claimed(item, meter) as file:
         if item.here():
@@ -143,12 +149,13 @@ def extract(member: Member, item: Item, meter: Meter) -> None:
         wrong = (
             fault(part_of(item), item)
             if size(file) == member.size
-            else f"has not the {member.size} bytes that the archive declares"
+            else f"does not have the {member.size} bytes that the archive declares"
         )
         if wrong is not None:
             file.truncate(0)
             raise ReconError(
-                f"{item.key}: the member of {item.archive} {wrong}; delete the archive and fetch again"
+                f"{item.key}: the member of {item.archive} {wrong}; "
+                "delete the archive and fetch again"
             )
         settle(item, file)
 
@@ -157,16 +164,19 @@ def extract(member: Member, item: Item, meter: Meter) -> None:
 
 
 def survey(name: str) -> None:
-    """Asks a Dataverse once which files a dataset has; the list is kept only if it has every
-    subject exactly once.
+    """Asks a Dataverse once which files a dataset has, and stores the list.
+
+    The list is stored only if it has every subject exactly once. Raises `ReconError` where the
+    answer cannot be used.
     """
     dataset = registry.lookup(name)
     source, path = dataset.dataverse, registry.data_root() / name / registry.LISTING
     if source is None or dataset.listed():
         return
-    # Without a limit the answer is all of it; a stranger's latest version is the latest that is
-    # published.
-    url = f"{source.server}/api/datasets/:persistentId/versions/:latest/files?persistentId={source.doi}"
+    # Without a limit, the answer has all files. Without an account, the latest version is the last
+    # that was published.
+    versions = f"{source.server}/api/datasets/:persistentId/versions"
+    url = f"{versions}/:latest/files?persistentId={source.doi}"
     try:
         with requests.get(url, headers={"User-Agent": AGENT}, timeout=TIMEOUT_S) as reply:
             reply.raise_for_status()
@@ -188,11 +198,12 @@ def survey(name: str) -> None:
 
 
 def listing(source: Dataverse, answer: Any) -> dict[str, File]:
-    """The wanted files in the answer of a Dataverse (guides.dataverse.org, Native API, "List Files
-    in a Dataset"), by subject.
+    """The wanted files in the answer of a Dataverse, by subject.
+
+    The answer's format is in guides.dataverse.org, Native API, "List Files in a Dataset".
     """
     rows, out = answer["data"], {}
-    # newer servers give that number
+    # only newer servers give totalCount
     if answer["status"] != "OK" or len(rows) < answer.get("totalCount", 0):
         raise ValueError(
             f"status {answer['status']}, {len(rows)} of {answer.get('totalCount')} files"
@@ -204,7 +215,7 @@ def listing(source: Dataverse, answer: Any) -> dict[str, File]:
             continue
         if found["subject"] in out:
             raise ValueError(f"{name} and {out[found['subject']].name} are of one subject")
-        # older servers give an md5 alone
+        # older servers give only an md5
         check = data.get("checksum") or {"type": "MD5", "value": data.get("md5")}
         hashes = {
             kind: check["value"]
@@ -217,8 +228,9 @@ def listing(source: Dataverse, answer: Any) -> dict[str, File]:
 
 
 def missing(name: str, subjects: list[str]) -> Missing:
-    """Which files of these subjects are not here, and how to get them; of a set without a list of
-    files, first of all that list.
+    """The files of these subjects that are not here, and how to get them.
+
+    Without subjects, and while the Dataverse's list of files is not here, the list is missing.
     """
     dataset = registry.lookup(name)
     if dataset.dataverse and not (subjects or dataset.listed()):
@@ -229,13 +241,13 @@ def missing(name: str, subjects: list[str]) -> Missing:
         )
     absent = {
         s: i
-        for s, i in zip(registry.bare(subjects), registry.items(name, subjects), strict=True)
+        for s, i in zip(bare(subjects), registry.items(name, subjects), strict=True)
         if not i.here()
     }
     loads = transfers(name, list(absent.values()))
     unknown = any(i.bytes is None for i in loads)
     if dataset.access == "open":
-        # more are no longer one readable line
+        # with more subjects the line would be too long to read
         few = f" --subjects {' '.join(absent)}" if len(absent) <= 4 else ""
         how = f"run: python -m recon fetch {name}{few}"
     else:
@@ -251,9 +263,7 @@ def missing(name: str, subjects: list[str]) -> Missing:
 
 
 def transfers(name: str, lacking: list[Item]) -> list[Item]:
-    """What has to come over the network: the files themselves, and each archive that holds some of
-    them once.
-    """
+    """What has to be downloaded: the files, and once each archive that holds some of them."""
     held = {f"{name}/{i.archive}" for i in lacking if i.archive}
     return [i for i in lacking if not i.archive] + [
         a for a in registry.archives(name) if a.key in held and not a.here()
@@ -261,8 +271,9 @@ def transfers(name: str, lacking: list[Item]) -> list[Item]:
 
 
 def fetch(name: str, subjects: list[str], jobs: int = JOBS) -> None:
-    """Brings the files of these subjects; of sets under an agreement it says what to do and looks
-    at what is there.
+    """Downloads the files of these subjects, at most ``jobs`` at once.
+
+    For a dataset under an agreement it prints what to do, and checks the files that are here.
     """
     if not 1 <= jobs <= MOST_JOBS:
         raise ReconError(
@@ -291,12 +302,16 @@ def fetch(name: str, subjects: list[str], jobs: int = JOBS) -> None:
         also = f" (and {len(failures) - 1} more failed)" if len(failures) > 1 else ""
         raise ReconError(f"{failures[0]}{also}")
     print(
-        f"{name}: {len(wanted)} of {len(wanted)} volumes in {registry.data_root() / name}; {dataset.licence}"
+        f"{name}: {len(wanted)} of {len(wanted)} volumes in {registry.data_root() / name}; "
+        f"{dataset.licence}"
     )
 
 
 def run(tasks: list[Callable], jobs: int, meter: Meter) -> list[str | None]:
-    """Works on all tasks, some at a time; one failure does not keep the others from finishing."""
+    """Runs all tasks, ``jobs`` at once; a failure does not stop the others.
+
+    Returns the error of each task, None for those that succeeded.
+    """
     with ThreadPoolExecutor(jobs) as pool:
         try:
             return [f.result() for f in [pool.submit(outcome, task) for task in tasks]]
@@ -310,17 +325,23 @@ def run(tasks: list[Callable], jobs: int, meter: Meter) -> list[str | None]:
 
 
 def outcome(task: Callable) -> str | None:
-    """Runs a task; its error in one line, None when there is none."""
+    """Runs a task and returns its error as one line, or None."""
     try:
         return task()
     except ReconError as error:
         return str(error)
-    except OSError as error:  # a full disk, a folder that may not be written
-        return f"{error.filename or registry.data_root()}: {error.strerror or error}; the part is kept, run again once this is mended"
+    except OSError as error:  # a full disk, a folder without permission to write
+        return (
+            f"{error.filename or registry.data_root()}: {error.strerror or error}; "
+            "the part is kept, run again when this is repaired"
+        )
 
 
 def by_hand(name: str, subjects: list[str]) -> None:
-    """Says what a person does to have the files, and looks at each that is there."""
+    """Prints what a person has to do to get the files, and checks each file that is here.
+
+    Raises `ReconError` where a file is missing or wrong.
+    """
     dataset, folder = registry.lookup(name), registry.data_root() / name
     print(f"{dataset.title} ({dataset.source}; {dataset.licence})")
     print("\n".join(f"{number}. {step}" for number, step in enumerate(dataset.steps, 1)))
@@ -340,12 +361,13 @@ def by_hand(name: str, subjects: list[str]) -> None:
     bad = [key for key, text in states.items() if not text.startswith("ok")]
     if bad:
         raise ReconError(
-            f"{name}: {len(bad)} of {len(states)} files are missing or wrong, first {bad[0]}; follow the steps printed above"
+            f"{name}: {len(bad)} of {len(states)} files are missing or wrong, first {bad[0]}; "
+            "follow the steps printed above"
         )
 
 
 def state(item: Item) -> str:
-    """One word on a file, or what is wrong with it."""
+    """Says "ok", with or without a remark, or what is wrong with a file."""
     if not item.path.is_file():
         return "unfinished download" if part_of(item).exists() else "missing"
     wrong = fault(item.path, item)
@@ -353,8 +375,9 @@ def state(item: Item) -> str:
 
 
 def check(names: list[str]) -> None:
-    """Reads every file that is here and compares it with the registry, or the hash of its first
-    download.
+    """Reads every file that is here and compares it with its known size and hash.
+
+    They come from the registry, else from the first download. Prints the state of every file.
     """
     wrong = []
     for name in names:
@@ -372,8 +395,9 @@ def check(names: list[str]) -> None:
 
 
 def extent(name: str, lack: Missing) -> str:
-    """How large missing files are; where no size is published, what matrix and coils of the
-    registry amount to.
+    """The size of the missing files in words.
+
+    Where no size is published, it is estimated from the registry's matrix and number of coils.
     """
     entry = registry.lookup(name)
     if lack.bytes is not None:
@@ -384,7 +408,7 @@ def extent(name: str, lack: Missing) -> str:
 
 
 def table() -> str:
-    """The datasets: access, papers, volumes here and in all, and what is still to be fetched."""
+    """A table of the datasets: access, papers, volumes here and in all, and what is missing."""
     rows = [("dataset", "access", "papers", "volumes", "missing")]
     for name, dataset in registry.datasets().items():
         lack = missing(name, dataset.listed())

@@ -1,8 +1,12 @@
-"""One file over HTTP: resumed, checked, whole or not at all.
+"""One file over HTTP: resumed, checked, and in place whole or not at all.
 
-A file that arrives lies beside its place as NAME.part, with NAME.part.json (source and version),
-and is renamed once its size and hash are right. A server's Retry-After is obeyed. Not pooch: 1.9
-neither resumes a broken download nor keeps its part.
+A file that arrives is NAME.part, beside the final place, with a note NAME.part.json (source and
+version). It is renamed when its size and hash are right. A server's Retry-After is obeyed.
+
+This is our own code because pooch 1.9 neither resumes a broken download nor keeps its part. The
+part is locked with flock and not with filelock, because flock's lock lies on the part itself,
+follows it when it is renamed and leaves no lock file behind, while filelock locks a file of its
+own.
 """
 
 import fcntl
@@ -26,17 +30,18 @@ from tqdm import tqdm
 
 from recon import __version__
 from recon.download import registry
-from recon.download.registry import Item, fault
+from recon.download.faults import fault
+from recon.download.registry import Item
 from recon.errors import ReconError
 from recon.files import digest, write_text
 from recon.progress import LOG_EVERY_S
 
-TRIES = 5  # in a row without progress, of one source
+TRIES = 5  # of one source, in a row without progress
 PROGRESS = 2**20  # bytes that count as progress
 BACKOFF_S = 1.0  # pause after the first failure; doubles
-PATIENCE_S = 300.0  # longest Retry-After that is waited for
+PATIENCE_S = 300.0  # the longest Retry-After that is obeyed
 TIMEOUT_S = (15.0, 60.0)  # to connect, and between two pieces of an answer
-CHUNK = 2**18
+CHUNK = 2**18  # bytes written at a time
 AGENT = f"recon/{__version__} (MRI reconstruction; python-requests/{requests.__version__})"
 HOPELESS = (
     requests.TooManyRedirects,
@@ -48,7 +53,7 @@ TRANSIENT = (requests.RequestException, urllib3.exceptions.HTTPError)
 
 
 class Again(Exception):
-    """A failure that may pass; ``wait`` is how long the server asks to be left alone."""
+    """A failure that may pass; ``wait`` is how many seconds the server asks to wait."""
 
     def __init__(self, why: str, wait: float | None = None):
         super().__init__(why)
@@ -60,8 +65,9 @@ class Refused(Exception):
 
 
 class Meter:
-    """Bytes of all files together: a bar on a terminal, a log line every half minute elsewhere;
-    also the switch to stop.
+    """Progress of all files together, and the event that stops them.
+
+    Bytes are shown as a bar on a terminal, and as a log line every half minute elsewhere.
     """
 
     def __init__(self, label: str, total: int | None):
@@ -75,7 +81,7 @@ class Meter:
         )
 
     def add(self, arrived: int) -> None:
-        """Counts bytes."""
+        """Counts bytes that have arrived."""
         with self.lock:
             self.done += arrived
             if self.bar is not None:
@@ -87,11 +93,11 @@ class Meter:
                 print(f"{self.label}: {human(self.done)}{ahead}", file=sys.stderr, flush=True)
 
     def say(self, text: str) -> None:
-        """One line beside the bar."""
+        """Prints a line without breaking the bar."""
         tqdm.write(text, file=sys.stderr)
 
     def pause(self, seconds: float) -> None:
-        """Waits, unless the run is being stopped."""
+        """Waits; raises `ReconError` if the run is being stopped."""
         if self.stopped.wait(seconds):
             raise ReconError("interrupted")
 
@@ -100,12 +106,13 @@ class Meter:
 
 
 def download(item: Item, meter: Meter) -> None:
-    """Puts one file in place, whole and checked, or not at all; sources are tried in turn, that of
-    an earlier part first.
+    """Puts one file in place, whole and checked, or not at all.
+
+    Sources are tried in turn. If there is a part of an earlier run, its source comes first.
     """
     reasons = []
     with claimed(item, meter) as file:
-        if item.here():  # another process has just brought it
+        if item.here():  # another process has just put it in place
             return
         begun_at = read_note(item).get("url")
         for url in sorted(item.urls, key=lambda u: u != begun_at):
@@ -121,14 +128,15 @@ def download(item: Item, meter: Meter) -> None:
 
 @contextmanager
 def claimed(item: Item, meter: Meter) -> Iterator[Any]:
-    """The open part file, held by this thread of this process alone; one that cannot be continued
-    is removed in the end.
+    """The open part file, locked for this thread; waits while another one has it.
+
+    At the end, a part that cannot be continued is removed.
     """
     part = part_of(item)
     part.parent.mkdir(parents=True, exist_ok=True)
     for turn in count():
         file = part.open("ab")
-        # not at its path: whoever held it has finished and renamed it
+        # if it is no longer at its path, the earlier holder of the lock has renamed or removed it
         if try_lock(file) and is_at(file, part):
             break
         file.close()
@@ -145,8 +153,9 @@ def claimed(item: Item, meter: Meter) -> Iterator[Any]:
 
 
 def deliver(url: str, item: Item, file: BinaryIO, meter: Meter) -> None:
-    """Fills the part from one source; a glued file that proves wrong is fetched once more from its
-    beginning.
+    """Fills the part from one source, and checks it.
+
+    A file that was put together from parts and is wrong is fetched once more from its beginning.
     """
     for _ in range(2):
         glued = persist(url, item, file, meter)
@@ -160,8 +169,9 @@ def deliver(url: str, item: Item, file: BinaryIO, meter: Meter) -> None:
 
 
 def persist(url: str, item: Item, file: BinaryIO, meter: Meter) -> bool:
-    """Asks one source, with growing pauses, until the file is whole; says whether pieces were
-    glued.
+    """Asks one source, with growing pauses, until the file is whole.
+
+    Returns whether the file was put together from parts. Raises `Refused` after too many tries.
     """
     tries, best = 0, size(file)
     while True:
@@ -179,15 +189,16 @@ def persist(url: str, item: Item, file: BinaryIO, meter: Meter) -> bool:
 
 
 def transfer(url: str, item: Item, file: BinaryIO, meter: Meter) -> bool:
-    """One request: continues the part if the source still has the same version, else starts it
-    again; says which.
+    """One request, which continues the part if the source still has the same version.
+
+    Otherwise the part is started again. Returns whether it was continued.
     """
     have, note = size(file), read_note(item)
     headers = {"User-Agent": AGENT, "Accept-Encoding": "identity"}
-    # a known hash proves the whole as well
+    # without a known version, a known hash shows whether the whole is right
     if have and note.get("url") == url and (note.get("version") or item.sha256 or item.md5):
         if have == note.get("bytes"):
-            return True  # stopped between the last byte and the check
+            return True  # an earlier run stopped between the last byte and the check
         headers |= {"Range": f"bytes={have}-"} | (
             {"If-Range": note["version"]} if note.get("version") else {}
         )
@@ -207,7 +218,7 @@ def transfer(url: str, item: Item, file: BinaryIO, meter: Meter) -> bool:
 
 
 def judge(reply: requests.Response) -> None:
-    """Lets pass only an answer that carries data."""
+    """Raises `Again` or `Refused` for an answer without data."""
     status = reply.status_code
     wait = retry_after(reply.headers.get("Retry-After", "")) if status in (429, 503) else None
     if wait is not None and wait > PATIENCE_S:
@@ -219,7 +230,7 @@ def judge(reply: requests.Response) -> None:
 
 
 def retry_after(text: str) -> float | None:
-    """Seconds to wait, from a number or a date."""
+    """Seconds to wait, from a number or a date; None where the text is neither."""
     if text.strip().isdigit():
         return float(text)
     try:
@@ -229,8 +240,9 @@ def retry_after(text: str) -> float | None:
 
 
 def continues(reply: requests.Response, item: Item, note: dict, file: BinaryIO) -> bool:
-    """Whether an answer to a Range request carries on from the part; a range of something else
-    means starting again.
+    """Whether an answer to a Range request continues the part.
+
+    Raises `Again` for an answer with another range; the part is then started again.
     """
     if reply.status_code == 200:  # a new version, or a server without Range
         return False
@@ -244,7 +256,7 @@ def continues(reply: requests.Response, item: Item, note: dict, file: BinaryIO) 
 def receive(
     reply: requests.Response, url: str, item: Item, file: BinaryIO, meter: Meter, continued: bool
 ) -> None:
-    """Writes the body to the part and notes which version it is, so that a later run can continue."""
+    """Writes the body to the part, and its version to the note so that a later run can continue."""
     decode = decodes(reply, item)
     if not continued:
         file.truncate(0)
@@ -266,8 +278,9 @@ def receive(
 
 
 def decodes(reply: requests.Response, item: Item) -> bool:
-    """Whether the body is compressed for the way only; servers that label a stored .gz file so must
-    be taken literally.
+    """Whether the body was compressed only for the transfer, and must be decompressed.
+
+    Some servers give a stored .gz file a Content-Encoding; such a file must stay as it is.
     """
     return reply.headers.get(
         "Content-Encoding", "identity"
@@ -275,8 +288,9 @@ def decodes(reply: requests.Response, item: Item) -> bool:
 
 
 def version(reply: requests.Response) -> str | None:
-    """What tells this version of a file from others: a strong ETag, else the date; neither is proof
-    enough to glue parts.
+    """What tells this version of a file from others: a strong ETag, else the date.
+
+    Without either, there is no version, and parts are put together only if a hash is known.
     """
     etag = reply.headers.get("ETag", "")
     return etag if etag.startswith('"') else reply.headers.get("Last-Modified")
@@ -286,17 +300,17 @@ def version(reply: requests.Response) -> str | None:
 
 
 def part_of(item: Item) -> Path:
-    """Where a file lies while it arrives."""
+    """Where a file is while it arrives."""
     return item.path.with_name(item.path.name + ".part")
 
 
 def note_of(item: Item) -> Path:
-    """Source and version of the part."""
+    """The note with the source and version of the part."""
     return item.path.with_name(item.path.name + ".part.json")
 
 
 def read_note(item: Item) -> dict:
-    """The note beside a part; a damaged one is no note."""
+    """The note beside a part; empty where it is missing or damaged."""
     try:
         note = json.loads(note_of(item).read_text())
     except (OSError, ValueError):
@@ -305,8 +319,9 @@ def read_note(item: Item) -> dict:
 
 
 def try_lock(file: BinaryIO) -> bool:
-    """Takes the file for this thread; False while another has it. The system releases it when a
-    process dies.
+    """Locks the file for this thread; False while another thread or process has it.
+
+    The system releases the lock when a process dies.
     """
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -330,7 +345,7 @@ def size(file: BinaryIO) -> int:
 
 
 def settle(item: Item, file: BinaryIO) -> None:
-    """Gives a checked part its final name; the hash of a first download is remembered."""
+    """Gives a checked part its final name, and remembers the hash of a first download."""
     file.flush()
     os.fsync(file.fileno())
     if item.sha256 is None:
@@ -340,12 +355,13 @@ def settle(item: Item, file: BinaryIO) -> None:
 
 
 def ensure_space(path: Path, needed: int) -> None:
-    """Refuses what does not fit on the disk that holds ``path``."""
+    """Refuses a download of more bytes than the disk of ``path`` has free."""
     folder = next(p for p in path.parents if p.is_dir())
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise ReconError(
-            f"{folder}: {human(needed)} needed, {human(free)} free; make room, or set DATA_ROOT to a larger disk"
+            f"{folder}: {human(needed)} needed, {human(free)} free; "
+            "make room, or set DATA_ROOT to a larger disk"
         )
 
 

@@ -1,8 +1,7 @@
-"""Figures: how things look, pictures of volumes, charts of tables, files with sidecars, claims, and
-the gallery page.
+"""Figures: pictures of volumes, charts of tables, their files, claims and the gallery page.
 
-A newcomer adds a function that takes a table or volumes and returns a figure, and calls `save` on
-it in a notebook.
+A newcomer adds a function that takes a table or volumes and returns a figure. A notebook passes
+this figure to `save`.
 """
 
 from recon.figures.charts import (

@@ -1,4 +1,6 @@
-"""Curves: quality against acceleration, settings, cost."""
+"""Charts of tables: quality against acceleration, settings and cost."""
+
+from itertools import cycle
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -10,8 +12,10 @@ from recon.figures.style import legend, style
 
 
 def curves(table: pd.DataFrame, metrics: dict[str, str], by: str = "method") -> Figure:
-    """Mean over the volumes against acceleration, a row per dataset, a line per value of the column
-    ``by``; bars: standard deviation.
+    """Mean over the volumes against acceleration, with bars of one standard deviation.
+
+    There is a row of panels for each dataset, a panel for each of ``metrics`` (column: label), and
+    a line for each value of the column ``by``.
     """
     datasets = list(table["dataset"].unique())
     size = (4.0 * len(metrics) + 2, 3.3 * len(datasets))
@@ -39,8 +43,10 @@ def curves(table: pd.DataFrame, metrics: dict[str, str], by: str = "method") -> 
 
 
 def losses(table: pd.DataFrame, metrics: dict[str, str], best: str = "matched") -> Figure:
-    """Paired difference of every prior to the ``best`` one against acceleration: a dot per volume,
-    a line through the means.
+    """Paired difference of every prior to the ``best`` one against acceleration.
+
+    Each volume is a dot, and a line joins the means over the volumes. ``best`` is a value of the
+    column ``shift``; zero is drawn as a black line.
     """
     datasets = list(table["dataset"].unique())
     size = (4.0 * len(metrics) + 2, 2.8 * len(datasets))
@@ -52,6 +58,8 @@ def losses(table: pd.DataFrame, metrics: dict[str, str], best: str = "matched") 
         for ax, (metric, label) in zip(row, metrics.items(), strict=True):
             for name in (n for n in shown["shift"].unique() if n != best):
                 gains = claims.paired_gain(shown, name, best, metric, "shift")
+                if gains.empty:  # nothing to compare with: no entry in the legend either
+                    continue
                 means = gains.groupby("R")["gain"].mean()
                 line = ax.plot(means.index, means, **style(name))[0]
                 ax.plot(gains["R"], gains["gain"], ".", alpha=0.5, color=line.get_color())
@@ -68,8 +76,9 @@ def losses(table: pd.DataFrame, metrics: dict[str, str], best: str = "matched") 
 
 
 def sweeps(table: pd.DataFrame, metric: str = "psnr", label: str = "PSNR [dB]") -> Figure:
-    """A panel per setting that was varied, a line per dataset and R: the mean over the volumes at
-    every value.
+    """Mean over the volumes against the values of a setting, a line for each dataset and R.
+
+    There is a panel for each setting that was varied. ``label`` is that of the axis of ``metric``.
     """
     settings = list(table["varied"].unique())
     fig, axes = plt.subplots(
@@ -81,13 +90,14 @@ def sweeps(table: pd.DataFrame, metric: str = "psnr", label: str = "PSNR [dB]") 
         sharey=True,
     )
     for ax, setting in zip(axes[0], settings, strict=True):
-        shown = claims.one_row_each(table[table["varied"] == setting], "value")
-        values = list(shown["value"].map(claims.as_text).unique())
+        varied = table[table["varied"] == setting]
+        shown = claims.one_row_each(
+            varied.assign(value=varied["value"].map(claims.as_text)), "value"
+        )
+        values = list(shown["value"].unique())
         for (dataset, acceleration), rows in shown.groupby(["dataset", "R"], sort=False):
-            means = (
-                rows.assign(value=rows["value"].map(claims.as_text)).groupby("value")[metric].mean()
-            )
-            ax.plot(values, means[values], "o-", label=f"{dataset}, R = {acceleration:g}")
+            means = rows.groupby("value")[metric].mean().reindex(values)
+            ax.plot(values, means, "o-", label=f"{dataset}, R = {acceleration:g}")
         ax.set(xlabel=setting)
         ax.grid(alpha=0.3)
     axes[0, 0].set_ylabel(label)
@@ -96,34 +106,35 @@ def sweeps(table: pd.DataFrame, metric: str = "psnr", label: str = "PSNR [dB]") 
 
 
 def orientations(table: pd.DataFrame) -> Figure:
-    """PSNR and time against the number of orientations whose slices are regularised, a line per
-    method and R: means over the volumes.
+    """PSNR and time against the number of orientations with regularised slices.
+
+    The column ``value`` holds this number. There is a row of panels for each dataset, and a line
+    for each method and R: the mean over the volumes.
     """
-    fig, axes = plt.subplots(1, 2, figsize=(10.5, 3.4), layout="constrained")
-    lines = dict(
-        zip(sorted(table["R"].unique()), ("-", "--", ":", "-.") * len(table), strict=False)
-    )
-    for ax, (column, label) in zip(
-        axes, {"psnr": "PSNR [dB]", "seconds": "time [s]"}.items(), strict=True
-    ):
-        for (method, acceleration), rows in table.groupby(["method", "R"], sort=False):
-            means = rows.groupby("value")[column].mean()
-            ax.plot(
-                means.index.astype(int),
-                means,
-                linestyle=lines[acceleration],
-                **style(method) | {"label": f"{style(method)['label']}, R = {acceleration:g}"},
-            )
-        ax.set(
-            xlabel="orientations", ylabel=label, xticks=sorted(table["value"].astype(int).unique())
-        )
-        ax.grid(alpha=0.3)
-    fig.legend(*axes[0].getlegend_handles_labels(), loc="outside right upper", fontsize=8)
+    datasets = list(table["dataset"].unique())
+    size = (10.5, 3.4 * len(datasets))
+    fig, axes = plt.subplots(len(datasets), 2, figsize=size, squeeze=False, layout="constrained")
+    accelerations = sorted(table["R"].unique())
+    lines = dict(zip(accelerations, cycle(("-", "--", ":", "-.")), strict=False))
+    labels = {"psnr": "PSNR [dB]", "seconds": "time [s]"}
+    for row, dataset in zip(axes, datasets, strict=True):
+        shown = table[table["dataset"] == dataset]
+        for ax, (column, label) in zip(row, labels.items(), strict=True):
+            for (method, acceleration), rows in shown.groupby(["method", "R"], sort=False):
+                means = claims.one_row_each(rows, "value").groupby("value")[column].mean()
+                look = style(method) | {"linestyle": lines[acceleration]}
+                look["label"] += f", R = {acceleration:g}"
+                ax.plot(means.index.astype(int), means, **look)
+            counts = sorted(shown["value"].astype(int).unique())
+            ax.set(xlabel="orientations", ylabel=label, xticks=counts)
+            ax.set_title(dataset if len(datasets) > 1 else "")
+            ax.grid(alpha=0.3)
+    legend(fig, axes, fontsize=8)
     return fig
 
 
 def averages(table: pd.DataFrame) -> Figure:
-    """PSNR of the mean of several draws against their number, a line per volume."""
+    """PSNR of the mean of several draws against their number, a line for each volume."""
     fig, ax = plt.subplots(figsize=(5, 3.4), layout="constrained")
     for volume, rows in table.groupby("volume", sort=False):
         ax.plot(rows["draws"], rows["psnr"], marker="o", label=f"volume {volume}")
@@ -134,18 +145,12 @@ def averages(table: pd.DataFrame) -> Figure:
 
 
 def cost(table: pd.DataFrame) -> Figure:
-    """PSNR against network evaluations and against time: a dot per case."""
+    """PSNR against the number of slices denoised and against time, a dot for each case."""
     fig, axes = plt.subplots(1, 2, figsize=(8.5, 3.4), layout="constrained", sharey=True)
-    for ax, (column, label) in zip(
-        axes, {"denoised_slices": "slices denoised", "seconds": "time [s]"}.items(), strict=True
-    ):
+    labels = {"denoised_slices": "slices denoised", "seconds": "time [s]"}
+    for ax, (column, label) in zip(axes, labels.items(), strict=True):
         for name, rows in table.groupby("method", sort=False):
-            ax.plot(
-                rows[column],
-                rows["psnr"],
-                linestyle="",
-                **{k: v for k, v in style(name).items() if k != "linestyle"},
-            )
+            ax.plot(rows[column], rows["psnr"], linestyle="", **style(name))
         ax.set(xscale="log", xlabel=label)
         ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         ax.xaxis.set_major_formatter("{x:g}")
@@ -157,19 +162,23 @@ def cost(table: pd.DataFrame) -> Figure:
 
 
 def convergence(traces: pd.DataFrame) -> Figure:
-    """PSNR against the number of slices denoised, one line per solver, one panel per dataset."""
+    """PSNR against the number of slices denoised.
+
+    There is a panel for each dataset and a line for each solver.
+    """
     datasets = list(traces["dataset"].unique())
     fig, axes = plt.subplots(
         1, len(datasets), figsize=(5 * len(datasets), 3.4), squeeze=False, layout="constrained"
     )
     for ax, dataset in zip(axes[0], datasets, strict=True):
-        for solver, rows in traces[traces["dataset"] == dataset].groupby("solver", sort=False):
+        shown = traces[traces["dataset"] == dataset]
+        for solver, rows in shown.groupby("solver", sort=False):
             ax.plot(rows["denoised_slices"], rows["psnr"], label=solver)
         ax.set(
             xscale="log",
             xlabel="slices denoised",
             ylabel="PSNR [dB]",
-            title=f"{dataset}, R = {rows['R'].iloc[0]:g}",
+            title=f"{dataset}, R = {shown['R'].iloc[0]:g}",
         )
         ax.grid(alpha=0.3)
     axes[0, 0].legend(fontsize=8)

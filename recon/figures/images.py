@@ -1,15 +1,18 @@
 """Pictures of volumes: slices, k-space, masks, and the same slice of every method."""
 
+import math
 from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from jaxtyping import Bool, Float, Shaped
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from mpl_toolkits.axes_grid1.inset_locator import mark_inset
 from torch import Tensor
 
+from recon.figures import claims
 from recon.figures.saving import save
 from recon.figures.style import style
 from recon.mri.prepared import Prepared
@@ -19,15 +22,28 @@ from recon.study.study import Study
 PLANES = ("sagittal", "coronal", "axial")  # perpendicular to x, y, z
 
 
-def take(volume: Tensor, axis: int, index: int | None = None) -> np.ndarray:
-    """A slice as an image whose first axis points up: rows are the later of the two remaining axes."""
+def take(
+    volume: Shaped[Tensor, "x y z"], axis: int, index: int | None = None
+) -> Shaped[np.ndarray, "up across"]:
+    """The slice of a volume perpendicular to ``axis``, the central one unless ``index`` is given.
+
+    The earlier of the two other axes runs across, and the later one runs up.
+    """
     return volume.select(axis, volume.shape[axis] // 2 if index is None else index).numpy().T
 
 
 def show(
-    ax: Axes, image: np.ndarray, voxel: Sequence[float], axis: int, title: str = "", **options
+    ax: Axes,
+    image: Shaped[np.ndarray, "up across"],
+    voxel: Sequence[float],
+    axis: int,
+    title: str = "",
+    **options,
 ) -> None:
-    """Draws a slice perpendicular to ``axis`` in physical proportions, without ticks."""
+    """Draws a slice perpendicular to ``axis`` in physical proportions, without ticks.
+
+    ``voxel`` is the size of the volume's voxels in mm. ``options`` go to matplotlib's ``imshow``.
+    """
     across, up = [v for a, v in enumerate(voxel) if a != axis]
     ax.imshow(
         image,
@@ -39,8 +55,10 @@ def show(
     ax.set_title(title, fontsize=9)
 
 
-def orthogonal(volumes: dict[str, Tensor], voxel: Sequence[float], **options) -> Figure:
-    """The three central slices of each volume, a row per volume."""
+def orthogonal(
+    volumes: dict[str, Shaped[Tensor, "x y z"]], voxel: Sequence[float], **options
+) -> Figure:
+    """The three central slices of each volume, a row of panels for each; ``voxel`` is in mm."""
     fig, axes = plt.subplots(
         len(volumes), 3, figsize=(7.5, 2.7 * len(volumes)), squeeze=False, layout="constrained"
     )
@@ -51,78 +69,59 @@ def orthogonal(volumes: dict[str, Tensor], voxel: Sequence[float], **options) ->
 
 
 def overview(volumes: dict[str, Prepared]) -> Figure:
-    """A row per volume: k-space over the phase encodes and along the readout, the maps of four
-    coils, two planes of the image.
+    """K-space in two planes, the maps of four coils and the image in two planes, for each volume.
+
+    K-space is shown over the phase encodes and along the readout, as the logarithm of its
+    magnitude over all coils.
     """
     fig, axes = plt.subplots(
         len(volumes), 5, figsize=(11, 2.5 * len(volumes)), squeeze=False, layout="constrained"
     )
     for row, (name, v) in zip(axes, volumes.items(), strict=True):
-        energy, (first, *_, second) = (
-            v.kspace.abs().square().sum(0).sqrt(),
-            2 * planes(tuple(v.reference.shape)),
-        )
+        energy = v.kspace.abs().square().sum(0).sqrt()
+        first, *_, second = 2 * planes(tuple(v.reference.shape))  # the same one twice for a 2D scan
         level = (energy / energy.max()).clamp(min=1e-6).log10()
         show(row[0], take(level, 0), (1, 1, 1), 0, f"{name}\nlog |k|, (ky, kz)", aspect="equal")
         show(row[1], take(level, 2), (1, 1, 1), 2, "log |k|, (kx, ky)", aspect="equal")
         four = [take(s.abs(), second) for s in v.maps[:: max(1, len(v.maps) // 4)][:4]]
         four += [0 * four[0]] * (4 - len(four))
-        show(
-            row[2],
-            np.block([four[:2], four[2:]]),
-            v.voxel,
-            second,
-            f"4 of {len(v.maps)} maps",
-            vmin=0,
-        )
+        mosaic = np.block([four[:2], four[2:]])
+        show(row[2], mosaic, v.voxel, second, f"4 of {len(v.maps)} maps", vmin=0)
         for ax, axis in zip(row[3:], (first, second), strict=True):
             size = " × ".join(f"{w:.2g}" for a, w in enumerate(v.voxel) if a != axis)
-            show(
-                ax,
-                take(v.reference.abs(), axis),
-                v.voxel,
-                axis,
-                f"{v.origin}, {PLANES[axis]}\n{size} mm",
-                vmin=0,
-            )
+            title = f"{v.origin}, {PLANES[axis]}\n{size} mm"
+            show(ax, take(v.reference.abs(), axis), v.voxel, axis, title, vmin=0)
     return fig
 
 
 def voxel_sizes(
     here: dict[str, Sequence[float]], registered: dict[str, tuple[Sequence[float], int]]
 ) -> Figure:
-    """Histogram of voxel edges, three a volume: of the volumes here and, hatched, of the volumes
-    that the registry lists.
+    """Histogram of voxel edges in mm, three for each volume, in bins of 0.1 mm.
+
+    ``here`` are the voxel sizes of the volumes that are here. ``registered`` are the voxel size and
+    the number of volumes of each dataset that the registry lists; they are hatched.
     """
     fig, ax = plt.subplots(figsize=(8, 3.4), layout="constrained")
-    edges = np.linspace(0, 3.2, 33)
-    ax.hist(
-        [list(v) for v in here.values()],
-        edges,
-        stacked=True,
-        label=[f"{name} (here)" for name in here],
-    )
+    sizes = [*here.values(), *(voxel for voxel, count in registered.values() if count)]
+    bins = max([32, *(math.floor(10 * edge) + 1 for voxel in sizes for edge in voxel)])
+    edges = np.arange(bins + 1) / 10  # exact decimals, so that 0.6 mm lies in the bin from 0.6 mm
+    labels = [f"{name} (here)" for name in here]
+    ax.hist([list(v) for v in here.values()], edges, stacked=True, label=labels)
     listed = {
         f"{name} ({count} volumes)": list(voxel) * count
         for name, (voxel, count) in registered.items()
         if count
     }
-    ax.hist(
-        list(listed.values()),
-        edges,
-        stacked=True,
-        label=list(listed),
-        alpha=0.45,
-        hatch="///",
-        edgecolor="white",
-    )
+    look = {"alpha": 0.45, "hatch": "///", "edgecolor": "white"}
+    ax.hist(list(listed.values()), edges, stacked=True, label=list(listed), **look)
     ax.set(xlabel="edge of a voxel [mm]", ylabel="axes of volumes", yscale="symlog")
     ax.legend(fontsize=7, ncols=2)
     return fig
 
 
-def masks(drawn: dict[str, Tensor]) -> Figure:
-    """Masks over the phase encodes, y to the right and z up, one panel each."""
+def masks(drawn: dict[str, Bool[Tensor, "y z"]]) -> Figure:
+    """Masks over the phase encodes, a panel for each: ky runs to the right and kz runs up."""
     fig, axes = plt.subplots(
         1, len(drawn), figsize=(2.4 * len(drawn), 2.6), squeeze=False, layout="constrained"
     )
@@ -133,19 +132,19 @@ def masks(drawn: dict[str, Tensor]) -> Figure:
 
 
 def comparison(
-    reference: Tensor,
-    volumes: dict[str, Tensor],
+    reference: Float[Tensor, "x y z"],
+    volumes: dict[str, Float[Tensor, "x y z"]],
     voxel: Sequence[float],
     axis: int | None = None,
     index: int | None = None,
     zoom: float = 0.3,
     gain: float = 5,
 ) -> Figure:
-    """The same slice of every volume in one window with a zoomed inset, and below it the error,
-    magnified ``gain`` times.
+    """The same slice of every volume with a zoomed inset, and below it ``gain`` times its error.
 
-    The slice is sagittal unless ``axis`` says otherwise; of a 2D scan it is the image. The inset is
-    the part of relative size ``zoom`` in which the reference varies most.
+    All panels share one grey window. The slice is sagittal unless ``axis`` says otherwise; of a 2D
+    scan it is the image. The inset shows the part of relative size ``zoom`` in which the reference
+    varies most. ``voxel`` is in mm.
     """
     axis = planes(tuple(reference.shape))[0] if axis is None else axis
     truth = take(reference, axis, index)
@@ -157,23 +156,17 @@ def comparison(
         _inset(above, image, _busiest(truth, zoom), top)
         if name == "Reference":
             below.axis("off")
-            below.text(
-                0.5,
-                0.5,
-                f"|error| × {gain:g}\n{PLANES[axis]}",
-                ha="center",
-                va="center",
-                fontsize=9,
-            )
+            said = f"|error| × {gain:g}\n{PLANES[axis]}"
+            below.text(0.5, 0.5, said, ha="center", va="center", fontsize=9)
         else:
-            show(
-                below, gain * np.abs(image - truth), voxel, axis, "", vmin=0, vmax=top, cmap="magma"
-            )
+            error = gain * np.abs(image - truth)
+            show(below, error, voxel, axis, vmin=0, vmax=top, cmap="magma")
     return fig
 
 
-def _busiest(image: np.ndarray, zoom: float) -> tuple[slice, slice]:
-    side = [max(4, int(n * zoom)) for n in image.shape]
+def _busiest(image: Float[np.ndarray, "up across"], zoom: float) -> tuple[slice, slice]:
+    """The window of relative size ``zoom``, at least 4 pixels wide, with the largest gradients."""
+    side = [min(n, max(4, int(n * zoom))) for n in image.shape]
     activity = sum(np.abs(g) for g in np.gradient(image))
     total = np.pad(activity.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
     h, w = side
@@ -182,24 +175,16 @@ def _busiest(image: np.ndarray, zoom: float) -> tuple[slice, slice]:
     return slice(row, row + h), slice(column, column + w)
 
 
-def _inset(ax: Axes, image: np.ndarray, window: tuple[slice, slice], top: float) -> None:
+def _inset(
+    ax: Axes, image: Float[np.ndarray, "up across"], window: tuple[slice, slice], top: float
+) -> None:
+    """Draws a window of the image enlarged in the lower left corner, and marks where it lies."""
     rows, columns = window
     inset = ax.inset_axes([0.0, 0.0, 0.42, 0.42])
-    inset.imshow(
-        image,
-        origin="lower",
-        cmap="gray",
-        vmin=0,
-        vmax=top,
-        interpolation="none",
-        aspect=ax.get_aspect(),
-    )
-    inset.set(
-        xlim=(columns.start - 0.5, columns.stop - 0.5),
-        ylim=(rows.start - 0.5, rows.stop - 0.5),
-        xticks=[],
-        yticks=[],
-    )
+    grey = {"cmap": "gray", "vmin": 0, "vmax": top}
+    inset.imshow(image, origin="lower", interpolation="none", aspect=ax.get_aspect(), **grey)
+    inset.set(xlim=(columns.start - 0.5, columns.stop - 0.5), xticks=[])
+    inset.set(ylim=(rows.start - 0.5, rows.stop - 0.5), yticks=[])
     for spine in inset.spines.values():
         spine.set_color("gold")
     mark_inset(ax, inset, loc1=2, loc2=4, fc="none", ec="gold", lw=0.6)
@@ -208,24 +193,20 @@ def _inset(ax: Axes, image: np.ndarray, window: tuple[slice, slice], top: float)
 def same_slices(
     study: Study, table: pd.DataFrame, name: str, by: str = "method", highest: int = 1
 ) -> None:
-    """Draws and saves as ``name_DATASET_R`` what `comparison` does, of the first test subject of
-    every dataset at its ``highest`` R.
+    """Draws and saves `comparison` for the first test subject of every dataset.
 
-    Panels are named by the column ``by`` and their PSNR.
+    It does so at the ``highest`` largest accelerations, and names the figures
+    ``NAME_DATASET_R12``, for example. A panel is named by the column ``by`` and by its PSNR. The
+    table needs one row for each subject, acceleration and value of ``by``.
     """
     for dataset, rows in table.groupby("dataset", sort=False):
         subject = study.config.datasets[dataset].test[0]
         scan = study.volume(dataset, subject)
+        own = claims.one_row_each(rows[rows["volume"].astype(str) == str(subject)], by)
         for acceleration in sorted(rows["R"].unique())[-highest:]:
-            shown = rows[(rows["volume"] == str(subject)) & (rows["R"] == acceleration)].to_dict(
-                "records"
-            )
             volumes = {
                 f"{style(row[by])['label']}\n{row['psnr']:.1f} dB": study.reconstruction(row)
-                for row in shown
+                for row in own[own["R"] == acceleration].to_dict("records")
             }
-            save(
-                study,
-                comparison(scan.reference.abs(), volumes, scan.voxel),
-                f"{name}_{dataset}_R{acceleration:g}",
-            )
+            fig = comparison(scan.reference.abs(), volumes, scan.voxel)
+            save(study, fig, f"{name}_{dataset}_R{acceleration:g}")

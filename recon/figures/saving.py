@@ -21,16 +21,16 @@ def save(
     table: pd.DataFrame | None = None,
     volumes: dict[str, Prepared] | None = None,
 ) -> None:
-    """Writes a figure as ``figures/CONFIG/NAME``: .png and .svg, its table as .csv, its sidecar as
-    .json.
+    """Writes a figure, its table and its sidecar as ``figures/CONFIG/NAME``, and closes it.
 
-    ``volumes`` are inputs beside those that the notebook's metadata names. A notebook shows the
-    .png by name: its page then links to the file and need not hold the picture a second time.
+    The figure becomes .png and .svg, the table .csv and the sidecar .json. ``volumes`` are inputs
+    in addition to those that the notebook's metadata names. A notebook shows the .png by its name,
+    so that the notebook's page links to the file instead of holding the picture a second time.
     """
     study.figures.mkdir(parents=True, exist_ok=True)
     stem = study.figures / name
     fig.savefig(f"{stem}.png", dpi=150)
-    with plt.rc_context({"svg.hashsalt": name}):  # else the names inside an .svg are new every time
+    with plt.rc_context({"svg.hashsalt": name}):  # otherwise names in the .svg change every time
         fig.savefig(f"{stem}.svg", dpi=150, metadata={"Date": None})
     if table is not None:
         text = table.drop(columns="key", errors="ignore").to_csv(index=False, float_format="%.6g")

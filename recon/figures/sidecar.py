@@ -1,4 +1,4 @@
-"""The sidecar of a figure: all that is needed to make it again, and to tell whether it changed."""
+"""The sidecar of a figure: what is needed to make it again and to see whether it changed."""
 
 import platform
 import subprocess
@@ -23,9 +23,10 @@ STARTED = time.perf_counter()  # a notebook imports this first, so its wall time
 
 
 def sidecar(study: Study, name: str, volumes: dict[str, Prepared] | None = None) -> dict:
-    """What a figure follows from: code, configuration, versions, device, hashes of its inputs.
+    """What a figure was made from: code, configuration, versions, device and hashes of its inputs.
 
-    The inputs are those of the notebook whose number the figure bears, and ``volumes``.
+    The name of a figure starts with the number of its notebook. The inputs are those of this
+    notebook, and ``volumes``.
     """
     config = study.config
     tuned = {f"{d}/{m}": study.tuning(d, m) for d in config.datasets for m in config.methods_on(d)}
@@ -50,7 +51,7 @@ def sidecar(study: Study, name: str, volumes: dict[str, Prepared] | None = None)
 
 
 def _inputs(study: Study, name: str, volumes: dict[str, Prepared]) -> dict[str, dict[str, str]]:
-    """Hashes of the volumes and networks that a figure shows or follows from."""
+    """Hashes of the volumes and networks that a figure shows or was made from."""
     notebooks = [n for n in study.config.notebooks if number(n) == number(name)]
     folder = ROOT / "notebooks"
     needs = needs_of(folder / f"{notebooks[0]}.ipynb", study.config) if notebooks else Needs()

@@ -4,7 +4,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from recon import methods
+from recon.figures.claims import as_text
 
+# Kinds of priors: by the difference of the voxels, or by the voxel factor of the training data.
+# "matched" and "1" look alike, because figures show one or the other; so do "2× coarser" and "2".
 _SHIFTS = {
     "matched": ("C2", "o"),
     "2× coarser": ("C1", "s"),
@@ -14,33 +17,34 @@ _SHIFTS = {
     "diverse": ("C0", "D"),
     "diverse, part held out": ("C4", "P"),
 }
+_FACTORS = {"1": ("C2", "o"), "2": ("C1", "s"), "4": ("C3", "v")}
 
-_PRIORS = {"1": ("C2", "o"), "2": ("C1", "s"), "4": ("C3", "v")}
-
-# How every kind of prior looks in every figure; methods say so themselves.
 PRIORS = {
     name: {"label": f"prior: {name}", "color": c, "marker": m} for name, (c, m) in _SHIFTS.items()
 }
 PRIORS |= {
     name: {"label": f"prior of {name}× voxels", "color": c, "marker": m}
-    for name, (c, m) in _PRIORS.items()
+    for name, (c, m) in _FACTORS.items()
 }
 
 
-def style(name: str) -> dict:
-    """Label, colour and marker of a method or a kind of prior; those not foreseen share one look."""
-    name = str(name)
+def style(name: str | float) -> dict[str, str]:
+    """Label, colour and marker of a method, as it says itself, or of a kind of prior.
+
+    All other names share one grey look and keep their labels.
+    """
+    name = as_text(name)
     if name in methods.names():
         method = methods.lookup(name)
         return {"label": method.label, "color": method.color, "marker": method.marker}
     return PRIORS.get(name, {"label": name, "color": "C7", "marker": "."})
 
 
-def legend(fig: Figure, axes: np.ndarray) -> None:
-    """One legend beside all panels, every label once."""
+def legend(fig: Figure, axes: np.ndarray, fontsize: float = 9) -> None:
+    """One legend beside all panels, with every label once."""
     handles = {
         text: line
         for ax in axes.flat
         for line, text in zip(*ax.get_legend_handles_labels(), strict=True)
     }
-    fig.legend(handles.values(), handles.keys(), loc="outside right upper", fontsize=9)
+    fig.legend(handles.values(), handles.keys(), loc="outside right upper", fontsize=fontsize)

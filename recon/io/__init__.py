@@ -1,8 +1,10 @@
-"""Files of k-space in, volumes in and out: ISMRMRD, fastMRI, BART, NumPy and NIfTI, one module per
-format.
+"""Files: k-space and volumes are read, volumes are written.
 
-Whatever a file is, the reader answers with a valid `Scan` (or volume) or a `ReconError` of one
-line; pickles are never read.
+`read_scan` reads k-space from ISMRMRD, fastMRI, BART and NumPy files. `read_volume` reads NIfTI and
+NumPy, `write_volume` writes NIfTI. A reader returns a valid `Scan` or volume, or it raises a
+`ReconError` of one line, however damaged the file is. Pickles are never read.
+
+A newcomer adds one file with the reader of a format, and one branch in scans.py.
 """
 
 from recon.io.nifti import read_volume, write_volume

@@ -1,5 +1,7 @@
-"""Arrays out of ``.npy`` and ``.npz`` files, with nothing unpickled and nothing allocated on a
-header's word alone.
+"""Arrays from ``.npy`` and ``.npz`` files.
+
+Nothing is unpickled. The size that a header claims is compared with the file before any memory is
+allocated.
 """
 
 import math
@@ -11,21 +13,23 @@ import numpy as np
 from recon.errors import ReconError
 from recon.io.checks import DEFLATE, UNKNOWN_VOXEL, check_size, reading
 
-# bytes; a member smaller than its headers may expand a little more than zlib's limit says
+# bytes; a member that is smaller than its headers may expand a little beyond zlib's limit
 ZIP_OVERHEAD = 4096
 
 
 def load_npy(path: Path) -> np.ndarray:
-    """The array of a ``.npy`` file, mapped, not read: numpy compares the header with the file's
-    size then.
+    """The array of a ``.npy`` file.
+
+    The file is mapped, not read: numpy then compares the header with the size of the file.
     """
     with reading(path):
         return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
 def load_npz(path: Path, key: str, optional: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """The array ``key`` of a ``.npz`` (or its only array, under that name) and those of
-    ``optional`` that are there.
+    """The array ``key`` of a ``.npz`` file, and the arrays of ``optional`` that it holds.
+
+    In a file with a single array, that array may have any name; it is returned as ``key``.
     """
     with reading(path), zipfile.ZipFile(path) as archive:
         names = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
@@ -42,7 +46,7 @@ def load_npz(path: Path, key: str, optional: tuple[str, ...]) -> dict[str, np.nd
 
 
 def _check_member(archive: zipfile.ZipFile, name: str, path: Path) -> None:
-    """Refuses a pickle, and an array that its compressed bytes cannot hold."""
+    """Refuses a pickle, and an array that is too large to come from its compressed bytes."""
     info = archive.getinfo(name)
     with archive.open(info) as stream:
         version = np.lib.format.read_magic(stream)
@@ -54,7 +58,8 @@ def _check_member(archive: zipfile.ZipFile, name: str, path: Path) -> None:
         shape, _, dtype = header(stream)
     if dtype.hasobject:
         raise ReconError(
-            f"{path}: '{name}' holds Python objects (a pickle), which are not read; save plain numbers"
+            f"{path}: '{name}' holds Python objects (a pickle), which are not read; "
+            "save plain numbers"
         )
     check_size(
         path,
@@ -65,7 +70,7 @@ def _check_member(archive: zipfile.ZipFile, name: str, path: Path) -> None:
 
 
 def as_voxel(arrays: dict[str, np.ndarray], path: Path) -> tuple[float, float, float]:
-    """The voxel size in mm, 1 mm where the file does not say."""
+    """The voxel size in mm; 1 mm where the file does not give it."""
     voxel = arrays.get("voxel", np.array(UNKNOWN_VOXEL))
     if voxel.shape != (3,) or voxel.dtype.kind not in "fiu":
         raise ReconError(

@@ -1,4 +1,4 @@
-"""What every reader asks of a file before it believes it."""
+"""Checks that every reader makes before it trusts a file."""
 
 import itertools
 import lzma
@@ -24,43 +24,45 @@ from torch import Tensor
 
 from recon.errors import ReconError
 
-LIMIT = 10**10  # elements; more than this is a damaged header, not a scan
+LIMIT = 10**10  # elements; a header that claims more is damaged
 DEFLATE = 1032  # the most that one byte of a zlib stream can expand to
-# HDF5's, to what varies in length
+# how HDF5 refers to data of variable length
 REFERENCE = np.dtype([("length", "<u4"), ("heap", "<u8"), ("object", "<u4")])
-UNKNOWN_VOXEL = (1.0, 1.0, 1.0)  # mm, where a file does not say
+UNKNOWN_VOXEL = (1.0, 1.0, 1.0)  # mm, where a file does not give it
 
-# What h5py, numpy, nibabel and the standard library raise on damaged files. OSError covers gzip,
-# RuntimeError and
-# ValueError most of h5py; anything else would be a mistake of ours and is not hidden.
+# What h5py, numpy, nibabel and the standard library raise on damaged files. OSError covers gzip;
+# RuntimeError and ValueError cover most of h5py. Any other error is a mistake of ours and is not
+# hidden.
 LIBRARY_ERRORS = (
     OSError, LookupError, ValueError, RuntimeError, TypeError, EOFError, MemoryError, OverflowError,
-    SyntaxError, ET.ParseError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, tokenize.TokenError,
-    HeaderDataError, ImageFileError, OrientationError,
+    SyntaxError, ET.ParseError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error,
+    tokenize.TokenError, HeaderDataError, ImageFileError, OrientationError,
 )  # fmt: skip
 
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turns the libraries' errors on a damaged file into one line that names the file."""
+    """Turns an error of a library on a damaged file into one line that names the file."""
     try:
         yield
     except LIBRARY_ERRORS as error:
         reason = printable(str(error)) or type(error).__name__
         raise ReconError(
-            f"{path}: cannot be read ({reason}); the file is damaged or incomplete, fetch or export it again"
+            f"{path}: cannot be read ({reason}); "
+            "the file is damaged or incomplete, fetch or export it again"
         ) from error
 
 
 def printable(text: str) -> str:
-    """``text`` from a file as it may stand in a line: short, without breaks or what a terminal
-    would obey.
+    """``text`` from a file as one short line that is safe to print on a terminal.
+
+    Line breaks and control characters are removed, and at most 160 characters are kept.
     """
     return "".join(c for c in " ".join(text.split())[:160] if c.isprintable())
 
 
 def existing(path: Path) -> None:
-    """Refuses what is missing, a folder, or empty."""
+    """Refuses a path without a file, and an empty file."""
     if not path.is_file():
         raise ReconError(f"{path}: no such file; check the path")
     if path.stat().st_size == 0:
@@ -68,18 +70,19 @@ def existing(path: Path) -> None:
 
 
 def check_size(path: Path, elements: int, itemsize: int, stored: int) -> None:
-    """Refuses, before anything is allocated, an array that cannot come out of ``stored`` bytes."""
+    """Refuses an array that ``stored`` bytes cannot hold, before anything is allocated."""
     if elements == 0:
         raise ReconError(f"{path}: the array holds no elements; fetch or export it again")
     if elements > LIMIT or elements * itemsize > stored:
         claim = f"{elements} elements of {itemsize} bytes"
         raise ReconError(
-            f"{path}: the header claims {claim}, more than the file can hold; fetch or export it again"
+            f"{path}: the header claims {claim}, more than the file can hold; "
+            "fetch or export it again"
         )
 
 
 def check_kind(dtype: np.dtype, path: Path, name: str) -> None:
-    """Refuses what is not plain numbers."""
+    """Refuses a type that is not plain numbers."""
     if dtype.kind not in "biufc":
         raise ReconError(
             f"{path}: '{name}' is of type {printable(str(dtype))}; expected real or complex numbers"
@@ -87,20 +90,22 @@ def check_kind(dtype: np.dtype, path: Path, name: str) -> None:
 
 
 def member(group: h5py.Group, name: str, path: Path) -> h5py.Group | h5py.Dataset | None:
-    """What is stored as ``name``; links are refused unopened, as HDF5 follows them to any file, and
-    waits for any pipe.
+    """The object stored as ``name``; None where there is none.
+
+    A link is refused and not opened: HDF5 would follow it to any file, or wait for a pipe.
     """
     if not isinstance(group.get(name, h5py.HardLink(), getlink=True), h5py.HardLink):
         raise ReconError(
-            f"{path}: '{name}' is a link, which is not followed; copy what it leads to into the file"
+            f"{path}: '{name}' is a link, which is not followed; "
+            "copy what it leads to into the file"
         )
     return group.get(name)
 
 
 def check_dataset(group: h5py.Group, path: Path, name: str) -> h5py.Dataset:
-    """The HDF5 dataset ``name``, once its size and its chunks are known to lie within the file.
+    """The HDF5 dataset ``name``, after a check that its size and its chunks fit into the file.
 
-    HDF5 itself trusts the chunk sizes of a damaged file, and reads past its buffers.
+    HDF5 itself trusts the chunk sizes of a damaged file and reads past its buffers.
     """
     node = member(group, name, path)
     if not isinstance(node, h5py.Dataset) or (not _elsewhere(node) and node.shape is None):
@@ -124,7 +129,7 @@ def check_dataset(group: h5py.Group, path: Path, name: str) -> h5py.Dataset:
         inside = all(
             c.byte_offset + c.size <= size and (compressed or c.size == full) for c in chunks
         )
-        # before they are listed: a header can claim billions
+        # counted before they are listed, as a header can claim billions of chunks
         counted = math.prod(map(len, starts)) == len(chunks)
         if (
             full > DEFLATE * size
@@ -139,32 +144,34 @@ def check_dataset(group: h5py.Group, path: Path, name: str) -> h5py.Dataset:
 
 
 def _elsewhere(dataset: h5py.Dataset) -> bool:
-    """Whether the numbers lie in other files: HDF5 would read whatever the file names."""
+    """Whether the numbers lie in other files; HDF5 would read any file that is named."""
     return dataset.is_virtual or dataset.id.get_create_plist().get_external_count() > 0
 
 
 def check_text(dataset: h5py.Dataset, path: Path, name: str) -> None:
-    """Refuses what is not text, and text that is longer than the file."""
+    """Refuses a dataset that is not text, and text that is longer than the file."""
     kind = h5py.check_string_dtype(dataset.dtype)
     if kind is None:
         raise ReconError(
-            f"{path}: '{name}' is of type {printable(str(dataset.dtype))}, not text; export the file again"
+            f"{path}: '{name}' is of type {printable(str(dataset.dtype))}, not text; "
+            "export the file again"
         )
     if kind.length is None:
         check_lengths(dataset, path, name)
 
 
 def check_lengths(table: h5py.Dataset, path: Path, name: str, offset: int = 0) -> None:
-    """Refuses rows of variable length that claim more than the file, and heaps in which HDF5 would
-    never come to an end.
+    """Refuses rows of variable length that claim more bytes than the file has.
 
-    A row holds, from its ``offset``-th byte, the length (HDF5 allocates whatever it says), and the
-    address of the heap with the content.
+    At byte ``offset`` a row holds the length, which HDF5 allocates whatever it says, and the
+    address of the heap with the content. Those heaps are checked with `check_heaps`. A table that
+    is filtered, or that is not a list, is refused, too.
     """
     stored, rows = _stored(table), table.chunks[0] if table.chunks else table.size
     if table.ndim > 1 or table.id.get_create_plist().get_nfilters() > 0 or not stored:
         raise ReconError(
-            f"{path}: '{name}' is stored filtered or not as a list; export the file again with a current converter"
+            f"{path}: '{name}' is stored with a filter or not as a list; "
+            "export the file again with a current converter"
         )
     itemsize = stored[0][1] // rows
     places = (
@@ -176,15 +183,17 @@ def check_lengths(table: h5py.Dataset, path: Path, name: str, offset: int = 0) -
     references = raw[places].view(REFERENCE)
     if references["length"].sum(dtype=np.uint64) > raw.size:
         raise ReconError(
-            f"{path}: the rows of '{name}' claim more than the file holds; fetch or export the file again"
+            f"{path}: the rows of '{name}' claim more than the file holds; "
+            "fetch or export the file again"
         )
     heaps = np.unique(references["heap"][references["length"] > 0]).tolist()
     check_heaps(raw, [heap + table.file.userblock_size for heap in heaps], path)
 
 
 def check_heaps(raw: np.ndarray, heaps: list[int], path: Path) -> None:
-    """Refuses global heaps whose objects do not follow one another to the end: HDF5 reads them in
-    an endless loop.
+    """Refuses damaged global heaps, which HDF5 would read in an endless loop.
+
+    In a valid heap the objects follow one another up to its end.
     """
     for heap in heaps:
         magic, length = struct.unpack_from("<4s4xQ", raw, heap)
@@ -197,13 +206,14 @@ def check_heaps(raw: np.ndarray, heaps: list[int], path: Path) -> None:
             whole, at = 16 <= step <= end - at, at + step
         if not whole:
             raise ReconError(
-                f"{path}: what varies in length in the file is damaged; fetch or export the file again"
+                f"{path}: data of variable length is damaged; fetch or export the file again"
             )
 
 
 def check_attributes(file: h5py.File, dataset: h5py.Dataset, path: Path) -> None:
-    """The heaps of the file, wherever they lie outside ``dataset``: h5py does not tell which of
-    them hold the attributes.
+    """Checks all heaps of the file that lie outside ``dataset``.
+
+    Some of them hold the attributes; h5py does not tell which.
     """
     raw, at = np.memmap(path, np.uint8, "r"), 0
     for start, size in [*sorted(_stored(dataset)), (raw.size, 0)]:
@@ -214,8 +224,9 @@ def check_attributes(file: h5py.File, dataset: h5py.Dataset, path: Path) -> None
 
 
 def _stored(dataset: h5py.Dataset) -> list[tuple[int, int]]:
-    """The start and the size of every stretch of the file that holds the dataset; none where it
-    lies in its own header.
+    """The start and the size in bytes of every part of the file that holds the dataset.
+
+    The list is empty where the data lie in the dataset's own header.
     """
     chunks, start = [], dataset.id.get_offset()
     if dataset.chunks is not None:
@@ -233,16 +244,17 @@ def check_finite(array: Tensor, path: Path, what: str) -> None:
 
 
 def measured(kspace: Complex[Tensor, "coil x y z"], path: Path) -> Bool[Tensor, "y z"]:
-    """The phase encodes at which any coil holds a non-zero sample.
+    """The phase encodes at which at least one coil has a non-zero sample.
 
-    Raises `ReconError` where most of their samples are zero all the same: then x is not the
-    readout. (Single zeros do occur in simulated data; zero ends of the readout are an asymmetric
-    echo.)
+    Raises `ReconError` where more than half of the samples at these phase encodes are zero: then x
+    is not the readout. Single zeros are allowed, as they occur in simulated data. Zeros at the ends
+    of the readout are not counted: they are an asymmetric echo.
     """
     samples = (kspace != 0).any(dim=0)
     mask, reached = samples.any(dim=0), samples.flatten(1).any(dim=1)
     if 2 * samples.sum() < mask.sum() * reached.sum():
         raise ReconError(
-            f"{path}: the sampling varies along x, which must be the fully sampled readout; reorder the axes to (readout, y, z)"
+            f"{path}: the sampling varies along x, which must be the fully sampled readout; "
+            "reorder the axes to (readout, y, z)"
         )
     return mask

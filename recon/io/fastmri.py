@@ -1,5 +1,6 @@
-"""fastMRI files (Zbontar et al., arXiv:1811.08839): slices of 2D k-space in HDF5, read one slice at
-a time.
+"""fastMRI files (Zbontar et al., arXiv:1811.08839): HDF5 with the k-space of 2D slices.
+
+One slice is read at a time.
 """
 
 from pathlib import Path
@@ -28,10 +29,11 @@ from recon.mri.scan import Scan
 def read_fastmri(file: h5py.File, path: Path, number: int | None = None) -> Scan:
     """``kspace`` (slice, coil, row, column), or (slice, row, column) of one coil.
 
-    All slices make a 3D `Scan` fully sampled along kz; with ``number``, counted from 0 as in the
-    file, only that slice is read and makes a 2D one. Rows are the readout, columns the phase
-    encode. An ``ismrmrd_header`` gives the voxel size and the readout oversampling, which is
-    removed; ``mask`` (column) restricts what counts as measured.
+    All slices together become a 3D `Scan` that is fully sampled along kz. With ``number``, which
+    counts from 0 as in the file, only that slice is read and becomes a 2D scan. Rows are the
+    readout, columns the phase encodes. Where there is an ``ismrmrd_header``, it gives the voxel
+    size and the readout oversampling, which is removed. Where there is a ``mask`` (column), columns
+    outside it do not count as measured.
     """
     dataset = _check_layout(check_dataset(file, path, "kspace"), path)
     if number is not None and not 0 <= number < len(dataset):
@@ -57,17 +59,19 @@ def read_fastmri(file: h5py.File, path: Path, number: int | None = None) -> Scan
 def _check_layout(dataset: h5py.Dataset, path: Path) -> h5py.Dataset:
     if dataset.dtype.kind != "c":
         raise ReconError(
-            f"{path}: 'kspace' holds {dataset.dtype}, not complex numbers; store real and imaginary parts as one complex array"
+            f"{path}: 'kspace' holds {dataset.dtype}, not complex numbers; "
+            "store real and imaginary parts as one complex array"
         )
     if dataset.ndim not in (3, 4):
         raise ReconError(
-            f"{path}: 'kspace' has shape {dataset.shape}; expected (slice, coil, row, column) or (slice, row, column)"
+            f"{path}: 'kspace' has shape {dataset.shape}; "
+            "expected (slice, coil, row, column) or (slice, row, column)"
         )
     return dataset
 
 
 def _slice(dataset: h5py.Dataset, number: int) -> Complex[Tensor, "coil x y"]:
-    """One slice as stored."""
+    """One slice as stored, with a coil axis."""
     array = torch.from_numpy(dataset[number].astype(np.complex64, copy=False))
     return array if array.ndim == 3 else array[None]
 
@@ -87,8 +91,10 @@ def _header(file: h5py.File, rows: int, path: Path) -> Header | None:
 
 
 def _voxel(header: Header | None, columns: int) -> tuple[float, float, float]:
-    """In mm. Across slices the reconstructed space counts: the encoded one is 1.5 times the slice
-    thickness in fastMRI's headers.
+    """The voxel size in mm.
+
+    Across slices it comes from the reconstructed space: in fastMRI's headers the encoded space is
+    1.5 times the slice thickness.
     """
     if header is None:
         return UNKNOWN_VOXEL
@@ -98,21 +104,23 @@ def _voxel(header: Header | None, columns: int) -> tuple[float, float, float]:
 def _columns(
     dataset: h5py.Dataset, numbers: range | list[int], mask: Bool[Tensor, "y"], path: Path
 ) -> Bool[Tensor, "y"]:
-    """The columns measured in every one of the slices; the zero-padded edges of a fastMRI matrix
-    are not.
+    """The columns that were measured, which must be the same in all slices.
+
+    The zero-padded edges of a fastMRI matrix are not measured.
     """
     sampled = torch.cat([measured(_slice(dataset, i)[..., None], path) for i in numbers], 1)
-    # a slice of zeros says nothing of the mask
+    # a slice of zeros does not show the mask
     sampled = sampled[:, sampled.any(0)] if sampled.any() else sampled
     if (sampled != sampled[:, :1]).any():
         raise ReconError(
-            f"{path}: the slices are sampled differently, so they do not make one 3D scan; keep the slices of one mask"
+            f"{path}: the slices are sampled differently, so they do not make one 3D scan; "
+            "keep the slices of one mask"
         )
     return sampled[:, 0] & mask
 
 
 def _mask(file: h5py.File, columns: int, path: Path) -> Bool[Tensor, "y"]:
-    """``mask`` of test files, which have one; everything in the others."""
+    """The file's ``mask``, which only test files have; else all columns."""
     if member(file, "mask", path) is None:
         return torch.ones(columns, dtype=torch.bool)
     dataset = check_dataset(file, path, "mask")
@@ -120,18 +128,19 @@ def _mask(file: h5py.File, columns: int, path: Path) -> Bool[Tensor, "y"]:
     stored = np.asarray(dataset[()]).reshape(-1)
     if stored.size != columns:
         raise ReconError(
-            f"{path}: 'mask' has {stored.size} entries for {columns} columns; expected one per column"
+            f"{path}: 'mask' has {stored.size} entries for {columns} columns; "
+            "expected one per column"
         )
     return torch.from_numpy(stored != 0)
 
 
 def _attributes(file: h5py.File) -> dict:
-    """The attributes of the file as JSON can hold them; a name that is not UTF-8 comes as bytes."""
-    named = (
+    """The attributes of the file, as values that JSON can hold."""
+    named = (  # h5py gives a name that is not UTF-8 as bytes
         (key if isinstance(key, str) else key.decode(errors="replace"), value)
         for key, value in file.attrs.items()
     )
-    # says who was scanned, and nothing of the scan
+    # it identifies the person and describes nothing of the scan
     kept = ((key, value) for key, value in named if key != "patient_id")
     return {
         key: value.tolist() if isinstance(value, np.generic | np.ndarray) else str(value)

@@ -1,5 +1,6 @@
-"""The XML header of ISMRMRD, which fastMRI files carry too: what a Cartesian reconstruction needs
-of it.
+"""The XML header of ISMRMRD files, reduced to what a Cartesian reconstruction needs.
+
+fastMRI files carry the same header.
 """
 
 import math
@@ -15,8 +16,9 @@ from recon.mri import fourier
 
 @dataclass(frozen=True)
 class Header:
-    """The first ``<encoding>`` of the header (schema: ismrmrd.xsd); sizes in samples and mm, in
-    axis order.
+    """The first ``<encoding>`` of the header (schema: ismrmrd.xsd).
+
+    Matrices are in samples, fields of view in mm, both in axis order.
     """
 
     trajectory: str
@@ -25,25 +27,26 @@ class Header:
     recon_matrix: tuple[int, int, int]
     recon_fov: tuple[float, float, float]
     center: tuple[int, int]  # the encoding steps 1 and 2 at ky = 0 and kz = 0
-    slices: int | None  # as announced by the encoding limits
+    slices: int | None  # from the encoding limits; None where not given
     acceleration: tuple[int, int]
-    noise_bandwidth: float  # of the receiver, relative to the nominal one; 1 where not said
-    calibration: str  # "embedded", "separate", …; "" where not said
+    noise_bandwidth: float  # of the receiver, relative to the nominal one; 1 where not given
+    calibration: str  # "embedded", "separate", …; "" where not given
 
     @property
     def voxel(self) -> tuple[float, float, float]:
-        """Size of an encoded voxel in mm."""
+        """The size of an encoded voxel in mm."""
         return tuple(f / n for f, n in zip(self.fov, self.matrix, strict=True))
 
     @property
     def readout(self) -> int:
-        """Samples along x once the oversampling, encoded field of view over the reconstructed one,
-        is removed.
+        """The samples along x without oversampling.
+
+        The oversampling is the encoded field of view divided by the reconstructed one.
         """
         return max(1, min(self.matrix[0], round(self.matrix[0] * self.recon_fov[0] / self.fov[0])))
 
     def facts(self) -> dict:
-        """The header as it goes into `Scan.meta`."""
+        """The header as a dictionary for `Scan.meta`."""
         facts = asdict(self)
         if self.readout < self.matrix[0]:
             facts["oversampling"] = f"readout cropped from {self.matrix[0]} to {self.readout}"
@@ -51,7 +54,7 @@ class Header:
 
 
 def parse_header(xml: bytes | str, path: Path) -> Header:
-    """Reads the header; raises `ReconError` where the sizes are missing or absurd."""
+    """Reads the header; raises `ReconError` where sizes are missing or impossible."""
     root = ET.fromstring(xml)
     encoding = root.find("{*}encoding")
     if encoding is None:
@@ -81,8 +84,9 @@ def parse_header(xml: bytes | str, path: Path) -> Header:
 
 
 def remove_oversampling(kspace: Tensor, size: int, axis: int) -> Tensor:
-    """Keeps the central ``size`` voxels of the image along the readout ``axis``; exact, as the
-    readout is fully sampled.
+    """K-space of the central ``size`` voxels of the image along the readout ``axis``.
+
+    The crop is exact, as the readout is fully sampled.
     """
     if size == kspace.shape[axis]:
         return kspace
@@ -105,10 +109,12 @@ def _triple(element: ET.Element, where: str, kind: type, path: Path) -> tuple:
         values = tuple(kind(text) for text in texts)
     except ValueError:
         raise ReconError(
-            f"{path}: {where} of the header reads {[text[:20] for text in texts]}; expected three numbers: export the file again"
+            f"{path}: {where} of the header reads {[text[:20] for text in texts]}; "
+            "expected three numbers: export the file again"
         ) from None
     if not all(math.isfinite(v) and 0 < v < 1e5 for v in values):
         raise ReconError(
-            f"{path}: {where} of the header is {[f'{v:.5g}' for v in values]}; expected three positive sizes: export the file again"
+            f"{path}: {where} of the header is {[f'{v:.5g}' for v in values]}; "
+            "expected three positive sizes: export the file again"
         )
     return values

@@ -1,4 +1,7 @@
-"""ISMRMRD raw data (Inati et al., MRM 2017): acquisitions sorted into a Cartesian grid, in bulk."""
+"""ISMRMRD raw data (Inati et al., MRM 2017), sorted into a Cartesian grid.
+
+Acquisitions are read in large blocks, not one by one.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,25 +19,31 @@ from recon.io.header import Header, parse_header, remove_oversampling
 from recon.mri import fourier
 from recon.mri.scan import Scan
 
-# acquisitions read at a time: large enough to amortise HDF5, small enough to keep one copy of the
-# data in memory
+# acquisitions read at a time: enough to amortise the cost of an HDF5 call, and few enough to keep
+# one copy of the data in memory
 BLOCK = 4096
-MAX_UNDERSAMPLING = 256  # a grid emptier than this is a damaged header
+MAX_UNDERSAMPLING = 256  # an emptier grid means a damaged header
 NOT_IMAGING = (
-    ismrmrd.ACQ_IS_NOISE_MEASUREMENT, ismrmrd.ACQ_IS_NAVIGATION_DATA, ismrmrd.ACQ_IS_PHASECORR_DATA, ismrmrd.ACQ_IS_HPFEEDBACK_DATA,
-    ismrmrd.ACQ_IS_DUMMYSCAN_DATA, ismrmrd.ACQ_IS_RTFEEDBACK_DATA, ismrmrd.ACQ_IS_SURFACECOILCORRECTIONSCAN_DATA,
-    ismrmrd.ACQ_IS_PHASE_STABILIZATION_REFERENCE, ismrmrd.ACQ_IS_PHASE_STABILIZATION,
-)  # fmt: skip
+    ismrmrd.ACQ_IS_NOISE_MEASUREMENT,
+    ismrmrd.ACQ_IS_NAVIGATION_DATA,
+    ismrmrd.ACQ_IS_PHASECORR_DATA,
+    ismrmrd.ACQ_IS_HPFEEDBACK_DATA,
+    ismrmrd.ACQ_IS_DUMMYSCAN_DATA,
+    ismrmrd.ACQ_IS_RTFEEDBACK_DATA,
+    ismrmrd.ACQ_IS_SURFACECOILCORRECTIONSCAN_DATA,
+    ismrmrd.ACQ_IS_PHASE_STABILIZATION_REFERENCE,
+    ismrmrd.ACQ_IS_PHASE_STABILIZATION,
+)
 
 
 def read_ismrmrd(file: h5py.File, path: Path) -> Scan:
-    """The first encoding space of an ISMRMRD file as a `Scan`: 3D, or a stack of 2D slices with one
-    mask.
+    """The first encoding space of an ISMRMRD file: a 3D scan, or a stack of 2D slices.
 
-    Readout oversampling is cropped in image space, partial and asymmetric sampling zero-filled
-    around the k-space centre, repeated lines averaged, noise acquisitions returned as ``noise``.
-    Calibration lines of a separate scan are left out. Raises `ReconError` for non-Cartesian data,
-    frames that differ, and acquisitions that do not fit the header.
+    All slices must have one mask. Readout oversampling is cropped in image space. Partial and
+    asymmetric sampling is zero-filled around the centre of k-space. Repeated lines are averaged.
+    Noise acquisitions are returned as ``noise``, and calibration lines of a separate scan are left
+    out. Raises `ReconError` for non-Cartesian data, for frames of different sizes, and for
+    acquisitions that do not fit the header.
     """
     xml, table = (check_dataset(file["dataset"], path, name) for name in ("xml", "data"))
     _check_layout(table, path)
@@ -42,7 +51,8 @@ def read_ismrmrd(file: h5py.File, path: Path) -> Scan:
     header = parse_header(xml[0], path)
     if header.trajectory != "cartesian":
         raise ReconError(
-            f"{path}: trajectory {header.trajectory[:40]!r} is not supported; only Cartesian acquisitions are: grid the data first"
+            f"{path}: trajectory {header.trajectory[:40]!r} is not supported; "
+            "only Cartesian acquisitions can be read: grid the data first"
         )
     heads = table.fields("head")[()]
     meta = {"format": "ISMRMRD"} | header.facts()
@@ -68,15 +78,16 @@ def read_ismrmrd(file: h5py.File, path: Path) -> Scan:
         kspace = _slices_to_kz(kspace, mask, path)
     voxel = (header.fov[0] / header.matrix[0], header.fov[1] / header.matrix[1], voxel_z)
     noise = _noise(table, heads, rows, channels, header, path)
-    # averaging has lowered that of k-space: its root mean square over the lines
+    # averaging has lowered the noise of k-space: take its root mean square over the lines
     if noise is not None:
         noise = noise * float((1 / count[count > 0].float()).mean().sqrt())
     return Scan(kspace, voxel, mask, name=path.name, noise=noise, meta=meta)
 
 
 def _check_layout(table: h5py.Dataset, path: Path) -> None:
-    """Refuses any other record than the published one: HDF5 corrupts memory where it converts the
-    types of a damaged file.
+    """Refuses a table with other types than the published ones.
+
+    HDF5 corrupts memory when it converts the types of a damaged file.
     """
     published, names = ismrmrd.hdf5.acquisition_header_dtype, table.dtype.names or ()
     head = table.dtype["head"] if "head" in names else np.dtype("f4")
@@ -90,7 +101,8 @@ def _check_layout(table: h5py.Dataset, path: Path) -> None:
         or table.ndim != 1
     ):
         raise ReconError(
-            f"{path}: 'dataset/data' is not a table of ISMRMRD acquisitions; export the file again with a current converter"
+            f"{path}: 'dataset/data' is not a table of ISMRMRD acquisitions; "
+            "export the file again with a current converter"
         )
     kind = table.id.get_type()
     for member in (b"traj", b"data"):
@@ -102,8 +114,9 @@ def _flagged(heads: np.ndarray, *flags: int) -> np.ndarray:
 
 
 def _imaging_rows(heads: np.ndarray, header: Header, path: Path, meta: dict) -> np.ndarray:
-    """Indices of the acquisitions that make the image: the first frame, where the file holds
-    several alike.
+    """The indices of the acquisitions that make the image.
+
+    Where the file holds several frames of one size, these are those of the first frame.
     """
     keep = ~_flagged(heads, *NOT_IMAGING)
     if header.calibration in ("separate", "external"):
@@ -117,18 +130,21 @@ def _imaging_rows(heads: np.ndarray, header: Header, path: Path, meta: dict) -> 
         values, counts = np.unique(heads["idx"][counter][keep], return_counts=True)
         if len(set(counts.tolist())) > 1:
             raise ReconError(
-                f"{path}: holds {len(values)} {counter}s of different sizes ({counts.min()} to {counts.max()} lines); split the file"
+                f"{path}: holds {len(values)} {counter}s of different sizes "
+                f"({counts.min()} to {counts.max()} lines); split the file"
             )
         if len(values) > 1:
             meta[counter] = f"first of {len(values)}"
             keep &= heads["idx"][counter] == values[0]
     if not keep.any():
         raise ReconError(
-            f"{path}: none of the {len(heads)} acquisitions is imaging data; check which measurement was exported"
+            f"{path}: none of the {len(heads)} acquisitions is imaging data; "
+            "check which measurement was exported"
         )
     if _flagged(heads[keep], ismrmrd.ACQ_IS_REVERSE).any():
         raise ReconError(
-            f"{path}: holds reversed (EPI) readouts, which need a phase correction; export phase-corrected data"
+            f"{path}: holds reversed (EPI) readouts, which need a phase correction; "
+            "export phase-corrected data"
         )
     return np.flatnonzero(keep)
 
@@ -137,7 +153,8 @@ def _common(heads: np.ndarray, key: str, path: Path) -> int:
     values = np.unique(heads[key])
     if len(values) > 1:
         raise ReconError(
-            f"{path}: {key} differs between acquisitions ({values.min()} to {values.max()}); export one measurement per file"
+            f"{path}: {key} differs between acquisitions ({values.min()} to {values.max()}); "
+            "export one measurement per file"
         )
     return int(values[0])
 
@@ -145,22 +162,24 @@ def _common(heads: np.ndarray, key: str, path: Path) -> int:
 def _readout_window(
     heads: np.ndarray, header: Header, path: Path, meta: dict
 ) -> tuple[slice, slice]:
-    """Which samples of an acquisition are used, and where they lie on the encoded readout, its
-    centre on the origin.
+    """The samples of an acquisition that are used, and where they lie on the encoded readout.
+
+    The acquisition's centre sample is placed on the origin of the readout.
     """
     samples, center, pre, post = (
         _common(heads, key, path)
         for key in ("number_of_samples", "center_sample", "discard_pre", "discard_post")
     )
     nx = header.matrix[0]
-    # a full readout cannot start at the centre: the field was never filled in
+    # a full readout cannot start at its centre: the field was not filled in
     if center == 0 and samples == nx:
         center = nx // 2
         meta["center_sample"] = "not given; the middle of the readout was taken"
     first, length = nx // 2 - center + pre, samples - pre - post
     if length < 1 or first < 0 or first + length > nx:
         raise ReconError(
-            f"{path}: readouts of {samples} samples with centre {center} do not fit the encoded matrix of {nx}; correct the header"
+            f"{path}: readouts of {samples} samples with centre {center} do not fit the encoded "
+            f"matrix of {nx}; correct the header"
         )
     if length < nx:
         meta["asymmetric_echo"] = f"{length} of {nx} readout samples measured, the rest zero-filled"
@@ -170,8 +189,9 @@ def _readout_window(
 def _phase_encodes(
     heads: np.ndarray, header: Header, path: Path
 ) -> tuple[np.ndarray, np.ndarray, tuple[int, int], float]:
-    """Grid positions (y, z) of each acquisition, the grid's shape, and the voxel size along z in
-    mm.
+    """The grid position (y, z) of each acquisition, the grid's shape, and the voxel size along z.
+
+    The voxel size is in mm.
     """
     ny, nz = header.matrix[1:]
     steps = (heads["idx"][f"kspace_encode_step_{i}"].astype(np.int64) for i in (1, 2))
@@ -182,7 +202,8 @@ def _phase_encodes(
     for name, index, size in (("1", y, ny), ("2", z, nz)):
         if index.min() < 0 or index.max() >= size:
             raise ReconError(
-                f"{path}: encoding step {name} runs outside the encoded matrix of {size}; correct matrixSize or encodingLimits"
+                f"{path}: encoding step {name} runs outside the encoded matrix of {size}; "
+                "correct matrixSize or encodingLimits"
             )
     slices = np.unique(heads["idx"]["slice"])
     if len(slices) == 1:
@@ -200,8 +221,9 @@ def _phase_encodes(
 
 
 def _slice_order(heads: np.ndarray, path: Path) -> tuple[np.ndarray, float]:
-    """Rank of each acquisition's slice along the slice normal, and the spacing in mm (0 where no
-    positions are given).
+    """The rank of each acquisition's slice along the slice normal, and the spacing in mm.
+
+    Where the file gives no positions, the rank is the slice counter and the spacing is 0.
     """
     _, first, z = np.unique(heads["idx"]["slice"], return_index=True, return_inverse=True)
     normals = heads["slice_dir"][first].astype(np.float64)
@@ -212,12 +234,13 @@ def _slice_order(heads: np.ndarray, path: Path) -> tuple[np.ndarray, float]:
     position = heads["position"][first].astype(np.float64) @ normals[0]
     order = np.argsort(position, kind="stable")
     gaps = np.diff(position[order])
-    if not gaps.max() > 1e-3:  # the writer left the positions empty: the counter is all there is
+    if not gaps.max() > 1e-3:  # the writer left the positions empty
         return z, 0.0
     if gaps.max() - gaps.min() > 0.05 * gaps.max():
         apart = f"{gaps.min():.2f} to {gaps.max():.2f} mm apart"
         raise ReconError(
-            f"{path}: slices lie {apart}, a volume needs equal spacing; export one stack per file"
+            f"{path}: slices lie {apart}, but a volume needs equal spacing; "
+            "export one stack per file"
         )
     return np.argsort(order)[z], float(gaps.mean())
 
@@ -225,7 +248,8 @@ def _slice_order(heads: np.ndarray, path: Path) -> tuple[np.ndarray, float]:
 def _check_grid(elements: int, stored: int, path: Path) -> None:
     if elements > min(LIMIT, MAX_UNDERSAMPLING * stored):
         raise ReconError(
-            f"{path}: the header's matrix needs {elements} samples, the file holds {stored}; correct matrixSize or export again"
+            f"{path}: the header's matrix needs {elements} samples, the file holds {stored}; "
+            "correct matrixSize or export again"
         )
 
 
@@ -240,7 +264,8 @@ def _readouts(
         if (wrong := np.flatnonzero(sizes != 2 * channels * samples)).size:
             at, said = wrong[0], 2 * channels * samples
             raise ReconError(
-                f"{path}: acquisition {chosen[at]} holds {sizes[at]} numbers, its header says {said}; export the file again"
+                f"{path}: acquisition {chosen[at]} holds {sizes[at]} numbers, "
+                f"its header says {said}; export the file again"
             )
         numbers = np.concatenate(data).astype(np.float32, copy=False)
         yield torch.from_numpy(numbers.view(np.complex64).reshape(-1, channels, samples))
@@ -253,7 +278,10 @@ def _grid_lines(
     window: tuple[slice, slice],
     header: Header,
 ) -> Complex[Tensor, "line coil x"]:
-    """Mean of the acquisitions of every line, each centred, zero-filled and freed of oversampling."""
+    """The mean of the acquisitions of every line.
+
+    Each acquisition is centred and zero-filled, and its oversampling is removed.
+    """
     line, start, lines = torch.from_numpy(line), 0, None
     used, placed = window
     for block in blocks:
@@ -273,7 +301,8 @@ def _slices_to_kz(
 ) -> Complex[Tensor, "coil x y z"]:
     if (mask != mask[:, :1]).any():
         raise ReconError(
-            f"{path}: the slices are sampled differently, so they do not make one 3D scan; export one slice per file"
+            f"{path}: the slices are sampled differently, so they do not make one 3D scan; "
+            "export one slice per file"
         )
     return fourier.fft(kspace, (-1,))
 
@@ -286,10 +315,10 @@ def _noise(
     header: Header,
     path: Path,
 ) -> Complex[Tensor, "coil sample"] | None:
-    """The noise acquisitions, at the level they have in one imaging readout: noise power grows with
-    the bandwidth, 1 / dwell time.
+    """The noise acquisitions, scaled to the noise level of one imaging readout.
 
-    Of its nominal bandwidth the noise scan shows the share that the header calls
+    The power of noise is proportional to the bandwidth, which is 1 / dwell time. The noise scan
+    has a share of its nominal bandwidth, which the header gives as
     ``relativeReceiverNoiseBandwidth``.
     """
     rows = np.flatnonzero(_flagged(heads, ismrmrd.ACQ_IS_NOISE_MEASUREMENT))
@@ -300,7 +329,8 @@ def _noise(
     )
     if noise_channels != channels:
         raise ReconError(
-            f"{path}: the noise scan has {noise_channels} channels, the image {channels}; export them with the same coils"
+            f"{path}: the noise scan has {noise_channels} channels, the image {channels}; "
+            "export them with the same coils"
         )
     noise = (
         torch.cat(list(_readouts(table, rows, channels, samples, path))).transpose(0, 1).flatten(1)

@@ -1,4 +1,4 @@
-"""Volumes: NIfTI in and out, NumPy in."""
+"""Volumes: NIfTI is read and written, NumPy is read."""
 
 import gzip
 import json
@@ -17,17 +17,17 @@ from recon.io.arrays import as_voxel, load_npy, load_npz
 from recon.io.checks import DEFLATE, check_finite, check_kind, check_size, existing, reading
 
 Voxel = tuple[float, float, float]
-# NIfTI's units of length; most files that say nothing mean mm
+# NIfTI's units of length; most files without a unit are in mm
 MM = {"meter": 1e3, "mm": 1.0, "micron": 1e-3, "unknown": 1.0}
 
 
 def read_volume(path: str | Path) -> tuple[Complex[Tensor, "x y z"], Voxel]:
     """A complex64 volume and its voxel size in mm from ``.nii``, ``.nii.gz``, ``.npy`` or ``.npz``.
 
-    A ``.npz`` holds ``volume`` (or a single array) and, where known, ``voxel``. NIfTI is turned to
-    the closest canonical orientation (x to the right, y to the front, z up); a single volume stored
-    with four dimensions loses the last. Raises `ReconError` for other shapes, non-finite values and
-    damaged files.
+    A ``.npz`` holds ``volume`` (or a single array of any name) and, where known, ``voxel``. NIfTI
+    is turned to the closest canonical orientation (x to the right, y to the front, z up). Trailing
+    dimensions of size 1 after the third are dropped. Raises `ReconError` for other shapes,
+    non-finite values and damaged files.
     """
     path = Path(path)
     existing(path)
@@ -51,9 +51,9 @@ def write_volume(
 ) -> None:  # fmt: skip
     """Writes NIfTI (``.nii.gz`` or ``.nii``) and ``meta`` as ``<stem>.json`` beside it.
 
-    The magnitude as float32, or all of it as complex64 with ``complex=True`` or a stem that ends
-    with ``_complex``. Both files appear whole or not at all. ``affine`` (4, 4) places the volume in
-    the scanner; its scale must be ``voxel``.
+    The file holds the magnitude as float32. It holds the complex64 volume if ``complex`` is True or
+    the stem ends with ``_complex``. Each file appears whole or not at all. ``affine`` (4, 4) places
+    the volume in the scanner; it must scale by ``voxel``.
     """
     path = Path(path)
     stem = path.name.removesuffix(".gz").removesuffix(".nii")
@@ -73,7 +73,8 @@ def write_volume(
         np.linalg.norm(affine[:3, :3], axis=0), voxel, rtol=1e-2
     ):
         raise ReconError(
-            f"{path}: the affine does not scale by the voxel size {tuple(voxel)} mm; pass the affine of this grid or none"
+            f"{path}: the affine does not scale by the voxel size {tuple(voxel)} mm; "
+            "pass the affine of this grid or none"
         )
     data = volume.detach().cpu().to(torch.complex64).numpy()
     image = nibabel.Nifti1Image(
@@ -113,9 +114,10 @@ def _as_volume(array: np.ndarray, path: Path) -> Complex[Tensor, "x y z"]:
     array = array[..., None] if array.ndim == 2 else array
     if array.ndim != 3 or 0 in array.shape:
         raise ReconError(
-            f"{path}: the volume has shape {shape}; expected (x, y, z): a series must be split into its volumes"
+            f"{path}: the volume has shape {shape}; expected (x, y, z): "
+            "a series must be split into its volumes"
         )
-    # what does not fit becomes infinite, which is refused below
+    # numbers too large for complex64 become infinite, which is refused below
     with np.errstate(over="ignore", invalid="ignore"):
         volume = torch.from_numpy(np.array(array, dtype=np.complex64, order="C"))
     check_finite(volume, path, "the volume")
@@ -125,7 +127,8 @@ def _as_volume(array: np.ndarray, path: Path) -> Complex[Tensor, "x y z"]:
 def _check_voxel(voxel: Voxel, path: Path) -> Voxel:
     if len(voxel) != 3 or not all(0 < v < 1000 for v in voxel):
         raise ReconError(
-            f"{path}: voxel size {tuple(voxel)} mm is not plausible; expected three positive numbers in axis order"
+            f"{path}: voxel size {tuple(voxel)} mm is not plausible; "
+            "expected three positive numbers in axis order"
         )
     return voxel
 

@@ -1,5 +1,7 @@
-"""K-space in NumPy files: ``.npy`` (k-space alone) and ``.npz`` (``kspace`` with ``mask``,
-``voxel`` and ``noise`` where known).
+"""K-space in NumPy files.
+
+``.npy`` holds k-space alone. ``.npz`` holds ``kspace`` and, where known, ``mask``, ``voxel`` and
+``noise``.
 """
 
 from pathlib import Path
@@ -16,7 +18,7 @@ from recon.mri.scan import Scan
 
 
 def read_npy(path: Path) -> Scan:
-    """Complex k-space (coil, x, y, z), (coil, x, y) or (x, y)."""
+    """Complex k-space of shape (coil, x, y, z), (coil, x, y) or (x, y)."""
     kspace = as_kspace(load_npy(path), path)
     return Scan(
         kspace,
@@ -28,8 +30,10 @@ def read_npy(path: Path) -> Scan:
 
 
 def read_npz(path: Path) -> Scan:
-    """``kspace`` as in `read_npy` (or the only array), ``mask`` (y, z) or (y,), ``voxel`` (3,) in
-    mm, ``noise`` (coil, sample).
+    """``kspace`` and, where the file has them, ``mask``, ``voxel`` and ``noise``.
+
+    ``kspace`` has a shape of `read_npy`; a file with a single array may give it any name. ``mask``
+    is (y, z) or (y,), ``voxel`` (3,) in mm, and ``noise`` (coil, sample).
     """
     arrays = load_npz(path, "kspace", ("mask", "voxel", "noise"))
     kspace = as_kspace(arrays["kspace"], path)
@@ -40,7 +44,8 @@ def read_npz(path: Path) -> Scan:
         stored = stored[:, None] if stored.ndim == 1 else stored
         if stored.shape != mask.shape:
             raise ReconError(
-                f"{path}: 'mask' has shape {tuple(stored.shape)}; expected {tuple(mask.shape)}, the (y, z) of 'kspace'"
+                f"{path}: 'mask' has shape {tuple(stored.shape)}; "
+                f"expected {tuple(mask.shape)}, the (y, z) of 'kspace'"
             )
         kspace, mask = kspace * stored, stored
     noise = as_noise(arrays["noise"], len(kspace), path) if "noise" in arrays else None
@@ -50,14 +55,16 @@ def read_npz(path: Path) -> Scan:
 
 
 def as_kspace(array: np.ndarray, path: Path) -> Complex[Tensor, "coil x y z"]:
-    """Complex64 k-space with its coil and z axes in place."""
+    """Complex64 k-space; missing coil and z axes are added."""
     if array.dtype.kind != "c":
         raise ReconError(
-            f"{path}: k-space holds {array.dtype}, not complex numbers; save real and imaginary parts as one complex array"
+            f"{path}: k-space holds {array.dtype}, not complex numbers; "
+            "save real and imaginary parts as one complex array"
         )
     if array.ndim not in (2, 3, 4):
         raise ReconError(
-            f"{path}: k-space has shape {array.shape}; expected (coil, x, y, z), (coil, x, y) or (x, y)"
+            f"{path}: k-space has shape {array.shape}; "
+            "expected (coil, x, y, z), (coil, x, y) or (x, y)"
         )
     kspace = torch.from_numpy(np.array(array, dtype=np.complex64, order="C"))
     kspace = kspace[None] if kspace.ndim == 2 else kspace
@@ -68,7 +75,8 @@ def as_noise(array: np.ndarray, coils: int, path: Path) -> Complex[Tensor, "coil
     """A noise scan with one row per coil."""
     if array.dtype.kind != "c" or array.ndim != 2 or len(array) != coils:
         raise ReconError(
-            f"{path}: 'noise' is {array.dtype} of shape {array.shape}; expected complex (coil, sample) with {coils} coils"
+            f"{path}: 'noise' is {array.dtype} of shape {array.shape}; "
+            f"expected complex (coil, sample) with {coils} coils"
         )
     noise = torch.from_numpy(np.array(array, dtype=np.complex64, order="C"))
     check_finite(noise, path, "'noise'")

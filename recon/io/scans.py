@@ -1,4 +1,7 @@
-"""`read_scan`: the file says which reader it needs."""
+"""`read_scan`: k-space from a file of any known format.
+
+A new format gets its reader in a file of its own, and a branch in `read_scan`.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,13 +18,13 @@ from recon.mri.scan import Scan
 
 
 def read_scan(path: str | Path) -> Scan:
-    """K-space of one volume from an ISMRMRD or fastMRI ``.h5``, BART's ``.cfl``/``.hdr`` (with or
-    without extension), ``.npy`` or ``.npz``.
+    """K-space of one volume; the name and the content of the file tell its format.
 
-    Readout oversampling stated in the header is removed, slices of a 2D stack are transformed to
-    kz, averages are averaged; ``meta`` tells what was done. Without a voxel size in the file it is
-    1 mm and ``meta["voxel"]`` is ``"unknown"``. Raises `ReconError` for a missing, damaged or
-    unsupported file.
+    Formats are ISMRMRD and fastMRI (``.h5``, ``.hdf5``, ``.mrd``), BART (``.cfl``, ``.hdr``, or the
+    name without either), ``.npy`` and ``.npz``. Readout oversampling that the header states is
+    removed. Slices of a 2D stack are transformed to kz. Repeated lines are averaged. ``meta`` tells
+    what was done. Where the file gives no voxel size, it is 1 mm and ``meta["voxel"]`` is
+    ``"unknown"``. Raises `ReconError` for a missing, damaged or unsupported file.
     """
     path = Path(path)
     if path.suffix in (".cfl", ".hdr") or Path(f"{path}.cfl").is_file():
@@ -45,5 +48,6 @@ def _read_hdf5(path: Path, layouts: dict[str, tuple[type, Callable]]) -> Scan:
                 if isinstance(member(file, key, path), kind):
                     return read(file, path)
             raise ReconError(
-                f"{path}: neither ISMRMRD (group 'dataset') nor fastMRI (dataset 'kspace'); the file holds {sorted(file)[:8]}"
+                f"{path}: neither ISMRMRD (group 'dataset') nor fastMRI (dataset 'kspace'); "
+                f"the file holds {sorted(file)[:8]}"
             )

@@ -1,4 +1,4 @@
-"""AHEAD: which of a subject's files, where its lines go, and what is refused."""
+"""AHEAD: which of a subject's files is read, where its lines go, and what is refused."""
 
 import numpy as np
 import pytest
@@ -25,8 +25,9 @@ def images() -> np.ndarray:
 
 @pytest.mark.parametrize("first", ["inv1", "inv1_te1"])
 def test_recovers_the_coil_images_of_the_image_asked_for(tmp_path, images, first):
-    """The first inversion, whatever its file is called, unless another image is named; maps and
-    other subjects lie beside it.
+    """The first inversion is read under either name, unless the subject names another image.
+
+    Maps and other subjects are in the same folder.
     """
     write_ahead(tmp_path, f"mp2rageme_001_{first}", images)
     echoes = {f"inv2_te{i}": images * np.float32(i + 1) for i in range(1, 5)}
@@ -54,9 +55,7 @@ def test_recovers_the_coil_images_of_the_image_asked_for(tmp_path, images, first
 
 
 def test_lines_of_zeros_are_not_measured(tmp_path, images):
-    """An elliptical scan whose corners are filled with zeros; a noise scan, where there is one, is
-    kept.
-    """
+    """The scan is an ellipse, and its corners are filled with zeros. A noise scan is kept."""
     y, z = np.meshgrid(*(np.linspace(-1, 1, n) for n in SHAPE[1:]), indexing="ij")
     ellipse = y**2 + z**2 <= 1.2
     noise = np.ones((COILS, 50), np.complex64)
@@ -91,12 +90,12 @@ def test_refuses_what_is_not_one_image(tmp_path, images):
     with pytest.raises(ReconError, match="no such folder"):
         ahead_scan(tmp_path / "absent", "001")
     noise = np.random.default_rng(0).standard_normal(images.shape)
-    for content, message in {
+    for message, content in {
         "NaN": images * np.nan,
         "no centre along x": centred(noise, (1, 2, 3)),
     }.items():
-        path = write_ahead(tmp_path, "mp2rageme_003_inv1", message.astype(np.complex64))
-        with pytest.raises(ReconError, match=content) as caught:
+        path = write_ahead(tmp_path, "mp2rageme_003_inv1", content.astype(np.complex64))
+        with pytest.raises(ReconError, match=message) as caught:
             ahead_scan(tmp_path, "003")
         assert "\n" not in str(caught.value) and path.name in str(caught.value)
         path.unlink()

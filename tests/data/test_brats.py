@@ -22,7 +22,7 @@ def volume() -> np.ndarray:
 
 
 def as_loaded(volume: np.ndarray) -> torch.Tensor:
-    """To the right and to the front, as `read_volume` promises."""
+    """The volume with x to the right and y to the front, as `read_volume` returns it."""
     return torch.from_numpy(volume[::-1, ::-1].astype(np.complex64))
 
 
@@ -84,10 +84,17 @@ def test_refusals_are_one_line_that_names_the_file(tmp_path, volume):
         (tmp_path / f"{name}_t2.nii.gz").write_bytes(content)
     (tmp_path / "huge_t2.nii").write_bytes(huge[:40] + dims + huge[56:])
     cases = {
-        "BraTS20_Training_002": "0 files match", "BraTS20_Training_001:t1": "0 files match", "BraTS20_Training_001:pd": "unknown contrast",
-        "empty": "empty", "text": "cannot be read", "cut": "cannot be read", "nan": "NaN", "series": "expected .x, y, z",
-        "flat": "one slice", "huge": "more than the file can hold",
-    }  # fmt: skip
+        "BraTS20_Training_002": "0 files match",
+        "BraTS20_Training_001:t1": "0 files match",
+        "BraTS20_Training_001:pd": "unknown contrast",
+        "empty": "empty",
+        "text": "cannot be read",
+        "cut": "cannot be read",
+        "nan": "NaN",
+        "series": "expected .x, y, z",
+        "flat": "one slice",
+        "huge": "more than the file can hold",
+    }
     for subject, message in cases.items():
         with pytest.raises(ReconError, match=message) as caught:
             brats_volume(tmp_path, subject)

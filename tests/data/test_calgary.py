@@ -1,6 +1,4 @@
-"""Calgary-Campinas: the hybrid axis, the makers' transform without shifts, what was sampled of kz,
-and what is refused.
-"""
+"""Calgary-Campinas: the hybrid axis, the transform without shifts, sampling, and refusals."""
 
 import h5py
 import numpy as np
@@ -22,8 +20,9 @@ FACTOR = (NY * NZ) ** 0.5  # the makers transform without a factor, and back wit
     "options", [{}, {"chunks": (1, 3, 5, 2)}, {"chunks": (12, 9, 15, 2), "compression": "gzip"}]
 )
 def test_recovers_the_coil_images(tmp_path, shape, options):
-    """Neither flipped nor shifted, for even and odd sizes, in order of the axes and up to the
-    stated factor; however it is chunked.
+    """Nothing is flipped, shifted or transposed, for even and odd sizes and any chunks.
+
+    The amplitude is right up to the factor that the reader's docstring states.
     """
     images = coil_images(shape)
     options = {
@@ -40,7 +39,7 @@ def test_recovers_the_coil_images(tmp_path, shape, options):
 
 
 def test_the_makers_reference_is_the_same_image(tmp_path):
-    """`ifft2` of the file, root sum of squares: what the challenge was scored with."""
+    """The challenge was scored with the root sum of squares of `ifft2` of the file."""
     parts = hybrid(coil_images(), NZ)
     channels = np.fft.ifft2(parts[..., ::2] + 1j * parts[..., 1::2], axes=(1, 2))
     reference = np.sqrt((np.abs(channels) ** 2).sum(-1))
@@ -50,7 +49,7 @@ def test_the_makers_reference_is_the_same_image(tmp_path):
 
 
 def test_the_sign_of_the_images_does_not_alternate(tmp_path):
-    """As it does in `ifft2` of the file: the phase of a real object is flat."""
+    """The phase of a real object is flat; in `ifft2` of the file its sign alternates."""
     real = np.abs(coil_images()).astype(np.complex64)
     write_calgary(tmp_path, NAME, hybrid(real, NZ))
     image = fourier.ifft(calgary_scan(tmp_path, NAME).kspace)
@@ -62,7 +61,7 @@ def test_the_sign_of_the_images_does_not_alternate(tmp_path):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_the_unsampled_end_of_kz_is_not_measured(tmp_path, dtype):
-    """85 % of 16 planes; what rounding left in the rest is removed."""
+    """85 % of 16 planes were sampled; what rounding left in the others is removed."""
     sampled, images = 14, coil_images()
     write_calgary(tmp_path, NAME, hybrid(images, sampled, dtype))
     scan = calgary_scan(tmp_path, NAME)
@@ -76,7 +75,7 @@ def test_the_unsampled_end_of_kz_is_not_measured(tmp_path, dtype):
 
 
 def test_an_undersampled_file_has_its_mask(tmp_path):
-    """Positions of exact zeros, as in the test set of the challenge."""
+    """Exact zeros were not measured, as in the test set of the challenge."""
     keep = np.random.default_rng(0).random((NY, NZ)) < 0.6
     keep[3:7, 5:11] = True
     keep[0] = True  # no plane is empty

@@ -1,4 +1,4 @@
-"""fastMRI: the stack, one slice of it, both tracks, and what is refused."""
+"""fastMRI: whole stacks, single slices, both tracks, and what is refused."""
 
 import h5py
 import numpy as np
@@ -74,7 +74,8 @@ def test_tracks_share_names_so_the_folder_can_be_given(tmp_path, images):
     write_fastmri(tmp_path, "knee/multicoil_val", "file1000001", images)
     with pytest.raises(
         ReconError,
-        match="2 files are named file1000001.h5; give the folder too, as in 'multicoil_val/file1000001'",
+        match="2 files are named file1000001.h5; "
+        "give the folder too, as in 'multicoil_val/file1000001'",
     ):
         fastmri_scan(tmp_path, "file1000001")
     assert_recovers(fastmri_scan(tmp_path, "multicoil_val/file1000001:2"), images[..., 2:3])
@@ -104,10 +105,19 @@ def test_refusals_are_one_line_that_names_the_file(tmp_path, images):
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file["image"] = 1
     cases = {
-        "missing": "0 files match", "empty": "empty", "text": "cannot be read", "cut": "cannot be read|damaged", "flat": "expected .slice",
-        "real": "not complex", "nan": "NaN", "huge:3": "more than the file can hold", "other": "no dataset 'kspace'",
-        f"good:{NZ}": "has no slice 7; choose one of 0 to 6", "good:-1": "names no slice", "good:": "names no slice",
-    }  # fmt: skip
+        "missing": "0 files match",
+        "empty": "empty",
+        "text": "cannot be read",
+        "cut": "cannot be read|damaged",
+        "flat": "expected .slice",
+        "real": "not complex",
+        "nan": "NaN",
+        "huge:3": "more than the file can hold",
+        "other": "no dataset 'kspace'",
+        f"good:{NZ}": "has no slice 7; choose one of 0 to 6",
+        "good:-1": "names no slice",
+        "good:": "names no slice",
+    }
     for subject, message in cases.items():
         with pytest.raises(ReconError, match=message) as caught:
             fastmri_scan(tmp_path, subject)

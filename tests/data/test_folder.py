@@ -25,7 +25,7 @@ def folder(tmp_path):
 
 
 def image_of(scan):
-    """The image behind a simulated scan: its truth without the coils' shading."""
+    """The image that a simulated scan measured: its truth without the shading of the coils."""
     fov = tuple(v * n for v, n in zip(scan.voxel, scan.shape, strict=True))
     maps = phantoms.coil_maps(
         scan.coils, scan.shape, fov, phantoms.stream(scan.meta["seed"], "coils")
@@ -92,9 +92,17 @@ def test_refusals(folder):
 
 def test_real_brains_become_scans(real_data):
     section = Dataset(
-        kind="folder", label="b", path=str(real_data / "brain_t1w"), pattern="*.nii.gz", shape=(40, 52, 44), voxel=(4, 4, 4), coils=4,
-        train=[], validation=[1001], test=[1000],
-    )  # fmt: skip
+        kind="folder",
+        label="b",
+        path=str(real_data / "brain_t1w"),
+        pattern="*.nii.gz",
+        shape=(40, 52, 44),
+        voxel=(4, 4, 4),
+        coils=4,
+        train=[],
+        validation=[1001],
+        test=[1000],
+    )
     scan = open_scan(section, 1000)
     magnitude = image_of(scan).abs()
     assert scan.shape == (40, 52, 44) and magnitude.max() == pytest.approx(1)

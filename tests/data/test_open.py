@@ -1,6 +1,4 @@
-"""Every dataset of the registry comes through one door, lies where `recon fetch` puts it, and
-passes the one preparation.
-"""
+"""Every dataset of the registry is found where `recon fetch` puts it, is read and is prepared."""
 
 import numpy as np
 import pytest
@@ -21,12 +19,11 @@ from tests.io import io_files
 CALGARY = "e14089s3_P53248"
 STANFORD = "cc70c22f-1ddc-4a53-9503-e33d613de321"
 
-
-SIMULATED = ("brats", "roots")  # volumes, which simulated coils measure
+SIMULATED = ("brats", "roots")  # volumes, which are measured by simulated coils
 
 
 def write(kind: str, folder, images: np.ndarray, object_: np.ndarray) -> str:
-    """One subject of a dataset in its published layout; returns the subject."""
+    """Writes one subject of a dataset in its published layout; returns the subject."""
     folder.mkdir(parents=True, exist_ok=True)
     if kind == "stanford":
         writers.write_stanford(folder, STANFORD, images)
@@ -60,9 +57,7 @@ def test_every_dataset_of_the_registry_has_a_reader():
 
 @pytest.mark.parametrize("kind", source.registered())
 def test_from_the_published_file_to_the_prepared_volume(kind, tmp_path, monkeypatch):
-    """The reference's magnitude is the root sum of squares of the known coil images, inside the
-    object.
-    """
+    """In the object, the reference's magnitude is the root sum of squares of the coil images."""
     monkeypatch.setenv("DATA_ROOT", str(tmp_path / "root"))
     images = writers.coil_images((24, 20, 18), 4)
     object_ = (1000 * np.sqrt((np.abs(images) ** 2).sum(0)) / np.abs(images).max()).astype(np.int16)
@@ -94,7 +89,7 @@ def test_paper_on_an_empty_machine_says_what_is_missing_how_large_it_is_and_how_
         and "about 31.9 GB" in message
         and "python -m recon fetch stanford" in message
     )
-    assert not list(tmp_path.iterdir()), "asked before any work"
+    assert not list(tmp_path.iterdir()), "the check comes before any work"
 
 
 def test_every_missing_dataset_has_its_line(tmp_path, monkeypatch):

@@ -45,7 +45,10 @@ def stored(scan, folder, **options):
 
 
 def test_simulated_scan_is_the_forward_model(scan, image, maps):
-    """k-space is that of image × maps, up to noise of the stated level, which the noise scan shows."""
+    """K-space is that of image × maps, up to noise of the stated level.
+
+    The noise scan has the same level.
+    """
     residual = scan.kspace - torch.stack([fourier.fft(s * image) for s in maps])
     expected = 0.02 * torch.view_as_real(image).std()
     assert torch.view_as_real(residual).std() == pytest.approx(float(expected), rel=0.02)
@@ -53,8 +56,9 @@ def test_simulated_scan_is_the_forward_model(scan, image, maps):
 
 
 def test_a_measured_scan_is_whitened_by_its_noise_scan(scan, generator):
-    """Correlated noise of unequal coils becomes independent, with unit variance over both
-    components.
+    """Correlated noise of unequal coils becomes independent.
+
+    Its variance is 1, summed over both components.
     """
     mixing = torch.eye(6) + 0.5 * torch.rand(6, 6, generator=generator)
     measured = replace(
@@ -87,8 +91,9 @@ def test_virtual_coils_keep_white_noise_and_the_object(scan, prepared, tmp_path)
 
 
 def test_the_noise_of_virtual_coils_follows_from_that_of_the_channels(scan, generator):
-    """Unequal channels without a noise scan: the level stated is the root mean square of what the
-    combinations carry.
+    """Channels are unequal, and there is no noise scan.
+
+    The stated level is the root mean square of the noise of the virtual coils.
     """
     sigma = torch.tensor([1.0, 1, 1, 1, 5, 5])
     noise = sigma[:, None, None, None] * complex_normal(6, *SHAPE, generator=generator) / 2**0.5
@@ -101,8 +106,9 @@ def test_the_noise_of_virtual_coils_follows_from_that_of_the_channels(scan, gene
 
 
 def test_reference_is_the_truth_with_noise(scan, prepared, image, maps):
-    """The magnitude of the MVUE is |image| times the root sum of squares of the maps: what is
-    called the truth of a simulated scan.
+    """The magnitude of the MVUE is |image| times the root sum of squares of the maps.
+
+    This is the truth of a simulated scan.
     """
     seen = image.abs() * maps.abs().square().sum(0).sqrt()
     assert torch.allclose(scan.truth.abs(), seen, atol=1e-6)
@@ -128,7 +134,7 @@ def test_only_the_mask_is_measured(prepared):
 
 
 def test_what_is_stored_is_what_was_computed(scan, prepared):
-    """Part by part through the file, or whole in memory: the same numbers."""
+    """Arrays that are written in parts have the same numbers as whole arrays in memory."""
     assert (
         torch.equal(prepared.kspace, scan.kspace)
         and torch.equal(prepared.truth, scan.truth)

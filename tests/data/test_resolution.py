@@ -34,8 +34,9 @@ def images(scan: Scan) -> torch.Tensor:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_field_of_view_is_kept_and_nothing_moves(scan, subject, method):
-    """The coarse scan shows what a rendering of the subject at that voxel size shows, in the same
-    place.
+    """The coarse scan shows what the subject looks like when it is rendered at that voxel size.
+
+    A shift by one voxel makes the agreement worse.
     """
     coarse = coarser(scan, 2, method)
     assert coarse.shape == HALF and coarse.mask.shape == HALF[1:]
@@ -58,9 +59,7 @@ def test_the_field_of_view_is_kept_and_nothing_moves(scan, subject, method):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_coil_images_and_truth_agree(scan, method):
-    """The root sum of squares of the coil images is the truth, up to noise: both have one
-    amplitude.
-    """
+    """The root sum of squares of the coil images has the amplitude of the truth, up to noise."""
     coarse = coarser(scan, 2, method)
     combined = images(coarse).abs().square().sum(0).sqrt()
     bright = coarse.truth.abs() > 0.3 * coarse.truth.abs().max()
@@ -72,8 +71,9 @@ def test_coil_images_and_truth_agree(scan, method):
 @pytest.mark.parametrize("factor", [2, 2.5, (1, 1, 3)])
 @pytest.mark.parametrize("method", METHODS)
 def test_noise_stays_white_at_its_level(generator, method, factor):
-    """Of a scan of nothing but noise, correlated between two coils, the covariance stays, in the
-    middle of k-space and at its rim.
+    """The scan is only noise, correlated between two coils; its covariance does not change.
+
+    This holds in the middle of k-space and over all of it.
     """
     mixing = torch.tensor([[1.0, 0.0], [0.6, 0.8]], dtype=torch.complex64)
     noise = coils.mix(complex_normal(2, *SHAPE, generator=generator), mixing)
@@ -92,20 +92,21 @@ def test_noise_stays_white_at_its_level(generator, method, factor):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_noise_level_is_told_before_the_outskirts_are_cut_off(scan, method):
-    """Without a noise scan it is estimated from the full k-space, and handed on: of a coarse
-    k-space the outskirts are anatomy.
+    """Without a noise scan, the level is estimated from the full k-space and stored.
+
+    The outskirts of a coarse k-space are anatomy.
     """
     true = scan.meta["noise_std"]
     quiet = replace(scan, noise=None)
     fine, coarse = channels(quiet)[1], channels(coarser(quiet, 2, method))[1]
-    # the knee has signal in the outskirts, too, at this size
+    # at this size, the knee has some signal in the outskirts, too
     assert coarse == fine == pytest.approx(true, rel=0.6)
-    if method == "kspace":  # an estimate from what is left takes anatomy for noise
+    if method == "kspace":  # an estimate from the coarse k-space takes anatomy for noise
         assert channels(replace(coarser(scan, 2, method), noise=None))[1] > 1.2 * fine
 
 
 def test_every_subject_gets_noise_of_its_own(generator):
-    """Interpolation replaces lost noise; what it adds to two subjects is not correlated."""
+    """Interpolation replaces lost noise; the noise it adds to two subjects is not correlated."""
 
     def added(name):
         noise = complex_normal(1, *SHAPE, generator=generator)

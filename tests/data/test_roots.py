@@ -1,4 +1,4 @@
-"""Plant roots: the formats you can bring a volume in, and what is refused."""
+"""Plant roots: the formats of volumes that are read, and what is refused."""
 
 import numpy as np
 import pytest
@@ -43,9 +43,16 @@ def test_refusals_are_one_line_that_names_the_file(tmp_path, volume):
     }.items():
         (tmp_path / name).write_bytes(content)
     cases = {
-        "missing": "0 files match", "twice": "2 files match", "flat": "one slice", "nan": "NaN", "voxel": "not plausible",
-        "pickle": "pickle", "empty": "empty", "text": "cannot be read", "cut": "more than the file can hold|cannot be read",
-    }  # fmt: skip
+        "missing": "0 files match",
+        "twice": "2 files match",
+        "flat": "one slice",
+        "nan": "NaN",
+        "voxel": "not plausible",
+        "pickle": "pickle",
+        "empty": "empty",
+        "text": "cannot be read",
+        "cut": "more than the file can hold|cannot be read",
+    }
     for subject, message in cases.items():
         with pytest.raises(ReconError, match=message) as caught:
             roots_volume(tmp_path, subject)

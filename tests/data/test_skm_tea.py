@@ -25,7 +25,7 @@ def echoes() -> list[np.ndarray]:
     "options", [{}, {"chunks": (5, 10, 7, 1, 3)}, {"chunks": (1, 5, 7, 2, 1), "compression": "lzf"}]
 )
 def test_either_echo_recovers_its_coil_images(tmp_path, echoes, options):
-    """However the file is chunked."""
+    """This holds for any chunks of the file."""
     write_skm_tea(tmp_path / "v1-release", "MTR_001", echoes, **options)
     for subject, images in {
         "MTR_001": echoes[0],
@@ -82,10 +82,19 @@ def test_refusals_are_one_line_that_names_the_file(tmp_path, echoes):
     with h5py.File(good.parent / "other.h5", "w") as file:
         file["image"] = 1
     cases = {
-        "MTR_002": "0 files match", "empty": "empty", "text": "cannot be read", "cut": "cannot be read|damaged", "flat": "expected complex",
-        "real": "expected complex", "nan": "NaN", "huge": "more than the file can hold", "other": "no dataset 'kspace'",
-        "MTR_001:3": "has no echo '3'; choose one of 1 to 2", "MTR_001:": "has no echo ''", "MTR_001:0": "has no echo",
-    }  # fmt: skip
+        "MTR_002": "0 files match",
+        "empty": "empty",
+        "text": "cannot be read",
+        "cut": "cannot be read|damaged",
+        "flat": "expected complex",
+        "real": "expected complex",
+        "nan": "NaN",
+        "huge": "more than the file can hold",
+        "other": "no dataset 'kspace'",
+        "MTR_001:3": "has no echo '3'; choose one of 1 to 2",
+        "MTR_001:": "has no echo ''",
+        "MTR_001:0": "has no echo",
+    }
     for subject, message in cases.items():
         with pytest.raises(ReconError, match=message) as caught:
             skm_tea_scan(tmp_path, subject)

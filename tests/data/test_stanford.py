@@ -1,4 +1,4 @@
-"""Stanford knees: slices that alternate in sign, a header that calls them 2D, and what is refused."""
+"""Stanford knees: slices of alternating sign, a header of 2D data, and what is refused."""
 
 import time
 
@@ -24,8 +24,9 @@ def images() -> np.ndarray:
 
 @pytest.mark.parametrize("slices", ["chopped", "plain"])
 def test_recovers_the_coil_images(tmp_path, images, slices):
-    """Neither flipped nor shifted, amplitudes as stored; whether or not the slices alternate in
-    sign.
+    """Nothing is flipped or shifted, and amplitudes are as stored.
+
+    This holds whether or not the sign of the slices alternates.
     """
     write_stanford(tmp_path, UUID, images, slices)
     scan = stanford_scan(tmp_path, UUID)
@@ -43,9 +44,7 @@ def test_recovers_the_coil_images(tmp_path, images, slices):
 
 
 def test_is_what_dl_cs_computes(tmp_path, images):
-    """(-1)^slice, then a centred transform along the slices: written out from the published files'
-    point of view.
-    """
+    """The factor (-1)^slice, then a centred transform along the slices, is written out here."""
     path = write_stanford(tmp_path, UUID, images)
     expected = np.zeros((COILS, *SHAPE), np.complex64)
     with ismrmrd.Dataset(str(path), mode="r") as dataset:
@@ -104,8 +103,9 @@ def test_refuses_what_would_be_reconstructed_wrongly(tmp_path, images):
 
 
 def test_a_volume_is_read_ten_times_faster_than_line_by_line(tmp_path):
-    """Best of three for the bulk reader; every twentieth of the 8192 lines for the loop over
-    acquisitions.
+    """The bulk reader is timed as the best of three.
+
+    The loop over acquisitions is timed on every twentieth of the 8192 lines.
     """
     nx, ny, nz, coils = 32, 64, 128, 4
     rng = np.random.default_rng(0)

@@ -1,7 +1,7 @@
-"""Small files in the layouts of paper A's datasets, from known images; every dataset's own
-convention is written out with NumPy.
+"""Writers of small files in the layouts of paper A's datasets, from known images.
 
-The layouts and their sources are told in the modules of `recon.data` of the same names.
+Every dataset's own convention is written out with NumPy. The docstrings of the modules of
+`recon.data` describe the layouts and give their sources.
 """
 
 from collections.abc import Iterator
@@ -16,17 +16,20 @@ from tests.io.io_files import acquisition, write_mrd
 SHAPE, COILS = (12, 10, 16), 3
 LIMIT = "<{0}><minimum>0</minimum><maximum>{1}</maximum><center>{2}</center></{0}>"
 HEADER = """<?xml version="1.0"?><ismrmrdHeader xmlns="http://www.ismrm.org/ISMRMRD">
-<acquisitionSystemInformation><receiverChannels>{coils}</receiverChannels></acquisitionSystemInformation><encoding>
+<acquisitionSystemInformation><receiverChannels>{coils}</receiverChannels>\
+</acquisitionSystemInformation><encoding>
 <encodedSpace><matrixSize><x>{m[0]}</x><y>{m[1]}</y><z>{m[2]}</z></matrixSize>
 <fieldOfView_mm><x>{f[0]}</x><y>{f[1]}</y><z>{f[2]}</z></fieldOfView_mm></encodedSpace>
 <reconSpace><matrixSize><x>{r[0]}</x><y>{r[1]}</y><z>{r[2]}</z></matrixSize>
 <fieldOfView_mm><x>{f[0]}</x><y>{f[1]}</y><z>{f[2]}</z></fieldOfView_mm></reconSpace>
-<encodingLimits>{limits}</encodingLimits><trajectory>cartesian</trajectory></encoding></ismrmrdHeader>"""
+<encodingLimits>{limits}</encodingLimits><trajectory>cartesian</trajectory></encoding>\
+</ismrmrdHeader>"""
 
 
 def coil_images(shape: tuple[int, int, int] = SHAPE, coils: int = COILS) -> np.ndarray:
-    """Coil images (coil, x, y, z) of an object without symmetry and off the centre, seen by coils
-    that differ in place and phase.
+    """Coil images (coil, x, y, z) of an object without symmetry that is off the centre.
+
+    The coils differ in place and phase.
     """
     x, y, z = np.meshgrid(*(np.arange(n) / n for n in shape), indexing="ij")
     body = (x > 0.2) * (y < 0.8) * (z > 0.1) * (z < 0.7) * (1 + x + y**2 + z)
@@ -39,18 +42,18 @@ def coil_images(shape: tuple[int, int, int] = SHAPE, coils: int = COILS) -> np.n
 
 
 def centred(images: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
-    """Image to k-space, centred and orthonormal: BART's and dl-cs's ``fftc``."""
+    """Image to k-space, centred and orthonormal, as ``fftc`` of BART and dl-cs computes it."""
     return np.fft.fftshift(
         np.fft.fftn(np.fft.ifftshift(images, axes), axes=axes, norm="ortho"), axes
     ).astype(np.complex64)
 
 
 def write_stanford(folder: Path, subject: str, images: np.ndarray, slices: str = "chopped") -> Path:
-    """``subject``.h5 as mridata.org converted GE's P-files, with voxels of 0.5 × 0.5 × 0.6 mm; 2D
-    by its header.
+    """Writes ``subject``.h5 as mridata.org converted GE's P-files.
 
-    ``slices``: "chopped" (image slices that alternate in sign, as published), "plain" (without
-    that) or "kz" (not transformed).
+    Voxels are 0.5 × 0.5 × 0.6 mm, and the header describes 2D data. ``slices`` is "chopped" (image
+    slices of alternating sign, as published), "plain" (image slices of constant sign) or "kz" (not
+    transformed along z).
     """
     coils, nx, ny, nz = images.shape
     data = centred(images, (1, 2, 3) if slices == "kz" else (1, 2))
@@ -72,10 +75,10 @@ def write_stanford(folder: Path, subject: str, images: np.ndarray, slices: str =
 
 
 def hybrid(images: np.ndarray, sampled: int, dtype: type = np.float32) -> np.ndarray:
-    """Calgary-Campinas' array (x, ky, kz, 2 * coils): ``ifft2`` of it, without a shift, has the
-    magnitude of the images.
+    """Calgary-Campinas' array (x, ky, kz, 2 * coils) from coil images.
 
-    Only the first ``sampled`` planes of kz are there; rounding has left something in the others.
+    Its ``ifft2``, without a shift, has the magnitude of the images. Only the first ``sampled``
+    planes of kz were measured; rounding has left small values in the others.
     """
     kspace = np.fft.fftshift(np.fft.fft2(images, axes=(2, 3)), (2, 3)).transpose(1, 2, 3, 0)
     kspace[:, :, sampled:] = 1e-6 * kspace[:, :, sampled:]
@@ -85,7 +88,7 @@ def hybrid(images: np.ndarray, sampled: int, dtype: type = np.float32) -> np.nda
 
 
 def write_calgary(folder: Path, subject: str, parts: np.ndarray, **options) -> Path:
-    """``subject``.7.h5 with the array of `hybrid`; ``options`` as h5py takes them."""
+    """Writes ``subject``.7.h5 with the array of `hybrid`; ``options`` go to the HDF5 dataset."""
     path = folder / f"{subject}.7.h5"
     path.parent.mkdir(parents=True, exist_ok=True)
     with h5py.File(path, "w") as file:
@@ -100,8 +103,10 @@ def write_ahead(
     mask: np.ndarray | None = None,
     noise: np.ndarray | None = None,
 ) -> Path:
-    """``name``.h5: 3D ISMRMRD with voxels of 0.7 mm; lines outside ``mask`` (y, z) are there, but
-    hold zeros. ``noise`` comes first.
+    """Writes ``name``.h5: 3D ISMRMRD with voxels of 0.7 mm.
+
+    Lines outside ``mask`` (y, z) are in the file, but hold zeros. ``noise`` is the first
+    acquisition.
     """
     coils, nx, ny, nz = images.shape
     kspace = centred(images, (1, 2, 3)) * (1 if mask is None else mask)
@@ -120,7 +125,7 @@ def write_ahead(
 
 
 def write_ahead_maps(folder: Path, number: str, maps: np.ndarray) -> Path:
-    """``coilsens_``number.h5, which lies beside the images."""
+    """Writes ``coilsens_``number.h5, which is in the same folder as the images."""
     path = folder / f"coilsens_{number}.h5"
     with h5py.File(path, "w") as file:
         file["0real"], file["1imag"] = (
@@ -131,8 +136,9 @@ def write_ahead_maps(folder: Path, number: str, maps: np.ndarray) -> Path:
 
 
 def damages(good: Path) -> Iterator[str]:
-    """Puts one file after another that no loader may take in the place of ``good``, and says what
-    is wrong with it.
+    """Replaces ``good`` with one damaged file after another; yields what is wrong with each.
+
+    No reader may accept any of them.
     """
     raw = good.read_bytes()
     kinds = {

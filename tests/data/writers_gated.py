@@ -1,7 +1,7 @@
-"""Small files in the layouts of the datasets that need an agreement, from known images; conventions
-written out with NumPy.
+"""Writers of small files in the layouts of the datasets that need an agreement, and of roots.
 
-The layouts and their sources are told in the modules of `recon.data` of the same names.
+Conventions are written out with NumPy. The docstrings of the modules of `recon.data` describe the
+layouts and give their sources.
 """
 
 from pathlib import Path
@@ -11,20 +11,24 @@ import nibabel
 import numpy as np
 
 HEADER = """<?xml version="1.0" encoding="utf-8"?>
-<ismrmrdHeader xmlns="http://www.ismrm.org/ISMRMRD" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance">
-<acquisitionSystemInformation><systemVendor>SIEMENS</systemVendor><receiverChannels>{coils}</receiverChannels></acquisitionSystemInformation>
+<ismrmrdHeader xmlns="http://www.ismrm.org/ISMRMRD" \
+xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance">
+<acquisitionSystemInformation><systemVendor>SIEMENS</systemVendor>\
+<receiverChannels>{coils}</receiverChannels></acquisitionSystemInformation>
 <encoding><encodedSpace><matrixSize><x>{rows}</x><y>{columns}</y><z>1</z></matrixSize>
 <fieldOfView_mm><x>{fov_x}</x><y>{fov_y}</y><z>4.5</z></fieldOfView_mm></encodedSpace>
 <reconSpace><matrixSize><x>{recon}</x><y>{recon}</y><z>1</z></matrixSize>
 <fieldOfView_mm><x>{recon_fov}</x><y>{recon_fov}</y><z>3</z></fieldOfView_mm></reconSpace>
-<encodingLimits><kspace_encoding_step_1><minimum>0</minimum><maximum>{last}</maximum><center>{center}</center></kspace_encoding_step_1>
-<kspace_encoding_step_2><minimum>0</minimum><maximum>0</maximum><center>0</center></kspace_encoding_step_2>
+<encodingLimits><kspace_encoding_step_1><minimum>0</minimum><maximum>{last}</maximum>\
+<center>{center}</center></kspace_encoding_step_1>
+<kspace_encoding_step_2><minimum>0</minimum><maximum>0</maximum>\
+<center>0</center></kspace_encoding_step_2>
 <slice><minimum>0</minimum><maximum>{slices}</maximum><center>0</center></slice></encodingLimits>
 <trajectory>cartesian</trajectory></encoding></ismrmrdHeader>"""
 
 
 def to_kspace(images: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
-    """Centred and orthonormal: what fastMRI's ``fft2c`` and meddlr's ``fftnc`` compute."""
+    """Centred and orthonormal, as fastMRI's ``fft2c`` and meddlr's ``fftnc`` compute it."""
     moved = np.fft.ifftshift(images, axes=axes)
     return np.fft.fftshift(np.fft.fftn(moved, axes=axes, norm="ortho"), axes=axes).astype(
         np.complex64
@@ -39,11 +43,11 @@ def write_fastmri(
     padding: int = 0,
     mask: np.ndarray | None = None,
 ) -> Path:
-    """``track``/``name``.h5 from coil images (coil, x, y, slice) with voxels of 0.4 × 0.5 × 3 mm;
-    one coil in a single-coil track.
+    """Writes ``track``/``name``.h5 from coil images (coil, x, y, slice).
 
-    ``padding`` columns at the low end and one fewer at the high end were not acquired; ``mask``
-    (column) makes it a test file.
+    Voxels are 0.4 × 0.5 × 3 mm. In a single-coil track only the first coil is written. ``padding``
+    columns at the low end and one fewer at the high end were not acquired. A file with ``mask``
+    (column) is a test file.
     """
     coils, nx, ny, slices = images.shape
     kspace = to_kspace(
@@ -86,11 +90,10 @@ def write_fastmri(
 def write_skm_tea(
     folder: Path, name: str, echoes: list[np.ndarray], sampled: np.ndarray | None = None, **options
 ) -> Path:
-    """``files_recon_calib-24/name``.h5 from the coil images (coil, x, y, z) of both echoes, and the
-    file of images of the same name.
+    """Writes ``files_recon_calib-24/name``.h5 from the coil images (coil, x, y, z) of both echoes.
 
-    The readout stays an image axis. ``sampled`` (y, z) is where k-space is not empty; ``options``
-    go to the HDF5 dataset.
+    A file of the same name in ``image_files`` is written, too. The readout stays an image axis.
+    ``sampled`` (y, z) is where k-space is not empty. ``options`` go to the HDF5 dataset.
     """
     hybrid = np.stack([to_kspace(images, (2, 3)) for images in echoes])
     hybrid = hybrid if sampled is None else hybrid * sampled
@@ -113,8 +116,9 @@ def write_skm_tea(
 def write_brats(
     folder: Path, name: str, volumes: dict[str, np.ndarray], ending: str = ".nii.gz"
 ) -> Path:
-    """``name``/``name``_t1.nii.gz … (or ``name``-t1n.nii.gz …) from int16 volumes whose x runs to
-    the left and y to the back.
+    """Writes ``name``/``name``_t1.nii.gz … (or ``name``-t1n.nii.gz …); returns the folder.
+
+    Volumes are int16; by their headers, x runs to the left and y to the back.
     """
     subject = folder / name
     subject.mkdir(parents=True, exist_ok=True)
@@ -128,7 +132,7 @@ def write_brats(
 
 
 def write_roots(path: Path, volume: np.ndarray, voxel: tuple[float, float, float]) -> Path:
-    """A volume as you would bring it: ``.npz`` with its voxel size, ``.npy`` without, or NIfTI."""
+    """Writes a volume as ``.npz`` with its voxel size, as ``.npy`` without it, or as NIfTI."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".npz":
         np.savez_compressed(path, volume=volume, voxel=voxel)

@@ -1,6 +1,4 @@
-"""A small HTTP server with Range, ETag and a list of faults, so that downloads meet every bad day a
-server can have.
-"""
+"""A small HTTP server with Range, ETag and a list of faults, to test downloads."""
 
 import gzip
 import threading
@@ -11,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 @dataclass
 class Served:
-    """What lies at one path; each request uses up one of ``faults``, later ones meet ``always``."""
+    """What is at one path; each request uses up one of ``faults``, later ones meet ``always``."""
 
     body: bytes
     etag: str | None = '"v1"'
@@ -43,7 +41,7 @@ class Handler(BaseHTTPRequestHandler):
         self.deliver(served, kind, argument)
 
     def deliver(self, served: Served, kind: str, argument: str):
-        """The body, from where a Range asks for, as slowly or as incompletely as the fault says."""
+        """Sends the body from the start of a Range, as slowly or incompletely as the fault says."""
         flipped = served.body[:-1] + bytes([served.body[-1] ^ 1])
         body = {"empty": b"", "flipped": flipped, "longer": served.body + b"x"}.get(
             kind, served.body
@@ -57,8 +55,8 @@ class Handler(BaseHTTPRequestHandler):
         if asked and same and kind != "ignores-range":
             start = int(asked.removeprefix("bytes=").rstrip("-")) + (5 if kind == "shifted" else 0)
             headers["Content-Range"] = f"bytes {start}-{len(body) - 1}/{len(body)}"
-        stop = int(argument) if kind == "cut" else None  # "cut 5000": after so many bytes
-        pause = float(argument) if kind == "slow" else 0  # "slow 0.1": so many seconds per 64 KiB
+        stop = int(argument) if kind == "cut" else None  # "cut 5000": stops after 5000 bytes
+        pause = float(argument) if kind == "slow" else 0  # "slow 0.1": waits 0.1 s per 64 KiB
         self.answer(206 if "Content-Range" in headers else 200, headers, body[start:], stop, pause)
 
     def answer(
@@ -105,7 +103,7 @@ class Server(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_address[1]}/{name}"
 
     def next(self, path: str, headers) -> tuple[Served | None, str]:
-        """Notes the request and takes the fault it meets."""
+        """Records the request; returns what is served and the fault that the request meets."""
         with self.guard:
             self.asked.append((path, dict(headers)))
             served = self.files.get(path)
@@ -122,4 +120,4 @@ class Server(ThreadingHTTPServer):
         return [headers.get("Range") for _, headers in self.asked]
 
     def handle_error(self, request, client_address):
-        pass  # clients that go away are part of the tests
+        pass  # the tests have clients that go away

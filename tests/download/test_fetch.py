@@ -25,6 +25,7 @@ import yaml
 from recon import ReconError
 from recon.__main__ import main
 from recon.download import fetch, registry, transport
+from recon.download.entries import SPLITS, bare
 from recon.schema import ROOT
 from tests.download.http_server import Server
 
@@ -51,7 +52,7 @@ def root(tmp_path, monkeypatch):
 
 @pytest.fixture
 def declare(tmp_path, monkeypatch):
-    """Writes a registry of one dataset called knees and makes it the current one."""
+    """Returns a function that writes a registry with one dataset, knees, and makes it current."""
 
     def write(**entry) -> Path:
         known = {
@@ -169,7 +170,7 @@ def test_an_empty_body_is_refused_where_no_size_is_known(knee, root, capsys):
 
 
 def test_a_login_page_is_not_taken_for_data(server, root, declare, capsys):
-    """Where no hash is known, the file must at least open as what its name says."""
+    """Without a known hash, the file must at least open as what its name says."""
     declare(path="{subject}.h5", mirrors=[server.url("{subject}")])
     server.put("a", b"<html>please log in</html>")
     assert (
@@ -178,9 +179,7 @@ def test_a_login_page_is_not_taken_for_data(server, root, declare, capsys):
 
 
 def test_a_part_continues_only_from_the_same_version(knee, server):
-    """The file changes between two attempts: a new ETag, hence the whole new file and nothing of
-    the old one.
-    """
+    """The file and its ETag change between two attempts: the whole new file is fetched."""
     path = knee("cut 100000", hashed=False)
     served = server.files["/a"]
     served.faults.append("status 503")
@@ -210,7 +209,7 @@ def test_a_server_that_ignores_if_range_is_seen_through(knee, root, server):
 
 
 def leave_part(root, note, content):
-    """What an interrupted run left."""
+    """Writes what an interrupted run leaves."""
     (root / "knees").mkdir(parents=True)
     (root / "knees/a.bin.part").write_bytes(content)
     (root / "knees/a.bin.part.json").write_text(note if isinstance(note, str) else json.dumps(note))
@@ -280,8 +279,9 @@ def test_mirrors_are_tried_in_turn_but_the_part_is_continued_first(server, root,
 
 
 def test_a_gz_file_labelled_as_encoded_arrives_as_it_lies_there(server, root, declare):
-    """Apache labels stored .gz files as gzip-encoded; decoding them would leave a .nii under the
-    name .nii.gz.
+    """Apache labels stored .gz files as gzip-encoded.
+
+    Decoding would store a .nii under the name .nii.gz.
     """
     nib.save(nib.Nifti1Image(np.ones((4, 4, 4), np.float32), np.eye(4)), root.parent / "v.nii.gz")
     stored = (root.parent / "v.nii.gz").read_bytes()
@@ -370,8 +370,9 @@ def test_two_processes_fetch_a_file_once(knee, root, server):
 
 
 def test_a_part_that_its_owner_removed_meanwhile_is_not_written_to(knee, root, monkeypatch):
-    """Between opening and locking, another process may finish: the file in hand is then no longer
-    the one at the path.
+    """Another process may finish between opening and locking.
+
+    The open file is then no longer the one at the path.
     """
     knee()
     (item,), owner, removed = registry.items("knees", ["a"]), transport.try_lock, []
@@ -459,7 +460,7 @@ def tar_of(*named: tuple[str, bytes], kind: bytes = tarfile.REGTYPE) -> bytes:
 
 @pytest.fixture
 def archived(server, root, declare):
-    """Two subjects in one archive."""
+    """Returns a function that serves an archive with two subjects."""
 
     def serve(name, content, md5=None, **known):
         url = server.put(name, content)
@@ -526,7 +527,7 @@ def test_a_bad_archive_is_refused(name, content, words, archived, root, capsys):
 
 
 def test_a_zip_that_understates_a_size_yields_no_more_than_that(archived, root, capsys):
-    """The declared size is the limit: a member that says 1000 and holds 300 000 bytes is refused."""
+    """A member that declares 1000 bytes and holds 300 000 is refused."""
     content = bytearray(zip_of(("brains/a.bin", bytes(300_000))))
     for signature, at in ((b"PK\x03\x04", 22), (b"PK\x01\x02", 24)):
         where = content.index(signature) + at
@@ -543,9 +544,7 @@ def test_a_member_is_held_to_its_own_hash(archived, root, capsys):
     )
 
 
-def test_an_md5_is_checked_on_the_first_download_and_its_sha256_remembered(
-    archived, root, server, capsys
-):
+def test_an_md5_is_checked_on_the_first_download_and_its_sha256_remembered(archived, root, capsys):
     content = zip_of(("brains/a.bin", BODY))
     archived("all.zip", content, md5="0" * 32)
     assert "all.zip delivers a file that differs from the md5 of registry.yaml" in refused(
@@ -720,20 +719,20 @@ def test_the_shipped_registry_is_valid():
     [("stanford", (13, 2, 4)), ("calgary", (40, 7, 20)), ("fastmri_brain", (0, 0, 96))],
 )
 def test_the_splits_have_the_sizes_that_the_papers_give(name, counts):
-    assert tuple(len(SHIPPED[name].subjects(split)) for split in registry.SPLITS) == counts
+    assert tuple(len(SHIPPED[name].subjects(split)) for split in SPLITS) == counts
 
 
 def test_the_96_slices_are_of_16_files_and_the_77_brains_are_dealt_out():
     slices = SHIPPED["fastmri_brain"].subjects("test")
     assert (
         len(set(slices)) == 96
-        and len(registry.bare(slices)) == 16
+        and len(bare(slices)) == 16
         and slices[0] == "file_brain_AXT2_206_6000222:4"
     )
     assert {s.partition(":")[2] for s in slices} == set("456789")
     source = SHIPPED["ahead"].dataverse
     splits = source.splits([f"{n:03}" for n in range(77, 0, -1)], "")
-    assert [len(getattr(splits, split)) for split in registry.SPLITS] == [63, 6, 8]
+    assert [len(getattr(splits, split)) for split in SPLITS] == [63, 6, 8]
     assert (splits.train[0], splits.validation[0], splits.test[0], splits.test[-1]) == (
         "001",
         "064",
@@ -765,7 +764,7 @@ def test_the_96_slices_are_of_16_files_and_the_77_brains_are_dealt_out():
     [
         ({"sise": 1}, "knees.sise"),
         ({"papers": ["D"]}, "'A', 'B' or 'C'"),
-        ({"splits": {"test": ["a"], "train": ["a"]}}, "subject a stands twice"),
+        ({"splits": {"test": ["a"], "train": ["a"]}}, "subject a is twice in train"),
         ({"splits": {"test": [8]}}, "write it in quotes"),
         ({"splits": {"test": ["../a"]}}, "knees.splits.test.0"),
         ({"files": {"b": {}}}, "subject a of the splits is not under files"),
@@ -782,11 +781,11 @@ def test_the_96_slices_are_of_16_files_and_the_77_brains_are_dealt_out():
         ({"access": "agreement"}, "steps must say"),
         (
             {"splits": {"test": ["a:3"], "train": ["a:4"]}},
-            "the file of a stands in train and in test",
+            "the file of a is in train and in test",
         ),
         (
             {"splits": {"test": ["multi/a:3"], "validation": ["a"]}},
-            "the file of a stands in validation and in test",
+            "the file of a is in validation and in test",
         ),
         ({"splits": {"test": ["a:"]}}, "knees.splits.test.0"),
         ({"files": {"a:1": {}}}, "knees.files.a:1"),
@@ -849,7 +848,7 @@ def test_slices_of_a_file_are_one_file(server, root, declare):
 
 
 def test_a_partial_list_leaves_other_files_of_the_set_usable(agreement, declare, capsys):
-    """As of fastMRI brain: the test slices are named, the training files are those in a folder."""
+    """As for the fastMRI brains: test slices are listed, training files are those in a folder."""
     declare(
         access="agreement", path="**/{subject}.h5", steps=["Sign."], splits={"test": ["a:4", "a:5"]}
     )
@@ -866,7 +865,7 @@ def test_a_partial_list_leaves_other_files_of_the_set_usable(agreement, declare,
     ] == ["2/?", "?"]
     (agreement / "multi").mkdir()
     h5py.File(agreement / "multi/b.h5", "w").close()
-    assert registry.here("knees") == ["a"]  # which b?
+    assert registry.here("knees") == ["a"]  # there are two files of b
 
 
 # Datasets that a Dataverse lists
@@ -878,8 +877,9 @@ ASK = f"api/datasets/:persistentId/versions/:latest/files?persistentId={DOI}"
 
 @pytest.fixture
 def brains(server, root, declare):
-    """Four subjects of a Dataverse; returns a function that serves their files and the list,
-    changed by ``spoil``.
+    """Four subjects of a Dataverse.
+
+    Returns a function that serves their files and the list, which ``spoil`` may change.
     """
 
     def row(number, name, body):
@@ -973,7 +973,7 @@ def test_a_dataverse_is_asked_once_and_its_list_is_the_registry_from_then_on(
         registry.items("knees", ["002"])
 
 
-def test_older_and_newer_checksums_are_understood(brains, server):
+def test_older_and_newer_checksums_are_understood(brains):
     def spoil(answer):
         first, second, third, _ = (row["dataFile"] for row in answer["data"][:4])
         del first["checksum"], answer["totalCount"], first["md5"], second["checksum"]
@@ -1058,8 +1058,9 @@ def test_a_damaged_list_is_refused(text, brains, capsys):
 
 
 def test_files_put_there_by_hand_need_no_list(brains, server, root, capsys):
-    """In any folder; the splits come once all are there, because a part of them would be dealt out
-    differently.
+    """The files may be in any folder. Splits are there only when all files are.
+
+    A part of the files would be distributed over the splits differently.
     """
     folder = brains() / "by hand"
     folder.mkdir(parents=True)

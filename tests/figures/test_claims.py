@@ -2,14 +2,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from recon import rooms
 from recon.errors import ReconError
 from recon.figures import claims
 
 
 def table(**psnr):
-    """Mean PSNR per method; two volumes, R = 4 and 8, the methods' values at R = 8 being the ones
-    given.
-    """
+    """Two volumes at R = 4 and 8; ``psnr`` are the methods' values of volume "a" at R = 8."""
     rows = []
     for method, value in psnr.items():
         for volume, offset in (("a", 0.0), ("b", 5.0)):
@@ -42,7 +41,7 @@ def test_the_smallest_gain_is_computed_from_paired_means():
 
 
 def test_rows_that_nothing_tells_apart_are_refused():
-    """Two methods in one table of priors: their mean would be neither's."""
+    """A table of priors holds two methods: a mean over both would describe neither."""
     rows = shifted()
     with pytest.raises(ReconError, match="several rows for one volume, R and trained_at"):
         claims.paired_gain(
@@ -57,8 +56,9 @@ def test_one_volume_decides_nothing():
 
 
 def test_volumes_that_would_say_otherwise_are_counted():
-    """The mean over both is above 0, one of them alone is not; nor does a volume count that was not
-    run at the R in question.
+    """The mean over both volumes is above 0, but one of them alone is below.
+
+    A volume that was not run at the R of the claim does not count.
     """
     rows = table(l1_wavelet=31.0, cg_sense=30.0)
     rows.loc[(rows["volume"] == "a") & (rows["method"] == "cg_sense"), "psnr"] += 1.5
@@ -96,9 +96,29 @@ def test_scorecard_of_figure_3():
     assert claims.summary({}).empty
 
 
+def test_a_new_file_adds_claims_to_a_table(monkeypatch):
+    """No other file names it. Its claims come after those of the other files."""
+    words = claims.about("1", "knee", "new", "B")
+    newcomer = {
+        "10_methods_without_shift": lambda rows: [claims.smallest_gain(nothing, words)],
+        "20_new": lambda rows: [claims.smallest_gain(nothing, words)],
+    }
+    nothing = claims.paired_gain(table(dds=30.0), "dds", "tpdm", "psnr")
+    members, member = rooms.members, rooms.member
+    monkeypatch.setattr(rooms, "members", lambda *room: (*members(*room), "paper_b"))
+    monkeypatch.setattr(
+        rooms, "member", lambda *asked: newcomer if asked[2] == "paper_b" else member(*asked)
+    )
+    ids = [c["id"] for c in claims.scorecard("10_methods_without_shift", table(dds=30.0))]
+    assert ids.count("B.1.knee") == 1 and len(ids) == 17
+    assert [c["id"] for c in claims.scorecard("20_new", table())] == ["B.1.knee"]
+
+
 def shifted(diverse=0.0, at_low=1.0):
-    """One method at 1× and 2× voxels with priors of 1×, 2×, 4× and diverse: 1 dB lost per doubling
-    at R = 16, ``at_low`` dB at R = 4.
+    """One method at 1× and 2× voxels, with priors of 1×, 2× and 4× voxels and a diverse one.
+
+    Every doubling loses 1 dB at R = 16 and ``at_low`` dB at R = 4. The diverse prior loses
+    ``diverse`` dB.
     """
     rows = []
     for dataset, voxel in (("knee", 1.0), ("knee_2x", 2.0)):
@@ -139,7 +159,7 @@ def test_shift_is_told_from_what_the_prior_was_trained_at():
 
 
 def test_scorecard_of_the_resolution_shift():
-    """Holds or does not; what was not run is not claimed (from 2× voxels none is 4× away)."""
+    """A claim holds or does not; nothing is claimed of a shift by 4×, which 2× voxels lack here."""
     card = {
         c["id"]: c
         for c in claims.scorecard("12_resolution_shift", shifted(diverse=0.2, at_low=0.5))
@@ -164,7 +184,7 @@ def test_scorecard_of_the_resolution_shift():
 
 
 def test_posterior_sampling_is_compared_by_what_a_shift_costs_it():
-    """0.01 SSIM lost per doubling by one method, twice that by the other."""
+    """One method loses 0.01 SSIM per doubling, and the other one twice as much."""
     other = shifted()
     table = pd.concat([other, other.assign(method="tpdm_dds", ssim=2 * other["ssim"] - 0.9)])
     card = {c["id"]: c for c in claims.scorecard("13_posterior_sampling", table)}
@@ -178,9 +198,7 @@ def test_posterior_sampling_is_compared_by_what_a_shift_costs_it():
 
 
 def varied(setting, gain_last, to_disk=False):
-    """PSNR rises by 1 dB per value of a setting, and by ``gain_last`` from the last but one to the
-    last.
-    """
+    """PSNR rises by 1 dB per value of a setting, but by ``gain_last`` at the last value."""
     values = {
         "slices": [3.0, 6.0, 12.0],
         "t_max": [1000.0, 400.0],
@@ -207,7 +225,7 @@ def varied(setting, gain_last, to_disk=False):
     ("last", "levels_off", "others"), [(0.05, True, True), (0.5, False, True), (-0.5, True, False)]
 )
 def test_scorecard_of_the_hyperparameters(tmp_path, last, levels_off, others):
-    """The same from memory and from the file, where numbers and words share a column."""
+    """Verdicts from memory and from a file agree, though numbers and words share a column."""
     table = pd.concat([varied(s, last) for s in ("slices", "t_max", "schedule")])
     table.to_csv(tmp_path / "t.csv", index=False, float_format="%.6g")
     for found in (table, pd.read_csv(tmp_path / "t.csv")):

@@ -1,6 +1,4 @@
-"""Writers for the tests of recon.io: each format as published, from coil images without any
-symmetry.
-"""
+"""Writers for the tests of `recon.io`: every format as published, from known coil images."""
 
 from pathlib import Path
 
@@ -14,8 +12,10 @@ HEADER = """<?xml version="1.0"?><ismrmrdHeader xmlns="http://www.ismrm.org/ISMR
 <fieldOfView_mm><x>{f[0]}</x><y>{f[1]}</y><z>{f[2]}</z></fieldOfView_mm></encodedSpace>
 <reconSpace><matrixSize><x>{r[0]}</x><y>{r[1]}</y><z>{r[2]}</z></matrixSize>
 <fieldOfView_mm><x>{g[0]}</x><y>{g[1]}</y><z>{g[2]}</z></fieldOfView_mm></reconSpace>
-<encodingLimits><kspace_encoding_step_1><minimum>0</minimum><maximum>{m[1]}</maximum><center>{c[0]}</center></kspace_encoding_step_1>
-<kspace_encoding_step_2><minimum>0</minimum><maximum>{m[2]}</maximum><center>{c[1]}</center></kspace_encoding_step_2></encodingLimits>
+<encodingLimits><kspace_encoding_step_1><minimum>0</minimum><maximum>{m[1]}</maximum>\
+<center>{c[0]}</center></kspace_encoding_step_1>
+<kspace_encoding_step_2><minimum>0</minimum><maximum>{m[2]}</maximum>\
+<center>{c[1]}</center></kspace_encoding_step_2></encodingLimits>
 <trajectory>{trajectory}</trajectory>{parallel}</encoding></ismrmrdHeader>"""
 
 
@@ -31,15 +31,16 @@ def header(
 
 
 def transform(image: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
-    """The convention of the field, written once more with NumPy: centred and orthonormal."""
+    """The centred and orthonormal transform, written independently with NumPy."""
     return np.fft.fftshift(
         np.fft.fftn(np.fft.ifftshift(image, axes), axes=axes, norm="ortho"), axes
     ).astype(np.complex64)
 
 
 def coil_images() -> np.ndarray:
-    """Coil images (coil, x, y, z) of an object without symmetry, seen by coils that differ in place
-    and phase.
+    """Coil images (coil, x, y, z) of an object without symmetry.
+
+    The coils differ in place and phase.
     """
     x, y, z = np.meshgrid(*(np.arange(n) / n for n in (NX, NY, NZ)), indexing="ij")
     volume = (x > 0.2) * (y < 0.7) * (1 + x + 2 * y**2 + 3 * z) + 2.0 * (

@@ -1,5 +1,6 @@
-"""Files as their formats publish them, from an object without symmetry: a flip, a shift or a lost
-factor fails.
+"""Files as their formats publish them give back the coil images they were made from.
+
+The object has no symmetry, so a flip, a shift or a lost factor fails.
 """
 
 import shutil
@@ -49,7 +50,7 @@ def assert_recovers(scan: Scan, images: np.ndarray) -> None:
 
 
 def test_ismrmrd_3d_recovers_the_coil_images(tmp_path, images):
-    """Oversampled readout, noise scan, a navigator that must not enter, and lines in random order."""
+    """With an oversampled readout, a noise scan, a navigator to be ignored, and shuffled lines."""
     rng = np.random.default_rng(0)
     noise = (rng.standard_normal((COILS, 50)) + 1j * rng.standard_normal((COILS, 50))).astype(
         np.complex64
@@ -65,8 +66,9 @@ def test_ismrmrd_3d_recovers_the_coil_images(tmp_path, images):
 
 
 def test_ismrmrd_noise_scan_is_given_at_the_level_of_the_image(tmp_path, images):
-    """Noise read at four times the bandwidth is twice as strong; two averages lower that of the
-    image by the root of two.
+    """Noise at four times the bandwidth is twice as strong.
+
+    Two averages lower the noise of the image by the square root of two.
     """
     noise = np.ones((COILS, 50), np.complex64)
     first = acquisition(noise, flags=[ismrmrd.ACQ_IS_NOISE_MEASUREMENT], sample_time_us=2.5)
@@ -83,7 +85,7 @@ def test_ismrmrd_noise_scan_is_given_at_the_level_of_the_image(tmp_path, images)
 
 
 def test_ismrmrd_partial_fourier_is_placed_around_the_encoded_centre(tmp_path, images):
-    """Steps count from the first measured line; the limits say which is the centre."""
+    """Steps count from the first measured line; the encoding limits give the centre."""
     kspace = oversampled(images)
     acquisitions = [
         acquisition(kspace[:, :, y, z], y - 2, z - 1) for y in range(2, NY) for z in range(1, NZ)
@@ -114,7 +116,7 @@ def test_ismrmrd_asymmetric_echo_is_zero_filled_around_its_centre(tmp_path, imag
 
 
 def test_ismrmrd_slices_are_ordered_by_position_and_transformed_to_kz(tmp_path, images):
-    """2D, interleaved: the slice counter follows time, the positions follow space."""
+    """Slices are interleaved: the slice counter follows time, the positions follow space."""
     kspace, place = oversampled(images, (1, 2)), [3, 0, 5, 1, 6, 2, 4]
     acquisitions = [
         acquisition(kspace[:, :, y, place[s]], y, slice=s)
@@ -148,8 +150,10 @@ def test_ismrmrd_separate_calibration_and_later_frames_are_left_out(tmp_path, im
     kspace = transform(images, (1, 2, 3))
     reference = lines(9 * kspace[:, :, :4], flags=[ismrmrd.ACQ_IS_PARALLEL_CALIBRATION])
     parallel = (
-        "<parallelImaging><accelerationFactor><kspace_encoding_step_1>2</kspace_encoding_step_1><kspace_encoding_step_2>1"
-        "</kspace_encoding_step_2></accelerationFactor><calibrationMode>{}</calibrationMode></parallelImaging>"
+        "<parallelImaging><accelerationFactor>"
+        "<kspace_encoding_step_1>2</kspace_encoding_step_1>"
+        "<kspace_encoding_step_2>1</kspace_encoding_step_2></accelerationFactor>"
+        "<calibrationMode>{}</calibrationMode></parallelImaging>"
     )
     xml = header((NX, NY, NZ), oversampling=1, parallel=parallel)
     acquisitions = lines(kspace) + reference + lines(5 * kspace, encoding_space_ref=1)
@@ -194,7 +198,10 @@ def test_ismrmrd_refuses_what_it_cannot_place(tmp_path, images):
 
 
 def test_ismrmrd_is_read_in_bulk(tmp_path):
-    """At least five times faster than one acquisition at a time, which is timed on every tenth."""
+    """Reading is at least five times faster than one acquisition at a time.
+
+    The slow way is timed on every tenth acquisition.
+    """
     rng = np.random.default_rng(0)
     kspace = rng.standard_normal((4, 64, 80, 80)).astype(np.complex64)
     path = tmp_path / "a.h5"
@@ -231,8 +238,9 @@ def test_ismrmrd_is_read_in_bulk(tmp_path):
 
 
 def test_fastmri_multicoil_stack_recovers_the_coil_images(tmp_path, images):
-    """(slice, coil, row, column); the unmeasured, zero-padded edge of the matrix is not in the
-    mask; oversampling is removed.
+    """Oversampling is removed, and the zero-padded edge of the matrix is not in the mask.
+
+    The axes are (slice, coil, row, column).
     """
     kspace = oversampled(images, (1, 2)).transpose(3, 0, 1, 2)
     scan = read_scan(write_fastmri(tmp_path / "a.h5", kspace, header((2 * NX, NY, 1))))
@@ -381,9 +389,16 @@ def test_numpy_refuses_pickles_and_wrong_arrays(tmp_path, images):
     np.save(tmp_path / "dims.npy", kspace[0, 0, 0])
     np.save(tmp_path / "nan.npy", kspace * np.nan)
     expected = {
-        "pickle.npz": "pickle", "pickle.npy": "cannot be read", "keys.npz": "no array 'kspace'", "mask.npz": "expected .10, 7.",
-        "noise.npz": "3 coils", "voxel.npz": "not plausible", "real.npy": "not complex", "dims.npy": "expected .coil", "nan.npy": "NaN",
-    }  # fmt: skip
+        "pickle.npz": "pickle",
+        "pickle.npy": "cannot be read",
+        "keys.npz": "no array 'kspace'",
+        "mask.npz": "expected .10, 7.",
+        "noise.npz": "3 coils",
+        "voxel.npz": "not plausible",
+        "real.npy": "not complex",
+        "dims.npy": "expected .coil",
+        "nan.npy": "NaN",
+    }
     for name, message in expected.items():
         with pytest.raises(ReconError, match=message):
             read_scan(tmp_path / name)

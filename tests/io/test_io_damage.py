@@ -1,6 +1,4 @@
-"""Damaged files end in a valid record or in one line, whatever the damage; `make fuzz` tries many
-more of them.
-"""
+"""Damaged files give a valid record or an error of one line; `make fuzz` tries many more."""
 
 import os
 import re
@@ -30,7 +28,7 @@ FILES = 60  # for each loader
 
 @pytest.fixture(autouse=True)
 def no_endless_loop():
-    """A test that hangs ends the run; in HDF5 there is no other way out."""
+    """Ends the run if a test hangs; a loop within HDF5 cannot be stopped in another way."""
     signal.alarm(6 * SECONDS)
     yield
     signal.alarm(0)
@@ -48,12 +46,11 @@ def test_a_damaged_file_gives_a_record_or_one_line(tmp_path, name):
             raise
 
 
-# --- What the fuzzing found, one by one
-# -----------------------------------------------------------------------------------------------
+# What the fuzzing found, one by one
 
 
 def refused(path: Path, message: str, read=read_scan) -> None:
-    """``read`` refuses the file with one line, for that reason."""
+    """Checks that ``read`` refuses the file with one line that matches ``message``."""
     with pytest.raises(ReconError, match=message) as caught:
         read(path)
     check_line(caught.value, path)
@@ -75,7 +72,7 @@ def changed(folder: Path, kind: str) -> h5py.File:
     ],
 )
 def test_links_are_not_followed(tmp_path, kind, name):
-    """HDF5 would read any file that is named, and wait for a pipe until somebody writes to it."""
+    """HDF5 would read any file that is named, and would wait until somebody writes to a pipe."""
     os.mkfifo(tmp_path / "pipe")
     for link in (
         h5py.ExternalLink("pipe", "/x"),
@@ -105,24 +102,24 @@ def test_datasets_in_other_files_are_not_read(tmp_path):
 
 
 def heaps(raw: bytes) -> list[int]:
-    """Where HDF5 keeps what varies in length."""
+    """The positions of the heaps, where HDF5 keeps data of variable length."""
     return [found.start() for found in re.finditer(b"GCOL\1", raw)]
 
 
 @pytest.mark.parametrize("kind", ["ismrmrd", "fastmri"])
 @pytest.mark.parametrize("index, size", [(1, 2**64 - 16), (0, 0), (0, 8), (1, 2**40)])
 def test_a_heap_in_which_hdf5_goes_round_and_round(tmp_path, kind, index, size):
-    """An object after which the next one is itself, or lies before it."""
+    """The next object after a damaged one is the same object, or lies before it."""
     path = kspace_files(kind, tmp_path)
     raw = bytearray(path.read_bytes())
     for heap in heaps(raw):
         struct.pack_into("<H6xQ", raw, heap + 16, index, size)
     path.write_bytes(raw)
-    refused(path, "varies in length in the file is damaged")
+    refused(path, "data of variable length is damaged")
 
 
 def test_attributes_in_such_a_heap(tmp_path):
-    """Of a file that has attributes of variable length and no header."""
+    """The file has attributes of variable length and no header."""
     with h5py.File(tmp_path / "scan.h5", "w") as file:
         file["kspace"] = np.ones((2, 2, 8, 6), np.complex64)
         file.attrs["acquisition"] = "CORPD_FBK"
@@ -130,7 +127,7 @@ def test_attributes_in_such_a_heap(tmp_path):
     raw = bytearray((tmp_path / "scan.h5").read_bytes())
     struct.pack_into("<H6xQ", raw, heaps(raw)[0] + 16, 0, 0)
     (tmp_path / "scan.h5").write_bytes(raw)
-    refused(tmp_path / "scan.h5", "varies in length")
+    refused(tmp_path / "scan.h5", "data of variable length is damaged")
 
 
 def test_a_fastmri_header_that_claims_four_gigabytes(tmp_path):
@@ -144,7 +141,7 @@ def test_a_fastmri_header_that_claims_four_gigabytes(tmp_path):
 
 
 def test_headers_behind_a_user_block_are_read(tmp_path):
-    """The addresses of heaps count from its end."""
+    """The addresses of heaps count from the end of the user block."""
     path = kspace_files("fastmri", tmp_path)
     with h5py.File(path) as old, h5py.File(tmp_path / "block.h5", "w", userblock_size=1024) as file:
         for name in old:
@@ -201,7 +198,7 @@ def test_a_noise_scan_whose_dwell_time_makes_it_infinite(tmp_path):
 
 
 def test_attributes_neither_stand_for_facts_nor_have_odd_names(tmp_path):
-    """One that says ISMRMRD, and one whose name is no UTF-8, which JSON does not take."""
+    """One attribute gives another format; another has a name that is not UTF-8, as JSON needs."""
     with changed(tmp_path, "fastmri") as file:
         del file["ismrmrd_header"]
         file.attrs.update({"format": "ISMRMRD", b"\xff": 1.0})
@@ -223,7 +220,7 @@ def test_a_mask_of_records_is_no_mask(tmp_path):
 
 
 def test_a_member_of_an_archive_without_npy_is_no_array(tmp_path):
-    """Of two members that numpy calls alike, the one that was checked is read."""
+    """Where numpy gives two members the same name, the one that was checked is read."""
     np.savez(tmp_path / "scan.npz", kspace=np.ones((2, 8, 6, 8), np.complex64), voxel=[1, 2, 3])
     with zipfile.ZipFile(tmp_path / "scan.npz", "a") as archive:
         archive.writestr("kspace", b"text")
@@ -237,7 +234,7 @@ def test_a_terminal_is_not_told_what_to_do(tmp_path):
 
 
 def test_more_chunks_than_could_be_listed(tmp_path):
-    """Of one number each: what is stored says that there are few."""
+    """The chunks hold one number each; what is stored shows that there are few of them."""
     with changed(tmp_path, "fastmri") as file:
         del file["kspace"]
         kspace = file.create_dataset(
@@ -254,9 +251,7 @@ def test_one_plane_of_kz_has_no_unsampled_end(tmp_path):
 
 
 def test_the_mask_is_rolled_with_kspace(tmp_path):
-    """A file whose lines begin with the centre of kz: the positions moved, and what was measured
-    with them.
-    """
+    """In this file, lines begin with the centre of kz: k-space and mask move together."""
     images, sampled = writers.coil_images(SHAPE, COILS), np.ones(SHAPE[1:], bool)
     sampled[:, 2] = False
     chopped = images * (-1) ** np.arange(SHAPE[2])

@@ -1,4 +1,4 @@
-"""Volumes come back as they were written, in canonical axes, or not at all."""
+"""Volumes come back as they were written and in canonical axes, or they are refused."""
 
 import json
 from pathlib import Path
@@ -38,7 +38,7 @@ def test_nifti_magnitude_and_complex_survive_a_round_trip(tmp_path, images):
 
 
 def test_nifti_is_turned_to_canonical_axes(tmp_path):
-    """Stored as (z, -x, y), in metres, with a trailing time axis."""
+    """The file stores (z, -x, y), in metres, with a trailing time axis."""
     volume = np.arange(2 * 3 * 4, dtype=np.int16).reshape(2, 3, 4)
     affine = np.array([[0, -2, 0, 9], [0, 0, 3, 0], [4, 0, 0, 0], [0, 0, 0, 1000]]) / 1000
     image = nibabel.Nifti1Image(volume[::-1].transpose(2, 0, 1)[..., None], affine)

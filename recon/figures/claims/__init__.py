@@ -1,0 +1,57 @@
+"""Claims: what each paper says about its figures, as rules that tables decide.
+
+A claim is computed from a table and never typed in. It stays open where there is too little data.
+A newcomer adds one file for a paper. The file ends in ``CLAIMS = {comparison: function}``, and
+each function turns the table of that comparison into a list of `Claim`. Files without such a
+record hold what claims share.
+"""
+
+from dataclasses import asdict
+
+import pandas as pd
+
+from recon import rooms
+from recon.figures.claims.rules import (
+    Claim,
+    about,
+    as_text,
+    decide,
+    largest_gain,
+    one_row_each,
+    paired_gain,
+    shift_of,
+    smallest_gain,
+)
+
+
+def scorecard(name: str, table: pd.DataFrame) -> list[dict]:
+    """The claims that the table of the comparison ``name`` decides, in every file of this room."""
+    files = rooms.members("figures/claims", "CLAIMS")
+    records = [rooms.member("figures/claims", "CLAIMS", f, "file of claims") for f in files]
+    return [asdict(claim) for record in records if name in record for claim in record[name](table)]
+
+
+def summary(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """What a notebook shows of the claims that its tables decide.
+
+    ``tables`` are named by their comparisons.
+    """
+    decided = [claim for name, table in tables.items() for claim in scorecard(name, table)]
+    return pd.DataFrame(
+        decided, columns=["statement", "measured", "threshold", "holds", "agree", "volumes"]
+    )
+
+
+__all__ = [
+    "Claim",
+    "about",
+    "as_text",
+    "decide",
+    "largest_gain",
+    "one_row_each",
+    "paired_gain",
+    "scorecard",
+    "shift_of",
+    "smallest_gain",
+    "summary",
+]
