@@ -194,6 +194,7 @@ def fetch(options: argparse.Namespace) -> None:
 def chosen_subjects(options: argparse.Namespace) -> list[str]:
     """The subjects that ``--subjects``, or ``--split`` and ``--volumes``, ask for."""
     from recon.download import registry
+    from recon.download.entries import bare
 
     if options.subjects is not None:
         if options.volumes is not None or options.split is not None:
@@ -204,7 +205,7 @@ def chosen_subjects(options: argparse.Namespace) -> list[str]:
     if options.volumes is not None and options.volumes < 1:
         raise ReconError(f"--volumes {options.volumes}: give at least 1")
     dataset = registry.lookup(options.name)
-    subjects = registry.bare(dataset.subjects(options.split or "all"))[: options.volumes]
+    subjects = bare(dataset.subjects(options.split or "all"))[: options.volumes]
     if not subjects and (dataset.access == "open" or dataset.listed()):
         empty = f"the split {options.split or 'all'} has no subjects"
         raise ReconError(f"{options.name}: {empty}; choose another --split")

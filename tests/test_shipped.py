@@ -58,7 +58,8 @@ def test_other_weights_or_tuning_than_configured_are_refused():
     prior = DEMO.networks["knee"].model_copy(update={"learning_rate": 1.0})
     with pytest.raises(
         ReconError,
-        match=r"trained with learning_rate 0.0005, the configuration says 1.0; 'shipped: null' trains it anew",
+        match=r"trained with learning_rate 0.0005, the configuration says 1.0; 'shipped: null' "
+        r"trains it anew",
     ):
         check_shipped(DEMO.model_copy(update={"networks": {"knee": prior}}))
     tuning = DEMO.tuning.model_copy(update={"accelerations": [2.0]})

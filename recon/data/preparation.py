@@ -97,7 +97,7 @@ def _digest(scan: Scan, file: h5py.File, reference: Complex[Tensor, "x y z"], no
     return digest.hexdigest()[:16]
 
 
-def load(path: str | Path, reference_only: bool = False) -> Prepared:
+def load_prepared(path: str | Path, reference_only: bool = False) -> Prepared:
     """Reads what `prepare` wrote.
 
     With ``reference_only``, k-space, maps and truth are not read, as training does not need them.

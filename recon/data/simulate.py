@@ -44,7 +44,7 @@ def simulate(
     )
 
 
-def fit(
+def crop_or_pad(
     volume: Complex[Tensor, "x y z"], shape: tuple[int, int, int]
 ) -> Complex[Tensor, "nx ny nz"]:
     """Crops and zero-pads around the centre to ``shape``."""
@@ -69,7 +69,7 @@ def semi_synthetic(
         if section.voxel
         else (volume, stored_voxel)
     )
-    volume = fit(volume, section.shape or tuple(volume.shape))
+    volume = crop_or_pad(volume, section.shape or tuple(volume.shape))
     seed = zlib.crc32(str(subject).encode())
     if not volume.imag.any():
         fov = tuple(v * n for v, n in zip(voxel, volume.shape, strict=True))

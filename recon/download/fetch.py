@@ -65,7 +65,7 @@ class Member:
 
 
 @contextmanager
-def members(path: Path) -> Iterator[list[Member]]:
+def archive_members(path: Path) -> Iterator[list[Member]]:
     """The members of a zip or tar file, without its folders."""
     if path.name.endswith(".zip"):
         with zipfile.ZipFile(path) as held:
@@ -88,12 +88,12 @@ def members(path: Path) -> Iterator[list[Member]]:
             ]
 
 
-def unpack(archive: Item, wanted: list[Item], meter: Meter) -> None:
+def unpack_archive(archive: Item, wanted: list[Item], meter: Meter) -> None:
     """Fetches an archive once and extracts only what is wanted, in the archive's order."""
     if not archive.here():
         download(archive, meter)
     try:
-        with members(archive.path) as held:
+        with archive_members(archive.path) as held:
             for _, member, item in sorted(
                 ((*choose(held, i, archive), i) for i in wanted), key=lambda found: found[0]
             ):
@@ -296,7 +296,7 @@ def fetch(name: str, subjects: list[str], jobs: int = JOBS) -> None:
     tasks = [partial(download, i, meter) for i in lacking if not i.archive]
     for archive in registry.archives(name):
         inside = [i for i in lacking if i.archive and archive.key == f"{name}/{i.archive}"]
-        tasks += [partial(unpack, archive, inside, meter)] if inside else []
+        tasks += [partial(unpack_archive, archive, inside, meter)] if inside else []
     failures = [f for f in run(tasks, jobs, meter) if f is not None]
     if failures:
         also = f" (and {len(failures) - 1} more failed)" if len(failures) > 1 else ""

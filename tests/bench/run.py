@@ -66,7 +66,8 @@ def row(
         "ratio": peer_s / ours_s,
     }
     print(
-        f"{name}: {ours_s:.4f} s, {peer_name} {peer_s:.4f} s, ratio {peer_s / ours_s:.1f}, difference {difference:.1e}",
+        f"{name}: {ours_s:.4f} s, {peer_name} {peer_s:.4f} s, "
+        f"ratio {peer_s / ours_s:.1f}, difference {difference:.1e}",
         flush=True,
     )
     return found | {"floor_s": options.get("floor"), "device": device, "difference": difference}

@@ -7,7 +7,7 @@ from recon import ReconError, phantoms
 from recon.data.find import find
 from recon.data.opening import open_scan
 from recon.data.section import Dataset
-from recon.data.simulate import fit, semi_synthetic
+from recon.data.simulate import crop_or_pad, semi_synthetic
 from recon.io import read_volume
 
 
@@ -70,7 +70,7 @@ def test_resampling_keeps_the_object_in_place(folder):
 def test_fit_crops_and_pads_around_the_centre():
     volume = torch.zeros(6, 6, 6, dtype=torch.complex64)
     volume[3, 3, 3] = 1
-    assert fit(volume, (4, 9, 6))[2, 4, 3] == 1
+    assert crop_or_pad(volume, (4, 9, 6))[2, 4, 3] == 1
 
 
 def test_a_subject_may_have_dots_and_name_its_folder(folder):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from recon import ReconError, phantoms
-from recon.data.preparation import load, prepare
+from recon.data.preparation import load_prepared, prepare
 from recon.data.simulate import simulate
 from recon.mri import coils, fourier, masks
 from recon.mri.channels import channels, mixed
@@ -41,7 +41,7 @@ def stored(scan, folder, **options):
     """The volume as it comes back from disk."""
     prepare(scan, folder / "v.h5", {"seed": 3}, **options)
     assert [p.name for p in folder.iterdir()] == ["v.h5"], "nothing else is left"
-    return load(folder / "v.h5")
+    return load_prepared(folder / "v.h5")
 
 
 def test_simulated_scan_is_the_forward_model(scan, image, maps):
@@ -172,7 +172,7 @@ def test_a_training_volume_keeps_its_reference_only(scan, prepared, tmp_path):
 def test_a_damaged_file_is_refused(tmp_path, content):
     (tmp_path / "v.h5").write_bytes(content)
     with pytest.raises(ReconError, match="not a prepared volume"):
-        load(tmp_path / "v.h5")
+        load_prepared(tmp_path / "v.h5")
 
 
 def test_identical_scans_have_one_hash_and_different_ones_do_not(scan, prepared, image, tmp_path):

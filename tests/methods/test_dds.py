@@ -19,11 +19,11 @@ BOTH = [(tpdm_dds, TpdmDdsSettings), (dds, DdsSettings)]
 
 
 def ddim_moments(prior, settings, variance, gamma):
-    """Per frequency of prior variance S, DDIM with the data step (x0_hat + γy)/(1 + γ) is affine: x
-    = a y + noise of variance v.
+    """DDIM's moments a and v: each frequency ends at x = a y + noise of variance v.
 
-    D is k = S/(S + σ²); then x_s = (k x + γy)/(1 + γ) + σ_s √(1 − f) (1 − k) x/σ_t + σ_s √f n with
-    f = η² (1 − σ_s²/σ_t²).
+    The prior's variance at the frequency is S, so the denoiser D is k = S/(S + σ²). With the data
+    step (x0_hat + γy)/(1 + γ), a step of DDIM is affine:
+    x_s = (k x + γy)/(1 + γ) + σ_s √(1 − f) (1 − k) x/σ_t + σ_s √f n with f = η² (1 − σ_s²/σ_t²).
     """
     levels = ddim_levels(prior, settings.steps)
     a, v = 0.0, 1 + levels[0] ** 2
@@ -38,10 +38,10 @@ def ddim_moments(prior, settings, variance, gamma):
     "settings", [TpdmDdsSettings(), TpdmDdsSettings(gamma=5.0, steps=50, eta=0.5)]
 )
 def test_tpdm_dds_has_the_moments_of_its_recursion(settings, generator):
-    """Measured frequencies end at the data (closer than 1 %), the others at the prior's mean and,
-    but for DDIM's 80 steps, its spread.
+    """Measured frequencies end at the data, the others at the prior's mean and spread.
 
-    7,680 real components: means within 5 standard errors, variances within 5 · √(2/n) = 8 %.
+    The data are met within 1 %. The spread is the prior's but for DDIM's 80 steps. There are 7,680
+    real components, so means hold within 5 standard errors and variances within 5 · √(2/n) = 8 %.
     """
     prior, problem = GaussianPrior(mean=0.3, spread=0.8), single_coil(SHAPE, generator)
     x = tpdm_dds(problem, prior, settings)
@@ -61,8 +61,9 @@ def test_tpdm_dds_has_the_moments_of_its_recursion(settings, generator):
 
 
 def test_many_steps_give_the_spread_of_the_prior(generator):
-    """DDIM loses variance to its steps alone: 10 % of this prior's at 80 steps, 2.4 % at 400, and
-    tpdm_dds shows it.
+    """DDIM loses variance to its steps alone, and tpdm_dds shows it.
+
+    The loss is 10 % of this prior's variance at 80 steps, and 2.4 % at 400.
     """
     prior, problem = GaussianPrior(spread=0.8), single_coil(SHAPE, generator)
     spread = [
@@ -91,8 +92,9 @@ def test_without_weight_on_the_data_samples_are_the_priors(generator):
 
 
 def test_four_cg_steps_solve_the_data_step_for_many_coils(problem, monkeypatch):
-    """(γAᴴA + I) has condition number ≤ 1.95, so 4 steps leave at most 2 ((√κ − 1)/(√κ + 1))⁴ =
-    0.15 % of the error.
+    """Four CG steps leave at most 0.15 % of the error.
+
+    γAᴴA + I has a condition number κ ≤ 1.95, and the bound is 2 ((√κ − 1)/(√κ + 1))⁴.
     """
     from recon.methods import tpdm_dds as module
 
@@ -114,10 +116,10 @@ def test_four_cg_steps_solve_the_data_step_for_many_coils(problem, monkeypatch):
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_dds_samples_correlated_slices_between_the_measured_frequencies(axis, generator):
-    """As ρ → 0 one CG step projects: measured frequencies become y, the others keep DDIM's variance
-    for their S(f), slice by slice.
+    """As ρ → 0 one CG step projects on the data, and the other frequencies are sampled.
 
-    Frequencies are binned by S: within 10 % of the recursion, which lies within 25 % of S itself.
+    Measured frequencies become y. The others keep DDIM's variance for their S(f), slice by slice.
+    They are binned by S: within 10 % of the recursion, which lies within 25 % of S itself.
     """
     prior, problem = SmoothPrior(spread=1.5), single_coil((20, 24, 28), generator)
     settings = DdsSettings(axis=axis, rho=1e-6, weight=1e-7, cg_iterations=1)
@@ -141,8 +143,9 @@ def test_dds_samples_correlated_slices_between_the_measured_frequencies(axis, ge
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_total_variation_without_bound_leaves_volumes_constant_along_the_axis(axis, generator):
-    """λ → ∞ makes d = 0, and the dual u drives Dx to 0 at rate 1/(1 + ρ|δ|²) per step or faster,
-    where CG is run to the end.
+    """λ → ∞ makes d = 0, and the dual u drives Dx to 0.
+
+    Where CG is run to the end, the rate is 1/(1 + ρ|δ|²) per step or faster.
     """
     prior, problem = GaussianPrior(mean=0.3, spread=0.8), single_coil((8, 12, 10), generator)
     x = dds(problem, prior, DdsSettings(weight=1e6, rho=10.0, cg_iterations=60, axis=axis))
@@ -156,12 +159,11 @@ def test_total_variation_without_bound_leaves_volumes_constant_along_the_axis(ax
     [(60, 10.0, 0.0, 0.01), (5, 10.0, 0.0, 0.05), (1, 0.01, 0.5, 1.1)],
 )
 def test_exact_solves_forget_the_prior(iterations, rho, low, high, generator):
-    """Share of the prior's power at unmeasured frequencies that vary along the axis, without
-    thresholding.
+    """How much of the prior's power is left at unmeasured frequencies that vary along the axis.
 
-    Solved exactly the x-update ignores its start there, the clean estimate; five CG steps at the
-    published ρ = 10 come close, since ‖A‖ is 1 here and was not there. One step at a small ρ, which
-    projects on the data, leaves most of it.
+    Nothing is thresholded. An exact solution of the x-update ignores its start there, which is the
+    clean estimate. Five CG steps at the published ρ = 10 come close, since ‖A‖ is 1 here and was
+    not there. One step at a small ρ projects on the data, and leaves most of the power.
     """
     prior, problem = GaussianPrior(spread=0.5), single_coil((8, 12, 10), generator)
     k = fourier.fft(dds(problem, prior, DdsSettings(rho=rho, weight=0.0, cg_iterations=iterations)))
@@ -172,8 +174,9 @@ def test_exact_solves_forget_the_prior(iterations, rho, low, high, generator):
 
 @pytest.mark.parametrize(("method", "kind"), BOTH)
 def test_seed_callback_and_count_of_slices(method, kind, problem):
-    """Same seed, same bits; the callback sees every step; the network denoises the number of slices
-    that the docstring states.
+    """The same seed gives the same bits, and the callback sees every step.
+
+    The network denoises the number of slices that the docstring states.
     """
     seen, prior = [], Counted(GaussianPrior())
     first = method(
@@ -195,8 +198,9 @@ def test_seed_callback_and_count_of_slices(method, kind, problem):
 
 @pytest.mark.parametrize(("method", "kind"), BOTH)
 def test_two_dimensional_scan(method, kind, generator):
-    """A single slice has one plane, and no differences along z: measured frequencies end at the
-    data.
+    """A single slice has one plane, and no differences along z.
+
+    Measured frequencies end at the data.
     """
     problem = single_coil((24, 32, 1), generator)
     assert planes(problem.operator.shape) == [2]

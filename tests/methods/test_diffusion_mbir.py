@@ -56,8 +56,10 @@ def test_admm_reaches_the_minimiser_of_its_objective(weight, problem, generator)
 
 
 def test_langevin_corrector_leaves_the_variance_too_large(generator):
-    """On a Gaussian of variance S at noise σ, V = S + σ², the chain x ← (1 − ε/V) x + √(2ε) z with
-    ε = 2 snr² V²/x² rests where x² = (1 + snr²) V: within 3 % over 40,000 components.
+    """On a Gaussian the corrector's chain rests at 1 + snr² times the variance.
+
+    With the prior's variance S at noise σ and V = S + σ², the chain is x ← (1 − ε/V) x + √(2ε) z
+    with ε = 2 snr² V²/x². It rests where x² = (1 + snr²) V: within 3 % over 40,000 components.
     """
     prior, x, scan = (
         GaussianPrior(spread=0.6),
@@ -84,13 +86,14 @@ def test_predictor_is_the_reverse_diffusion(generator):
 
 
 def free_variance(prior, problem, settings):
-    """Variance that diffusion_mbir leaves the unmeasured frequencies of a white prior of variance S
-    as ρ → 0.
+    """The variance of the unmeasured frequencies under a white prior of variance S, as ρ → 0.
 
-    The measured ones hold y after every step, so that with E the mean square of a real component of
-    y, n of them and N − n others: predictor v ← (1 − Δ/(S + σ_t²))² v + Δ, at the measured ones w =
-    (1 − Δ/(S + σ_t²))² E + Δ; corrector with ε = 2 snr² N / (((N − n) v + n w)/(S + σ_s²)²), v ← (1
-    − ε/(S + σ_s²))² v + 2ε.
+    The measured frequencies hold y after every step. E is the mean square of a real component of y.
+    Of N components, n are measured.
+
+    The predictor gives v ← (1 − Δ/(S + σ_t²))² v + Δ, and w = (1 − Δ/(S + σ_t²))² E + Δ at the
+    measured ones. The corrector has ε = 2 snr² N / (((N − n) v + n w)/(S + σ_s²)²), and gives
+    v ← (1 − ε/(S + σ_s²))² v + 2ε.
     """
     variance, levels = prior.spread**2, ve_levels(prior, settings.steps)
     part = float(problem.operator.mask.float().mean())
@@ -110,9 +113,11 @@ def free_variance(prior, problem, settings):
 def test_measured_frequencies_are_the_data_and_the_others_have_the_moments_of_the_recursion(
     settings, generator
 ):
-    """ρ → 0. One CG step projects on the data: equal within 1e-3. The others: prior's mean within 5
-    standard errors, the recursion's variance within 5 · √(2/n) = 9 %, and at 800 steps the prior's,
-    times the corrector's 1 + snr², within 5 %.
+    """As ρ → 0 one CG step projects on the data, and the other frequencies are sampled.
+
+    Measured frequencies equal the data within 1e-3. The others have the prior's mean within 5
+    standard errors, and the recursion's variance within 5 · √(2/n) = 9 %. At 800 steps that
+    variance is the prior's times the corrector's 1 + snr², within 5 %.
     """
     prior, problem = GaussianPrior(mean=0.3, spread=0.8), single_coil((12, 24, 20), generator)
     settings = DiffusionMbirSettings(rho=1e-6, weight=1e-7, **settings)
@@ -129,8 +134,9 @@ def test_measured_frequencies_are_the_data_and_the_others_have_the_moments_of_th
 
 
 def test_total_variation_without_bound_leaves_volumes_constant_along_the_axis(generator):
-    """λ → ∞: d = 0 and the dual drives Dx to what the last predictor and corrector put back, of the
-    order of the last σ, 0.01.
+    """λ → ∞ makes d = 0, and the dual drives Dx to what the last step put back.
+
+    The last predictor and corrector put back the order of the last σ, 0.01.
     """
     prior, problem = GaussianPrior(spread=0.8), single_coil((8, 12, 10), generator)
     stiff, loose = (
@@ -145,8 +151,9 @@ def test_total_variation_without_bound_leaves_volumes_constant_along_the_axis(ge
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_seed_callback_and_count_of_slices(axis, problem):
-    """Same seed, same bits; the callback sees every step; 2 × steps × slices are denoised, the
-    corrector's at the new level.
+    """The same seed gives the same bits, and the callback sees every step.
+
+    2 × steps × slices are denoised, the corrector's at the new level.
     """
     seen, prior, settings = [], Counted(GaussianPrior()), DiffusionMbirSettings(steps=5, axis=axis)
     first = diffusion_mbir(
@@ -168,8 +175,9 @@ def test_seed_callback_and_count_of_slices(axis, problem):
 
 
 def test_two_dimensional_scan(generator):
-    """A single slice has no differences along z: measured frequencies end at the data, the others
-    at the prior's spread.
+    """A single slice has no differences along z.
+
+    Measured frequencies end at the data, the others at the prior's spread.
     """
     problem = single_coil((24, 32, 1), generator)
     measured, data, others = frequencies(

@@ -22,8 +22,9 @@ def small_prior(generator, batch=16):
 
 @pytest.mark.parametrize("axis", [0, 2])
 def test_gradient_of_the_residual_through_the_prior(axis, problem, generator):
-    """Against the definition: the change of ‖y − A D(x)‖ along random directions, by central
-    differences, within 2 %.
+    """The gradient agrees with central differences of ‖y − A D(x)‖ along random directions.
+
+    The tolerance is 2 %.
     """
     prior, sigma = SmoothPrior(spread=1.5), 0.7
     x = complex_normal(*problem.operator.shape, generator=generator)
@@ -47,8 +48,9 @@ def test_gradient_of_the_residual_through_the_prior(axis, problem, generator):
 
 
 def test_batches_do_not_change_the_gradient(problem, generator):
-    """A real network with batches of 5 slices, each evaluated again in the backward pass, against
-    one batch of all.
+    """Batches of 5 slices give a real network the same gradient as one batch of all.
+
+    Each batch is evaluated again in the backward pass.
     """
     x = complex_normal(*problem.operator.shape, generator=generator)
     prior = small_prior(generator, batch=100)
@@ -62,14 +64,16 @@ def test_batches_do_not_change_the_gradient(problem, generator):
 
 
 def moments(prior, problem, settings):
-    """Moments of tpdm for a white prior of variance S, where every frequency has the same denoiser
-    k = S/(S + σ²).
+    """Moments of tpdm for a white prior of variance S.
 
-    Measured: x = a y + noise of variance v; others: variance f. E is the mean square of a real
-    component of y, n of N measured. Corrector: g = 1 − ε/(S + σ²), fresh noise 2ε, ε = 2 snr² (S +
-    σ²)²/(mean square of x); predictor: g = 1 − Δ/(S + σ_t²), fresh noise Δ. On the primary plane
-    both subtract ζ√N k (k x − y)/R of the x they start from, R² = n [(k a − 1)² E + k² v]. The only
-    sample moments, R and ‖s‖, are sums over thousands of frequencies and taken at their
+    Every frequency has the same denoiser k = S/(S + σ²). A measured one ends at x = a y + noise of
+    variance v, another one at variance f. E is the mean square of a real component of y. Of N
+    components, n are measured.
+
+    The corrector has g = 1 − ε/(S + σ²), fresh noise 2ε, and ε = 2 snr² (S + σ²)²/(mean square of
+    x). The predictor has g = 1 − Δ/(S + σ_t²) and fresh noise Δ. On the primary plane both subtract
+    ζ√N k (k x − y)/R of the x they start from, with R² = n [(k a − 1)² E + k² v]. The only sample
+    moments are R and ‖s‖. They are sums over thousands of frequencies, and taken at their
     expectation.
     """
     variance, part = prior.spread**2, float(problem.operator.mask.float().mean())
@@ -96,10 +100,11 @@ def moments(prior, problem, settings):
 
 @pytest.mark.parametrize("values", [{"zeta": 0.03}, {"zeta": 0.005}, {"every": 3}, {"zeta": 0.1}])
 def test_moments_are_those_of_the_recursion(values, generator):
-    """Factor on the data within 0.02, variance there within 12 % (R wanders), of the others within
-    9 % = 5 · √(2/n), mean within 5 σ/√n.
+    """Measured and other frequencies have the moments of the recursion.
 
-    The others have the prior's variance times the corrector's 1 + snr², within 2 %.
+    The factor on the data holds within 0.02, and the variance there within 12 %, because R wanders.
+    The variance of the others holds within 9 % = 5 · √(2/n), and their mean within 5 σ/√n. The
+    others have the prior's variance times the corrector's 1 + snr², within 2 %.
     """
     prior, problem = GaussianPrior(mean=0.3, spread=0.8), single_coil((12, 24, 20), generator)
     settings = TpdmSettings(steps=300, **values)
@@ -117,8 +122,9 @@ def test_moments_are_those_of_the_recursion(values, generator):
 
 
 def test_how_far_the_data_win_is_set_by_zeta_not_by_the_number_of_steps(generator):
-    """The bias stated in the method's docstring, from its recursion; as ζ grows the factor on the
-    data rises.
+    """The recursion gives the bias that the method's docstring states.
+
+    As ζ grows, the factor on the data rises.
     """
     prior, problem = GaussianPrior(spread=0.8), single_coil((12, 24, 20), generator)
     won = {
@@ -133,8 +139,9 @@ def test_how_far_the_data_win_is_set_by_zeta_not_by_the_number_of_steps(generato
 
 
 def test_without_data_steps_samples_are_the_priors(generator):
-    """ζ = 0: the measured frequencies know nothing of the data and have the prior's variance times
-    1 + snr², within 9 %.
+    """With ζ = 0 the measured frequencies know nothing of the data.
+
+    They have the prior's variance times 1 + snr², within 9 %.
     """
     prior, problem = GaussianPrior(mean=0.3, spread=0.8), single_coil((12, 24, 20), generator)
     a, v = regress(
@@ -145,8 +152,9 @@ def test_without_data_steps_samples_are_the_priors(generator):
 
 @pytest.mark.parametrize("every", [2, 3, 7])
 def test_seed_callback_planes_and_count_of_slices(every, problem):
-    """Same seed, same bits; the callback sees every step; every K-th step is on the perpendicular
-    plane, with the second prior if given.
+    """The same seed gives the same bits, and the callback sees every step.
+
+    Every K-th step is on the perpendicular plane, with the second prior if one is given.
     """
     seen, primary, auxiliary = [], Counted(GaussianPrior()), Counted(GaussianPrior())
     settings = TpdmSettings(steps=6, every=every, primary=1, perpendicular=2)
@@ -185,7 +193,7 @@ def test_refusals(generator, problem):
 
 
 def test_graphs_end_with_each_step(problem, generator):
-    """On the perpendicular plane no graph is built, and the volume carries none from step to step."""
+    """On the perpendicular plane no graph is built; the volume carries none between steps."""
     prior, flags, volumes = small_prior(generator), [], []
     prior.network.register_forward_hook(
         lambda module, inputs, output: flags.append(output.requires_grad)

@@ -23,8 +23,9 @@ def ridge(problem, weight):
     ("size", "slices", "slab"), [(80, 50, 5), (80, 12, 3), (7, 5, 5), (10, 20, 5), (1, 50, 5)]
 )
 def test_random_slabs(size, slices, slab, generator):
-    """Disjoint runs of neighbours inside the volume; every position is reached in the long run,
-    about equally often.
+    """Slabs are disjoint runs of neighbours inside the volume.
+
+    In the long run every position is reached about equally often.
     """
     counts = torch.zeros(size)
     for _ in range(400):
@@ -58,8 +59,9 @@ def test_planes():
 
 
 def test_annealed_converges_to_the_map_of_a_gaussian_prior(problem):
-    """At weight 1 and small σ the fixed point is (AᴴA + noise²/spread²) x = Aᴴy: the maximum a
-    posteriori estimate.
+    """At weight 1 and small σ the fixed point is the maximum a posteriori estimate.
+
+    It solves (AᴴA + noise²/spread²) x = Aᴴy.
     """
     spread = 0.05
     settings = AnnealedSettings(
@@ -79,8 +81,9 @@ def test_annealed_converges_to_the_map_of_a_gaussian_prior(problem):
 
 @pytest.mark.parametrize("decay", ["plateau", "linear"])
 def test_adam_converges_to_the_minimiser_of_a_gaussian_prior(decay, problem):
-    """At one fixed t the minimiser is (AᴴA + λ α σ² / (spread² + σ²)) x = Aᴴy, whichever slices are
-    drawn.
+    """At one fixed t the minimiser solves (AᴴA + λ α σ² / (spread² + σ²)) x = Aᴴy.
+
+    It does so whichever slices are drawn.
     """
     prior, spread, weight = GaussianPrior(spread=0.3), 0.3, 0.2
     sigma = ddpm_sigma(100)
@@ -100,8 +103,9 @@ def test_adam_converges_to_the_minimiser_of_a_gaussian_prior(decay, problem):
 
 
 def test_learning_rate_is_halved_once_the_data_term_stalls(problem, monkeypatch):
-    """Paper A's schedule; the plateau is seen although the data term is computed without going back
-    to the samples.
+    """Paper A's schedule halves the rate at a plateau of the data term.
+
+    The plateau is seen although the data term is computed without going back to the samples.
     """
     rates = []
     step = torch.optim.Adam.step
@@ -119,8 +123,9 @@ def test_learning_rate_is_halved_once_the_data_term_stalls(problem, monkeypatch)
 
 
 def test_linear_decay_comes_to_rest(problem):
-    """Whatever the draws of slices, timesteps and noise: the last steps hardly move the volume, and
-    two seeds end nearer each other.
+    """The last steps hardly move the volume, and two seeds end nearer each other.
+
+    This holds whatever the draws of slices, timesteps and noise.
     """
     ends = {}
     for decay in ("plateau", "linear"):

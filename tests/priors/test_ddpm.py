@@ -15,8 +15,9 @@ SMALL = UNetConfig(channels=16, multipliers=(1, 2), attention=(1,))
 
 
 class Oracle(torch.nn.Module):
-    """Predicts the noise in x_t exactly when the data are Gaussian of unit variance: ε̂ = sqrt(1 −
-    ᾱ) x_t.
+    """Predicts the noise in x_t exactly when the data are Gaussian of unit variance.
+
+    The prediction is ε̂ = sqrt(1 − ᾱ) x_t.
     """
 
     def forward(self, x, t):
@@ -40,8 +41,9 @@ def test_timestep_inverts_sigma():
 
 
 def test_denoise_of_the_exact_predictor_is_the_posterior_mean(generator):
-    """For unit Gaussian data E[x0 | x0 + σn] = x / (1 + σ²), at whole timesteps; slices may have
-    their own σ.
+    """For unit Gaussian data E[x0 | x0 + σn] = x / (1 + σ²), at whole timesteps.
+
+    Slices may have their own σ.
     """
     prior = DDPM(Oracle(), batch=2, bf16=False)
     x = torch.randn(3, 2, 4, 5, generator=generator)
@@ -53,8 +55,9 @@ def test_denoise_of_the_exact_predictor_is_the_posterior_mean(generator):
 
 
 def test_loss_of_the_exact_predictor(generator):
-    """For unit Gaussian data the error of ε̂ has variance ᾱ, so the loss is the mean of ᾱ over the
-    timesteps drawn.
+    """For unit Gaussian data the loss is the mean of ᾱ over the timesteps drawn.
+
+    The error of ε̂ has variance ᾱ.
     """
     prior = DDPM(Oracle(), bf16=False)
     x0 = torch.randn(20000, 2, 4, 4, generator=generator)
@@ -89,8 +92,9 @@ def test_ddim_step_is_equation_12(t, s, eta):
 
 
 def test_gradients_through_the_denoiser(generator):
-    """With respect to x only where x asks for it; the backward pass evaluates each batch once more,
-    which bounds the memory.
+    """The result can be differentiated with respect to x only where x asks for it.
+
+    The backward pass evaluates each batch once more, which bounds the memory.
     """
     prior = DDPM(UNet(SMALL), batch=2, bf16=False)
     for parameter in prior.parameters():

@@ -59,8 +59,9 @@ def test_a_subject_in_two_splits_is_refused(tmp_path, smoke):
 
 
 def test_a_number_written_as_text_is_refused(tmp_path, smoke):
-    """YAML reads 1e-3 as a string that pydantic would coerce; anything else that is no number is
-    named.
+    """YAML reads 1e-3 as a string, which pydantic would coerce.
+
+    Anything else that is no number is named.
     """
     smoke["networks"]["knee"]["learning_rate"] = "fast"
     assert "networks.knee.learning_rate" in refused(tmp_path, smoke)
@@ -103,8 +104,9 @@ def test_unknown_configuration_lists_the_known():
 
 
 def test_a_dataset_of_the_registry_takes_its_subjects_from_there(tmp_path, smoke, monkeypatch):
-    """Those that are listed in the configuration take precedence; the folder is below DATA_ROOT
-    unless a path is given.
+    """Subjects that the configuration lists take precedence over the registry's.
+
+    The folder is below DATA_ROOT unless a path is given.
     """
     monkeypatch.setenv("DATA_ROOT", str(tmp_path))
     one = Dataset(kind="stanford", label="Stanford")

@@ -18,8 +18,9 @@ from recon.study.tuning import at_edge, search, tune
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory) -> Study:
-    """The smoke configuration at the smallest size, in a folder of its own, with methods that need
-    no prior.
+    """The smoke configuration at the smallest size, with methods that need no prior.
+
+    It has a folder of its own.
     """
     config = load("smoke")
     section = config.datasets["knee"].model_copy(update={"shape": (16, 32, 32), "coils": 2})
@@ -105,8 +106,9 @@ def test_comparison_has_every_method_subject_and_acceleration(study):
 
 @pytest.mark.parametrize("method", ["zero_filled", "cg_sense", "l1_wavelet", "annealed"])
 def test_trials_are_equal_in_number_and_inside_the_space(method):
-    """All methods have the same budget; the same seed and scores lead the same way, so a killed
-    search can be repeated.
+    """All methods have the same budget.
+
+    The same seed and scores lead the same way, so a killed search can be repeated.
     """
     space = methods.lookup(method).space
     found = [search(method, 8, 0, lambda values: -sum(values.values(), 0.0)) for _ in range(2)]
@@ -118,8 +120,9 @@ def test_trials_are_equal_in_number_and_inside_the_space(method):
 
 
 def test_a_search_follows_what_it_finds():
-    """Its second half lies closer to the optimum, on a logarithmic axis, than its quasi-random
-    first one.
+    """The second half of a search lies closer to the optimum than its quasi-random first half.
+
+    The distance is taken on a logarithmic axis.
     """
 
     def score(values: dict) -> float:
@@ -218,8 +221,9 @@ def test_a_prepared_volume_of_other_settings_is_prepared_again(study):
 
 
 def test_a_comparison_is_every_method_prior_variation_and_acceleration():
-    """Methods without a prior appear once; a setting is varied only where the method has it; whole
-    numbers stay whole.
+    """Methods without a prior appear once.
+
+    A setting is varied only where the method has it, and whole numbers stay whole.
     """
     raw = yaml.safe_load((CONFIGS / "smoke.yaml").read_text())
     raw["datasets"] = {
@@ -260,8 +264,9 @@ def test_a_comparison_is_every_method_prior_variation_and_acceleration():
 
 
 def test_a_dataset_may_have_its_own_mask_accelerations_and_priors():
-    """The smoke configuration's Gaussian mask; priors side by side are named per dataset; tuning is
-    at the nearest of its accelerations.
+    """The smoke configuration has a dataset with its own Gaussian mask.
+
+    Priors side by side are named per dataset. Tuning is at the nearest of its accelerations.
     """
     config = load("smoke")
     study = Study(config)

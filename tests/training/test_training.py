@@ -58,8 +58,9 @@ def test_global_phase_is_random(generator):
     ("resampling", "resample"), [("kspace", crop_kspace), ("trilinear", trilinear)]
 )
 def test_diverse_slices_are_those_of_the_resampled_volume(resampling, resample, generator):
-    """Resampled along all three axes with anti-aliasing; the slice lies where the one of the full
-    volume does.
+    """Volumes are resampled along all three axes with anti-aliasing.
+
+    The slice lies where the one of the full volume does.
     """
     volume = smooth_volumes(generator, 1)[0]
     source = DiverseSource([volume], (0.3, 1.0), resampling=resampling)
@@ -75,8 +76,9 @@ def test_diverse_slices_are_those_of_the_resampled_volume(resampling, resample, 
 
 
 def test_what_lies_outside_the_object_stays_zero(generator):
-    """References are zero where the coils see nothing, at every voxel size; cropping k-space alone
-    would leave ringing there.
+    """References are zero where the coils see nothing, at every voxel size.
+
+    Cropping k-space alone would leave ringing there.
     """
     volume = complex_normal(16, 16, 16, generator=generator)
     volume[:, :6] = 0
@@ -85,8 +87,9 @@ def test_what_lies_outside_the_object_stays_zero(generator):
 
 
 def test_diverse_batches_have_a_voxel_size_of_their_own(generator):
-    """The factor is uniform over its range, drawn anew for every batch; slices stay at the scale of
-    the prior.
+    """The factor is uniform over its range, and drawn anew for every batch.
+
+    Slices stay at the scale of the prior.
     """
     source = DiverseSource(
         [complex_normal(1, 1, 1, generator=generator).expand(40, 40, 40).clone()], (0.1, 1.0)

@@ -1,5 +1,6 @@
 """Executes a notebook with papermill; a notebook that fails is kept with its traceback."""
 
+import re
 import shutil
 import time
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import nbconvert
 import nbformat
 import papermill
+from latex2mathml.converter import convert
 
 from recon.errors import ReconError
 from recon.figures.gallery import STYLE
@@ -51,7 +53,7 @@ def execute(study: Study, name: str, executed: Path) -> None:
 
 def page(executed: Path, title: str) -> str:
     """The page of an executed notebook."""
-    notebook = linked(nbformat.read(executed, nbformat.NO_CONVERT))
+    notebook = typeset(linked(nbformat.read(executed, nbformat.NO_CONVERT)))
     body, _ = nbconvert.HTMLExporter(template_name="basic").from_notebook_node(notebook)
     head = f"<meta charset=utf-8><title>{title}</title><style>{STYLE}{EXTRA}</style>"
     return f"<!doctype html><html lang=en>{head}{body}</html>\n"
@@ -66,3 +68,22 @@ def linked(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
                 picture = f"<img src='{file}' alt='{Path(file).stem}'>"
                 output.data = nbformat.NotebookNode({"text/html": picture})
     return notebook
+
+
+def typeset(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """The notebook with MathML in place of LaTeX, which a browser draws without any script."""
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = mathml(cell.source)
+        for output in cell.get("outputs", []):
+            if "text/markdown" in output.get("data", {}):
+                output.data["text/markdown"] = mathml(output.data["text/markdown"])
+    return notebook
+
+
+def mathml(text: str) -> str:
+    """Markdown with ``$$…$$`` and ``$…$`` turned into MathML."""
+    text = re.sub(
+        r"\$\$(.+?)\$\$", lambda m: convert(m[1].strip(), display="block"), text, flags=re.DOTALL
+    )
+    return re.sub(r"\$([^$]+)\$", lambda m: convert(" ".join(m[1].split())), text)
