@@ -9,7 +9,8 @@ INSTALLED := .venv/.installed
 .PHONY: figures test lab bench gpu fuzz clean
 
 figures: $(INSTALLED)
-	.venv/bin/python -m workflow.scripts.run --profile workflow/profiles/$(PROFILE) --config run=$(CONFIG)
+	.venv/bin/python -m workflow.scripts.run \
+	    --profile workflow/profiles/$(PROFILE) --config run=$(CONFIG)
 
 test: $(INSTALLED)
 	.venv/bin/ruff check .
@@ -29,7 +30,8 @@ fuzz: $(INSTALLED)
 	OMP_NUM_THREADS=1 .venv/bin/python -m tests.fuzz --files $(FILES) --seed $(SEED)
 
 $(INSTALLED): requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "Python 3.11 is needed; give its path: make PYTHON=..."; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
+	    { echo "Python 3.11 is needed; give its path: make PYTHON=..."; exit 1; }
 	$(PYTHON) -m venv .venv
 	.venv/bin/pip install --quiet --disable-pip-version-check -r requirements.lock
 	.venv/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .

@@ -1,4 +1,5 @@
-# Data → networks → tuning → cases → notebooks → gallery. Usage: make figures [CONFIG=demo|smoke|paper|real_brain|file.yaml]
+# Data → networks → tuning → cases → notebooks → gallery.
+# Usage: make figures [CONFIG=demo|smoke|paper|real_brain|file.yaml]
 import sys
 
 sys.path.insert(0, workflow.basedir)
@@ -22,7 +23,7 @@ STEP = f"{sys.executable} -m workflow.scripts.step --config {config.get('run', '
 
 
 wildcard_constraints:
-    dataset="[^/]+",  # a subject may lie in a folder
+    dataset="[^/]+",  # Subjects have no such limit: they may lie in a folder.
     comparison="[^/]+",
 
 

@@ -2,6 +2,7 @@
 
 
 class ReconError(Exception):
-    """Bad input or an impossible request. The command line prints it as one line and exits with
-    status 2.
+    """Bad input or an impossible request.
+
+    The command line prints it as one line and exits with status 2.
     """

@@ -1,5 +1,6 @@
-"""Progress of long loops: a bar on a terminal, a log line with the time left every half minute
-elsewhere.
+"""Progress of long loops: a bar on a terminal, and log lines elsewhere.
+
+A log line comes every half minute and states the time left.
 """
 
 import sys
@@ -12,8 +13,9 @@ LOG_EVERY_S = 30.0
 
 
 def track(items: Iterable, label: str, total: int | None = None, start: int = 0) -> Iterator:
-    """Yields ``items`` and reports on stderr how far the loop is; ``start`` items were done in an
-    earlier run.
+    """Yields ``items`` and reports on stderr how far the loop is.
+
+    ``start`` items were done in an earlier run; ``total`` counts them as well.
     """
     total = total if total is not None else start + len(items)
     if sys.stderr.isatty():

@@ -1,6 +1,4 @@
-"""What the configuration and the registry of datasets share: sections that know all of their keys,
-and one-line errors.
-"""
+"""What the configuration and the registry of datasets share: strict sections, one-line errors."""
 
 from pathlib import Path
 from typing import Any
@@ -20,18 +18,19 @@ class Strict(BaseModel):
 
 
 def read_yaml(path: Path, kind: Any) -> Any:
-    """The contents of a YAML file as ``kind`` (a model, or a mapping of models); the first mistake
-    is named in one line.
+    """The contents of a YAML file as ``kind``, which is a model or a mapping of models.
+
+    A mistake raises `ReconError`, which names the first one in one line.
     """
     try:
         return TypeAdapter(kind).validate_python(yaml.safe_load(path.read_text()))
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ReconError(
-            f"{path}: not valid YAML ({' '.join(str(error).split())}); restore or correct it"
-        ) from error
+        why = " ".join(str(error).split())
+        raise ReconError(f"{path}: not valid YAML ({why}); restore or correct it") from error
     except ValidationError as error:
         first = error.errors()[0]
-        inner = first.get("ctx", {}).get("key")  # of a section that is read by its kind
-        key = ".".join(str(part) for part in [*first["loc"], *([inner] if inner else [])]) or "file"
+        inner = first.get("ctx", {}).get("key")  # in a section that is read by its kind
+        place = [*first["loc"], *([inner] if inner else [])]
+        key = ".".join(map(str, place)) or "file"
         known = ": remove it or correct its spelling" if first["type"] == "extra_forbidden" else ""
         raise ReconError(f"{path}: {key}: {first['msg']}{known}") from error

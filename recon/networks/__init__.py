@@ -1,7 +1,6 @@
-"""Architectures, one a file, and what is common to all trained networks: their kinds and their
-weights on disk.
+"""Architectures, one a file, and what all trained networks share: kinds, and weights on disk.
 
-A newcomer adds one file that ends in ``NETWORK = Network(...)``; a configuration names it by
+A newcomer adds one file that ends in ``NETWORK = Network(...)``. A configuration names the file by
 ``network: {kind: NAME}``.
 """
 
@@ -25,7 +24,7 @@ class Architecture(Strict):
 class Network:
     """The record at the end of an architecture's file."""
 
-    build: Callable[[Any], nn.Module]  # settings -> network
+    build: Callable[[Any], nn.Module]  # from settings of the class below
     settings: type[Architecture]
 
 

@@ -1,9 +1,9 @@
 """Trained networks: what they are for, how they are trained, and how a configuration says so.
 
-A `Kind` is a purpose (a DDPM prior, an unrolled reconstruction, …) as a network is an architecture.
-Kinds of prior lie in `recon.priors`; a network that is trained for one purpose only has its kind in
-its own file. All else that has to do with training, weights, hashes and shipping asks the kind and
-knows none by name.
+An architecture says what a network computes. A `Kind` says what the network is trained for: a DDPM
+prior, an unrolled reconstruction, and so on. Kinds of prior lie in `recon.priors`. An architecture
+that serves one purpose only has its kind in its own file. Training, weights, hashes and shipping
+ask the kind, and know none by name.
 """
 
 from collections.abc import Callable
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import torch
+from jaxtyping import Float
 from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError
 from pydantic_core import PydanticCustomError
 from torch import Tensor, nn
@@ -49,28 +50,29 @@ AnyArchitecture = Annotated[
 
 
 class Training(Strict):
-    """A trained network in a configuration: on which data and how. Kinds add what their loss and
-    batches need.
+    """A trained network in a configuration: on which data it is trained, and how.
 
-    The defaults suit a short run on two CPU cores.
+    Kinds add what their loss and batches need. The defaults suit a short run on two CPU cores.
     """
 
     kind: str
     dataset: str = ""
-    shipped: str | None = None  # finished weights instead, relative to the repository
+    # A file of finished weights, relative to the repository. Null trains the network.
+    shipped: str | None = None
     steps: int = Field(6000, ge=1)
     batch: int = Field(8, ge=1)
     learning_rate: float = Field(5.0e-4, gt=0)
-    # "cosine" to zero, or "constant" as in paper A
+    # "cosine" falls to zero. "constant" is paper A's.
     decay: str = Field("cosine", pattern="^(cosine|constant)$")
     warmup: int = Field(100, ge=0)  # steps of linear rise
-    ema: float = Field(0.999, ge=0, lt=1)  # of the weights, per step
+    # What the average of the weights keeps of itself at each step.
+    ema: float = Field(0.999, ge=0, lt=1)
     seed: int = 0
     check_every: int = Field(500, ge=1)  # steps between validation, log line and checkpoint
     network: AnyArchitecture = Field(default_factory=lambda: networks.lookup("unet").settings())
 
     def recipe(self) -> dict:
-        """All that the weights depend on beside the data, as it stands in their header."""
+        """What the weights depend on beside the data, as their header states it."""
         return self.model_dump(mode="json", exclude={"dataset", "shipped"})
 
 
@@ -78,12 +80,15 @@ class Training(Strict):
 class Kind:
     """The record of a kind of trained network."""
 
-    model: Callable[[nn.Module], nn.Module]  # what is made of a network
+    # Makes the model of a network.
+    model: Callable[[nn.Module], nn.Module]
     settings: type[Training]
-    # (model, batch, generator, settings) -> scalar
-    loss: Callable[[Any, Any, torch.Generator, Any], Tensor]
-    batches: str  # what training draws, by name: see `recon.training`
-    check: Callable[[Any, Any], dict[str, float]]  # (model, validation references) -> errors
+    # The loss of a model on a batch, from a generator and settings.
+    loss: Callable[[Any, Any, torch.Generator, Any], Float[Tensor, ""]]
+    # The name of the batches that training draws; see `recon.training`.
+    batches: str
+    # The errors, by name, of a model on prepared validation volumes.
+    check: Callable[[Any, Any], dict[str, float]]
 
     @property
     def denoises(self) -> bool:
@@ -96,9 +101,8 @@ def lookup(kind: str) -> Kind:
     found = [room for room in ROOMS if kind in rooms.members(room, "KIND")]
     if not found:
         known = sorted(name for room in ROOMS for name in rooms.members(room, "KIND"))
-        raise ReconError(
-            f"no kind of trained network is called {kind!r}; choose one of {', '.join(known)}"
-        )
+        unknown = f"no kind of trained network is called {kind!r}"
+        raise ReconError(f"{unknown}; choose one of {', '.join(known)}")
     return rooms.member(found[0], "KIND", kind, "kind of trained network")
 
 

@@ -1,5 +1,6 @@
-"""The ADM U-Net: the noise predictor of every diffusion prior (Dhariwal and Nichol 2021, appendix;
-paper A, section 5).
+"""The ADM U-Net, which predicts noise for every diffusion prior.
+
+Source: Dhariwal and Nichol 2021, appendix; paper A, section 5.
 """
 
 import math
@@ -15,9 +16,11 @@ from recon.networks import Architecture, Network
 
 
 class UNetConfig(Architecture):
-    """Architecture. Paper A: 32 channels, no patches; Stanford multipliers 1, 2, 2, 2 with 4
-    blocks, Calgary 1, 2, 3, 4, 4 with 2, AHEAD 1, 2, 3, 4 with 2, attention on the lowest levels.
-    The defaults are smaller and suit a CPU.
+    """The settings of the U-Net; the defaults suit a CPU, and are smaller than paper A's.
+
+    Paper A has 32 channels, no patches, and attention on the lowest levels. Its multipliers are
+    1, 2, 2, 2 with 4 blocks for Stanford, 1, 2, 3, 4, 4 with 2 blocks for Calgary, and 1, 2, 3, 4
+    with 2 blocks for AHEAD.
     """
 
     kind: Literal["unet"] = "unet"
@@ -27,57 +30,56 @@ class UNetConfig(Architecture):
     attention: tuple[int, ...] = (2,)  # levels with self-attention, 0 the finest
     head_channels: int = Field(64, ge=1)
     image_channels: int = Field(2, ge=1)  # real and imaginary part
-    # 1 is the paper's; 2 folds 2×2 pixels into channels first, which halves the time per slice on a
-    # CPU
+    # 1 is the paper's. 2 first folds 2×2 pixels into channels, which halves the time per slice on
+    # a CPU.
     patch: int = Field(2, ge=1)
 
 
 def timestep_embedding(t: Float[Tensor, "n"], dim: int) -> Float[Tensor, "n dim"]:
-    """Sines and cosines of the timestep at geometric frequencies from 1 to 1/10000 (Vaswani et al.
-    2017).
+    """Cosines and sines of the timestep at geometric frequencies from 1 to 1/10000.
+
+    Source: Vaswani et al. 2017.
     """
-    frequencies = torch.exp(
-        -math.log(10000.0)
-        * torch.arange(dim // 2, device=t.device, dtype=torch.float32)
-        / (dim // 2)
-    )
+    half = dim // 2
+    steps = torch.arange(half, device=t.device, dtype=torch.float32)
+    frequencies = torch.exp(-math.log(10000.0) * steps / half)
     angles = t.float()[:, None] * frequencies
     return torch.cat([angles.cos(), angles.sin()], dim=1)
 
 
 class GroupNorm(nn.GroupNorm):
-    """Group normalisation in groups of at least four channels, with the scale and shift that a
-    timestep adds to it.
+    """Group normalisation, and the scale and shift that a timestep adds to it.
+
+    A group has at least four channels.
     """
 
     def __init__(self, channels: int):
         super().__init__(math.gcd(32, channels // 4), channels)
 
     def forward(
-        self, x: Tensor, scale: Tensor | float = 0.0, shift: Tensor | float = 0.0
-    ) -> Tensor:
-        """``(1 + scale) · normalised x + shift``; without a graph in one pass, which folds both
-        normalisations into one.
+        self,
+        x: Float[Tensor, "n c h w"],
+        scale: Float[Tensor, "n c 1 1"] | float = 0.0,
+        shift: Float[Tensor, "n c 1 1"] | float = 0.0,
+    ) -> Float[Tensor, "n c h w"]:
+        """``(1 + scale) · normalised x + shift``.
 
-        That also spares torch's own kernel, which takes up to twenty times as long where channels
-        lie innermost; with a graph it is the faster one.
+        Where gradients are on, torch's own kernel is the faster one. Elsewhere it takes up to
+        twenty times as long where channels lie innermost, so one pass folds both steps into one.
         """
         if torch.is_grad_enabled():
             return super().forward(x) * (1 + scale) + shift
         n, c = x.shape[:2]
         groups, count = (n, self.num_groups, c // self.num_groups), x[0].numel() // self.num_groups
-        mean = x.sum((2, 3), dtype=torch.float32).view(groups).sum(2, keepdim=True) / count
-        power = (
-            x.square().sum((2, 3), dtype=torch.float32).view(groups).sum(2, keepdim=True) / count
-        )
-        gain = ((power - mean.square()).clamp(min=0) + self.eps).rsqrt() * self.weight.view(
-            groups[1:]
-        )
+        sums = x.sum((2, 3), dtype=torch.float32).view(groups).sum(2, keepdim=True)
+        squares = x.square().sum((2, 3), dtype=torch.float32).view(groups).sum(2, keepdim=True)
+        mean, power = sums / count, squares / count
+        variance = (power - mean.square()).clamp(min=0)
+        gain = (variance + self.eps).rsqrt() * self.weight.view(groups[1:])
         offset = self.bias.view(groups[1:]) - mean * gain
         gain, offset = gain.view(n, c, 1, 1), offset.view(n, c, 1, 1)
-        return torch.addcmul(
-            (offset * (1 + scale) + shift).to(x.dtype), x, (gain * (1 + scale)).to(x.dtype)
-        )
+        factor, constant = gain * (1 + scale), offset * (1 + scale) + shift
+        return torch.addcmul(constant.to(x.dtype), x, factor.to(x.dtype))
 
 
 def zeroed(module: nn.Module) -> nn.Module:
@@ -88,9 +90,7 @@ def zeroed(module: nn.Module) -> nn.Module:
 
 
 class ResBlock(nn.Module):
-    """Residual block with scale-shift conditioning on the timestep, and optional 2× resampling of
-    both branches.
-    """
+    """A residual block that the timestep scales and shifts; may resample both branches by 2."""
 
     def __init__(self, inputs: int, outputs: int, embedding: int, resample: str | None = None):
         super().__init__()
@@ -102,15 +102,17 @@ class ResBlock(nn.Module):
         self.conv_out = zeroed(nn.Conv2d(outputs, outputs, 3, padding=1))
         self.skip = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
 
-    def _resized(self, x: Tensor) -> Tensor:
+    def _resized(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c p q"]:
         if self.resample == "down":
             return F.avg_pool2d(x, 2)
         if self.resample == "up":
             return F.interpolate(x, scale_factor=2, mode="nearest")
         return x
 
-    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        """Features of the block's output width, at half or double size where the block resamples."""
+    def forward(
+        self, x: Float[Tensor, "n c h w"], embedding: Float[Tensor, "n e"]
+    ) -> Float[Tensor, "n d p q"]:
+        """Features of the output width, at half or double the size where the block resamples."""
         h = self.conv_in(self._resized(F.silu(self.norm_in(x))))
         scale, shift = self.modulate(embedding)[:, :, None, None].chunk(2, dim=1)
         h = self.conv_out(F.silu(self.norm_out(h, scale, shift)))
@@ -127,14 +129,11 @@ class Attention(nn.Module):
         self.qkv = nn.Conv2d(channels, 3 * channels, 1)
         self.project = zeroed(nn.Conv2d(channels, channels, 1))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
         """Features of the same shape."""
         n, c, h, w = x.shape
-        qkv = (
-            self.qkv(self.norm(x))
-            .permute(0, 2, 3, 1)
-            .reshape(n, h * w, 3, self.heads, c // self.heads)
-        )
+        features = self.qkv(self.norm(x)).permute(0, 2, 3, 1)
+        qkv = features.reshape(n, h * w, 3, self.heads, c // self.heads)
         out = F.scaled_dot_product_attention(*qkv.permute(2, 0, 3, 1, 4))
         return x + self.project(out.transpose(1, 2).reshape(n, h, w, c).permute(0, 3, 1, 2))
 
@@ -147,14 +146,17 @@ class Level(nn.Module):
         self.block = ResBlock(inputs, outputs, embedding)
         self.attend = Attention(outputs, head_channels) if head_channels else nn.Identity()
 
-    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+    def forward(
+        self, x: Float[Tensor, "n c h w"], embedding: Float[Tensor, "n e"]
+    ) -> Float[Tensor, "n d h w"]:
         """Features of the level's output width."""
         return self.attend(self.block(x, embedding))
 
 
 class UNet(nn.Module):
-    """Predicts the noise in a batch of slices; any height and width (padded inside to what the
-    levels need).
+    """Predicts the noise in a batch of slices of any height and width.
+
+    Slices are padded inside to a size that the levels can halve.
     """
 
     def __init__(self, config: UNetConfig = UNetConfig()):
@@ -162,9 +164,8 @@ class UNet(nn.Module):
         self.config = config
         widths = [config.channels * m for m in config.multipliers]
         embedding = 4 * config.channels
-        heads = [
-            config.head_channels if i in config.attention else None for i in range(len(widths))
-        ]
+        levels = range(len(widths))
+        heads = [config.head_channels if i in config.attention else None for i in levels]
         self.embed = nn.Sequential(
             nn.Linear(config.channels, embedding),
             nn.SiLU(),
@@ -182,12 +183,8 @@ class UNet(nn.Module):
             if i < len(widths) - 1:
                 self.encoder.append(ResBlock(width, width, embedding, "down"))
                 skips.append(width)
-        self.middle = nn.ModuleList(
-            [
-                Level(width, width, embedding, config.head_channels),
-                ResBlock(width, width, embedding),
-            ]
-        )
+        attending = Level(width, width, embedding, config.head_channels)
+        self.middle = nn.ModuleList([attending, ResBlock(width, width, embedding)])
         self.decoder = nn.ModuleList()
         for i, w in reversed(list(enumerate(widths))):
             for _ in range(config.blocks + 1):
@@ -195,9 +192,8 @@ class UNet(nn.Module):
                 width = w
             if i > 0:
                 self.decoder.append(ResBlock(width, width, embedding, "up"))
-        self.head = nn.Sequential(
-            GroupNorm(width), nn.SiLU(), zeroed(nn.Conv2d(width, folded, 3, padding=1))
-        )
+        last = zeroed(nn.Conv2d(width, folded, 3, padding=1))
+        self.head = nn.Sequential(GroupNorm(width), nn.SiLU(), last)
 
     def forward(
         self, x: Float[Tensor, "n c h w"], t: Float[Tensor, "n"]
@@ -208,7 +204,7 @@ class UNet(nn.Module):
         multiple = patch * 2 ** (len(self.config.multipliers) - 1)
         h = F.pixel_unshuffle(F.pad(x, (0, -width % multiple, 0, -height % multiple)), patch)
         if not torch.is_grad_enabled():
-            # a tenth faster, but not where gradients follow
+            # This order in memory is a tenth faster, but not where gradients follow.
             h = h.contiguous(memory_format=torch.channels_last)
         embedding = self.embed(timestep_embedding(t, self.config.channels).to(x.dtype))
         h = self.stem(h)

@@ -1,10 +1,10 @@
 """Weights on disk: compact safetensors whose header says what they are."""
 
-import contextlib
 import json
 from pathlib import Path
 
 import torch
+from jaxtyping import Shaped
 from pydantic import TypeAdapter
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -19,12 +19,12 @@ from recon.networks.trained import AnyArchitecture, Training
 AnyNetwork = TypeAdapter(AnyArchitecture)
 
 
-def pack(name: str, weight: Tensor) -> dict[str, Tensor]:
-    """A tensor as stored: matrices and kernels as int8 with one scale per output channel, vectors
-    in half precision.
+def pack(name: str, weight: Shaped[Tensor, "*shape"]) -> dict[str, Tensor]:
+    """A tensor in its stored form, by name.
 
-    The rounding error is about 0.5 % of a channel's spread, far below the error of any denoiser,
-    and halves the file.
+    Matrices and kernels become int8 with one scale per output channel, vectors half precision.
+    This halves the file. The rounding error is about 0.5 % of a channel's spread, far below the
+    error of any denoiser.
     """
     if weight.ndim < 2:
         return {name: weight.half()}
@@ -35,9 +35,7 @@ def pack(name: str, weight: Tensor) -> dict[str, Tensor]:
 def unpack(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Inverse of `pack`, for all tensors of a file."""
     scales = {name: tensors[f"{name}.scale"] for name in tensors if f"{name}.scale" in tensors}
-    plain = {
-        name: tensor.float() for name, tensor in tensors.items() if not name.endswith(".scale")
-    }
+    plain = {name: t.float() for name, t in tensors.items() if not name.endswith(".scale")}
     return {
         name: t * scales[name].view(-1, *[1] * (t.ndim - 1)) if name in scales else t
         for name, t in plain.items()
@@ -46,12 +44,8 @@ def unpack(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def save_weights(path: str | Path, settings: Training, model: nn.Module, provenance: dict) -> None:
     """Writes compact weights (see `pack`); the header names kind, architecture and provenance."""
-    stored = {name: weight for name, weight in model.state_dict().items()}
-    tensors = {
-        k: t.contiguous().cpu()
-        for name, weight in stored.items()
-        for k, t in pack(name, weight).items()
-    }
+    packed = [pack(name, weight) for name, weight in model.state_dict().items()]
+    tensors = {name: t.contiguous().cpu() for part in packed for name, t in part.items()}
     header = {
         "kind": settings.kind,
         "architecture": settings.network.model_dump_json(),
@@ -59,33 +53,33 @@ def save_weights(path: str | Path, settings: Training, model: nn.Module, provena
     }
     with whole(Path(path)) as part:
         save_file(tensors, part, metadata=header)
-        part.chmod(0o644)  # the library makes it readable to the owner alone
+        part.chmod(0o644)  # The library makes the file readable to its owner alone.
 
 
 def load_weights(path: str | Path) -> tuple[nn.Module, dict]:
-    """Reads a trained network written by `save_weights`; returns it in evaluation mode, with its
-    provenance.
+    """Reads what `save_weights` wrote: a network in evaluation mode, and its provenance.
+
+    Raises `ReconError` for a file that is absent, damaged or not one of ours.
     """
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
             tensors = unpack({name: file.get_tensor(name) for name in file.keys()})
-        # files of the first version: a DDPM, of which the network alone is stored
+        # Files of the first version hold the network of a DDPM, and name no kind.
         if "kind" not in header:
             tensors = {f"network.{name}": tensor for name, tensor in tensors.items()}
         settings = AnyNetwork.validate_python(json.loads(header["architecture"]))
         model = trained.lookup(header.get("kind", "ddpm")).model(networks.build(settings))
         model.load_state_dict(tensors)
     except (OSError, SafetensorError) as error:
-        reason = str(error).splitlines()[0]
-        raise ReconError(
-            f"{path}: no trained network can be read here ({reason}); train it or give another path"
-        ) from error
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        what = f"no trained network can be read here ({str(error).splitlines()[0]})"
+        raise ReconError(f"{path}: {what}; train it or give another path") from error
+    except (ReconError, KeyError, TypeError, ValueError, RuntimeError) as error:
         what = "weights and header do not describe one of our networks"
         raise ReconError(f"{path}: {what}; train it again with this version") from error
-    with contextlib.suppress(ValueError):
-        return model.eval().requires_grad_(False), json.loads(header.get("provenance", "{}"))
-    raise ReconError(
-        f"{path}: the provenance in the header is not valid JSON; train it again with this version"
-    )
+    try:
+        provenance = json.loads(header.get("provenance", "{}"))
+    except ValueError as error:
+        what = "the provenance in the header is not valid JSON"
+        raise ReconError(f"{path}: {what}; train it again with this version") from error
+    return model.eval().requires_grad_(False), provenance

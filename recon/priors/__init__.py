@@ -1,8 +1,8 @@
 """Diffusion priors: whatever answers ``denoise(x, sigma)``.
 
-Methods see a prior through the protocol below and speak of noise levels only. A newcomer adds one
-file that ends in ``KIND = Kind(...)`` (see `recon.networks.trained`): how its network becomes a
-denoiser, and the loss it is trained with.
+Methods see a prior through the protocol below, and speak of noise levels only. A newcomer adds one
+file that ends in ``KIND = Kind(...)`` (see `recon.networks.trained`). It says how a network becomes
+a denoiser, and which loss trains the network.
 """
 
 from typing import Protocol, runtime_checkable
@@ -16,7 +16,7 @@ class Prior(Protocol):
     """What methods ask of a prior."""
 
     sigma_max: float  # the highest noise level it knows, at unit variance of the slices
-    # how many slices on either side it looks at to denoise one; 0 for a purely 2D prior
+    # How many slices on either side it looks at to denoise one. A purely 2D prior has 0.
     neighbours: int
 
     def denoise(
@@ -24,7 +24,7 @@ class Prior(Protocol):
     ) -> Float[Tensor, "n 2 h w"]:
         """``E[x0 | x0 + sigma n = x]`` of neighbouring slices of one volume, in their order.
 
-        Slices are at unit variance; ``sigma`` is the standard deviation of the noise per channel,
-        one for all or one per slice. Where ``x`` requires grad, the result can be differentiated
-        with respect to it.
+        Slices are at unit variance. ``sigma`` is the standard deviation of the noise per channel,
+        one for all slices or one for each. Where ``x`` requires grad, the result can be
+        differentiated with respect to it.
         """

@@ -20,26 +20,28 @@ from recon.priors.validation import denoising_error
 
 
 class DDPMTraining(Training):
-    """How a DDPM is trained. Paper A: Adam at 1e-4, batch 4, EMA 0.999, constant rate, uniform
-    timesteps.
+    """How a DDPM is trained.
+
+    Paper A: Adam at a constant rate of 1e-4, batch 4, EMA 0.999, uniform timesteps.
     """
 
     kind: Literal["ddpm"] = "ddpm"
-    # exponent of the distribution of the timesteps, see `DDPM.loss`; 1 is the paper's
+    # The exponent in the distribution of the timesteps; see `DDPM.loss`. 1 is the paper's.
     focus: float = Field(2.0, gt=0)
-    # diverse training: range of the matrix factor, [0.1, 1.0] in paper A
+    # The range of the matrix factor in diverse training; [0.1, 1.0] in paper A.
     factors: tuple[float, float] | None = None
-    held_out: tuple[float, float] | None = None  # a part of that range that training never sees
-    # as a scanner would, or as in paper A; the workflow takes the dataset's
+    # A part of that range that training never sees.
+    held_out: tuple[float, float] | None = None
+    # How diverse training makes voxels larger: as a scanner would, or as paper A does. The workflow
+    # takes the setting of the dataset.
     resampling: Literal["kspace", "trilinear"] = "kspace"
 
     @model_validator(mode="after")
     def _ranges(self):
         low, high = self.factors or (1.0, 1.0)
         if not 0 < low <= high <= 1:
-            raise ValueError(
-                f"factors is {self.factors}; expected two numbers in (0, 1], the smaller first"
-            )
+            expected = "expected two numbers in (0, 1], the smaller first"
+            raise ValueError(f"factors is {self.factors}; {expected}")
         if self.held_out and not low < self.held_out[0] < self.held_out[1] < high:
             inside = f"expected two numbers inside factors, {self.factors}, the smaller first"
             raise ValueError(f"held_out is {self.held_out}; {inside}")
@@ -61,18 +63,18 @@ class DDPM(Denoiser):
     def estimate(
         self, x: Float[Tensor, "n 2 h w"], sigma: Float[Tensor, "n"]
     ) -> Float[Tensor, "n 2 h w"]:
-        """``x - sigma eps_hat`` (Tweedie), all slices in one network call."""
+        """``x - sigma eps_hat`` (Tweedie), with all slices in one network call."""
         t, level = ddpm_timestep(sigma).to(x.device), sigma.view(-1, 1, 1, 1)
         return x - level * self.epsilon(x * (1 + level**2).rsqrt(), t)
 
     def loss(
         self, x0: Float[Tensor, "n 2 h w"], generator: torch.Generator, focus: float = 1.0
     ) -> Float[Tensor, ""]:
-        """Mean of ``‖eps_hat - eps‖²`` (Ho et al., equation 14) with ``t = ceil(T · u**focus)``, u
-        uniform in (0, 1].
+        """Mean of ``‖eps_hat - eps‖²`` (Ho et al., equation 14).
 
-        ``focus = 1`` is the paper's uniform t. Larger values spend a short training on the small t
-        that reconstruction uses.
+        Timesteps are ``t = ceil(T · u**focus)`` with u uniform in (0, 1]. ``focus = 1`` is the
+        paper's uniform t. Larger values spend a short training on the small t that reconstruction
+        uses.
         """
         u = 1 - torch.rand(len(x0), generator=generator)
         t = (T * u**focus).ceil().clamp(1, T).long()
@@ -84,13 +86,13 @@ class DDPM(Denoiser):
 
 def ddpm_loss(
     model: DDPM, batch: Float[Tensor, "n 2 h w"], generator: torch.Generator, settings: DDPMTraining
-) -> Tensor:
+) -> Float[Tensor, ""]:
     """The loss of one training step."""
     return model.loss(batch, generator, settings.focus)
 
 
 def ddpm_check(model: DDPM, volumes: Sequence[Prepared]) -> dict[str, float]:
-    """Errors on slices of volumes that training does not see."""
+    """The denoising error on volumes that training does not see, by noise level."""
     return denoising_error(model, [volume.reference for volume in volumes])
 
 

@@ -1,8 +1,7 @@
-"""What all kinds of prior share: many slices go through the network in batches that know their
-neighbours.
-"""
+"""What all kinds of prior share: slices go through the network in batches with their neighbours."""
 
 from collections.abc import Iterator
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -16,11 +15,11 @@ def multiplies_bf16(device: str) -> bool:
     return device != "cpu" or any(found.get(name) for name in ("amx_bf16", "avx512_bf16", "bf16"))
 
 
-def batches(count: int, size: int, neighbours: int) -> Iterator[tuple[slice, slice]]:
+def windows(count: int, size: int, neighbours: int) -> Iterator[tuple[slice, slice]]:
     """Cuts ``count`` neighbouring slices into batches of ``size``.
 
-    Yields the slices that a batch reads, its own and up to ``neighbours`` on either side, and where
-    its own lie in these.
+    Yields two ranges for each batch. The first covers the slices that the batch reads: its own, and
+    up to ``neighbours`` on either side. The second says where its own lie in the first.
     """
     for start in range(0, count, size):
         stop = min(start + size, count)
@@ -29,7 +28,7 @@ def batches(count: int, size: int, neighbours: int) -> Iterator[tuple[slice, sli
 
 
 class Denoiser(nn.Module):
-    """A prior made of a network: subclasses say in `estimate` what one call of the network gives."""
+    """A prior made of a network; `estimate` of a subclass says what one network call gives."""
 
     sigma_max: float
     neighbours = 0
@@ -37,43 +36,38 @@ class Denoiser(nn.Module):
     def __init__(self, network: nn.Module, batch: int = 32, bf16: bool | None = None):
         super().__init__()
         self.network = network
-        self.batch = batch  # slices per network call; bounds memory
-        # None: where the processor has instructions for it; without, bf16 takes twice as long as
-        # float32
+        self.batch = batch  # slices per network call, which bounds the memory
+        # None takes bf16 where the processor has instructions for it. Without them bf16 takes
+        # twice as long as float32.
         self.bf16 = bf16
 
     def autocast(self, device: str) -> torch.autocast:
-        """The context in which the network runs: bf16 where that is the faster one."""
+        """The context in which the network runs: bf16 where that is faster."""
         enabled = multiplies_bf16(device) if self.bf16 is None else self.bf16
         return torch.autocast(device, torch.bfloat16, enabled=enabled)
 
     def estimate(
         self, x: Float[Tensor, "n 2 h w"], sigma: Float[Tensor, "n"]
     ) -> Float[Tensor, "n 2 h w"]:
-        """``E[x0 | x0 + sigma n = x]``, all slices in one network call."""
+        """``E[x0 | x0 + sigma n = x]``, with all slices in one network call."""
         raise NotImplementedError
 
     def denoise(
         self, x: Float[Tensor, "n 2 h w"], sigma: float | Float[Tensor, "n"]
     ) -> Float[Tensor, "n 2 h w"]:
-        """``E[x0 | x0 + sigma n = x]`` of neighbouring slices in their order; one ``sigma``, or one
-        per slice.
+        """``E[x0 | x0 + sigma n = x]`` of neighbouring slices in their order.
 
-        A graph is built only where ``x`` requires grad. A backward pass then evaluates each batch
-        once more, so that the activations of one batch at a time are held.
+        ``sigma`` is one for all slices, or one for each. A graph is built only where ``x`` requires
+        grad. A backward pass then evaluates each batch once more, so that only the activations of
+        one batch are held at a time.
         """
         sigma = torch.as_tensor(sigma, dtype=torch.float32, device=x.device).expand(len(x))
         differentiated = x.requires_grad and torch.is_grad_enabled()
+        again = partial(checkpoint, use_reentrant=False, preserve_rng_state=False)
         out = []
-        for read, own in batches(len(x), self.batch, self.neighbours):
+        for read, own in windows(len(x), self.batch, self.neighbours):
             if differentiated:
-                part = checkpoint(
-                    self.estimate,
-                    x[read],
-                    sigma[read],
-                    use_reentrant=False,
-                    preserve_rng_state=False,
-                )
+                part = again(self.estimate, x[read], sigma[read])
             else:
                 with torch.no_grad():
                     part = self.estimate(x[read], sigma[read])

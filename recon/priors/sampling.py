@@ -3,36 +3,38 @@
 from itertools import pairwise
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Inexact
 from torch import Tensor
 
 from recon.priors.denoiser import Denoiser
 from recon.priors.schedule import T, ddpm_sigma
 
 
-def noise_like(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Standard normal numbers in the shape of ``x``; where it is complex, in either real component."""
+def noise_like(
+    x: Inexact[Tensor, "*shape"], generator: torch.Generator
+) -> Inexact[Tensor, "*shape"]:
+    """Standard normal numbers in the shape of ``x``; in both components where ``x`` is complex."""
     real = torch.view_as_real(x) if x.is_complex() else x
     noise = torch.randn(real.shape, generator=generator).to(x.device)
     return torch.view_as_complex(noise) if x.is_complex() else noise
 
 
 def ddim_step(
-    x0_hat: Tensor,
-    eps: Tensor,
+    x0_hat: Inexact[Tensor, "*shape"],
+    eps: Inexact[Tensor, "*shape"],
     sigma_t: float,
     sigma_s: float,
     eta: float,
     generator: torch.Generator,
-) -> Tensor:
-    """From noise-to-signal ratio ``sigma_t`` to ``sigma_s`` (Song et al. 2021, equation 12), given
-    the clean estimate and the noise.
+) -> Inexact[Tensor, "*shape"]:
+    """From noise-to-signal ratio ``sigma_t`` to ``sigma_s``, given clean estimate and noise.
 
-    The state is ``x = x_t / sqrt(alpha_bar) = x0 + sigma eps``. With ``alpha_bar = 1 / (1 +
-    sigma²)`` equation 16 for the standard deviation of the fresh noise becomes ``eta sigma_s sqrt(1
-    - sigma_s² / sigma_t²)``.
+    Source: Song et al. 2021, equation 12. The state is
+    ``x = x_t / sqrt(alpha_bar) = x0 + sigma eps``. With ``alpha_bar = 1 / (1 + sigma²)``, the
+    standard deviation of the fresh noise in their equation 16 becomes
+    ``eta sigma_s sqrt(1 - sigma_s² / sigma_t²)``.
     """
-    # share of the noise's variance that is drawn anew
+    # The share of the variance of the noise that is drawn anew.
     fresh = eta**2 * (1 - (sigma_s / sigma_t) ** 2)
     x = x0_hat + sigma_s * (1 - fresh) ** 0.5 * eps
     return x + sigma_s * fresh**0.5 * noise_like(x, generator) if sigma_s * fresh > 0 else x
@@ -46,8 +48,9 @@ def ddim(
     steps: int = 50,
     eta: float = 1.0,
 ) -> Float[Tensor, "n 2 h w"]:
-    """Draws slices by DDIM (Song et al. 2021, equation 12); ``eta = 1`` and ``steps = 1000`` is
-    DDPM's ancestral sampler.
+    """Draws slices by DDIM (Song et al. 2021, equation 12).
+
+    ``shape`` is (n, 2, h, w). With ``eta = 1`` and ``steps = 1000`` it is DDPM's ancestral sampler.
     """
     device = next(prior.parameters()).device
     timesteps = torch.linspace(T, 0, steps + 1).round()

@@ -1,9 +1,8 @@
-"""The linear noise schedule of the DDPM (Ho et al. 2020), in which the papers state their
-timesteps.
+"""The DDPM's linear noise schedule (Ho et al. 2020), which the papers' timesteps refer to.
 
-``x_t = sqrt(alpha_bar) x0 + sqrt(1 - alpha_bar) eps`` divided by ``sqrt(alpha_bar)`` is ``x0 +
-sigma eps`` with the noise-to-signal ratio ``sigma = sqrt((1 - alpha_bar) / alpha_bar)``. Methods
-turn the papers' t into sigma here.
+Dividing ``x_t = sqrt(alpha_bar) x0 + sqrt(1 - alpha_bar) eps`` by ``sqrt(alpha_bar)`` gives
+``x0 + sigma eps``. The noise-to-signal ratio is ``sigma = sqrt((1 - alpha_bar) / alpha_bar)``.
+Methods turn the papers' t into sigma here.
 """
 
 import torch
@@ -12,7 +11,7 @@ from torch import Tensor
 
 T = 1000  # the noisiest timestep
 BETA = torch.linspace(1e-4, 0.02, T, dtype=torch.float64)
-# index t = 0 is clean
+# Index t = 0 is clean.
 ALPHA_BAR = torch.cat([torch.ones(1, dtype=torch.float64), torch.cumprod(1 - BETA, 0)])
 SIGMAS = ((1 - ALPHA_BAR) / ALPHA_BAR).sqrt()
 
@@ -24,13 +23,9 @@ def ddpm_sigma(t: float) -> float:
 
 
 def ddpm_timestep(sigma: Float[Tensor, "n"]) -> Float[Tensor, "n"]:
-    """The real-valued timesteps at which the noise-to-signal ratio is ``sigma``; inverse of
-    `ddpm_sigma`.
-    """
+    """The real-valued timesteps at noise-to-signal ratios ``sigma``; inverse of `ddpm_sigma`."""
     sigma = sigma.double().cpu()
     high = torch.searchsorted(SIGMAS, sigma).clamp(1, T)
-    return (
-        (high - 1 + (sigma - SIGMAS[high - 1]) / (SIGMAS[high] - SIGMAS[high - 1]))
-        .clamp(0, T)
-        .float()
-    )
+    below, above = SIGMAS[high - 1], SIGMAS[high]
+    t = high - 1 + (sigma - below) / (above - below)
+    return t.clamp(0, T).float()

@@ -16,10 +16,11 @@ CHECK_SIGMAS = (0.05, 0.1, 0.2, 0.5, 1.0)  # noise levels at which validation de
 def denoising_error(
     prior: Denoiser, volumes: Sequence[Complex[Tensor, "x y z"]], slices: int = 24
 ) -> dict[str, float]:
-    """Mean squared error of one-step denoising, per noise level, over evenly spaced slices of all
-    planes.
+    """Mean squared error of one-step denoising, by noise level.
+
+    The mean is taken over evenly spaced slices of all planes, about ``slices`` in number.
     """
-    generator = torch.Generator().manual_seed(0)
+    generator, device = torch.Generator().manual_seed(0), next(prior.parameters()).device
     errors = {}
     for sigma in CHECK_SIGMAS:
         total, count = 0.0, 0
@@ -29,10 +30,8 @@ def denoising_error(
                 every = max(1, volume.shape[axis] * 3 * len(volumes) // slices)
                 clean = as_slices(volume, axis)[every // 2 :: every]
                 noisy = clean + sigma * torch.randn(clean.shape, generator=generator)
-                device = next(prior.parameters()).device
-                total += float(
-                    (prior.denoise(noisy.to(device), sigma).cpu() - clean).square().sum()
-                )
+                error = prior.denoise(noisy.to(device), sigma).cpu() - clean
+                total += float(error.square().sum())
                 count += clean.numel()
         errors[f"{sigma:g}"] = total / count
     return errors

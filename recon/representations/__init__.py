@@ -2,8 +2,8 @@
 
 A representation is a continuous volume with parameters (paper A, equation 4). It can be sampled on
 the measurement's grid and on the slices that a prior sees. A newcomer adds one file that ends in
-``REPRESENTATION = ...``, a function that starts it from a volume; a method's setting
-``representation`` names the file.
+``REPRESENTATION = ...``: a function, or a class, that makes the representation from a volume. A
+method's setting ``representation`` names the file.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ from recon import rooms
 
 @runtime_checkable
 class Representation(Protocol):
-    """What fitting asks of a representation, beside being a module of torch."""
+    """What fitting asks of a representation, which is a module of torch."""
 
     def volume(self) -> Complex[Tensor, "x y z"]:
         """The volume on the measurement's grid."""
@@ -27,13 +27,13 @@ class Representation(Protocol):
     ) -> Float[Tensor, "n 2 h w"]:
         """The slices across ``axis`` at the voxels ``index``, over the same field of view.
 
-        ``pixels`` is the mesh (h, w) that they are sampled on, that of the measurement's grid where
-        None.
+        ``pixels`` is the mesh (h, w) on which they are sampled. None is the measurement's grid.
         """
 
     def parameter_groups(self, rate: float) -> list[dict[str, Any]]:
-        """Parameters with their learning rates, in the form that torch's optimisers take; ``rate``
-        is the method's.
+        """Parameters with their learning rates, in the form that torch's optimisers take.
+
+        ``rate`` is the method's learning rate.
         """
 
     def parameters(self) -> Iterator[nn.Parameter]:
@@ -46,5 +46,5 @@ def names() -> tuple[str, ...]:
 
 
 def lookup(name: str) -> Callable[[Complex[Tensor, "x y z"]], Representation]:
-    """The representation called ``name``: a function that makes one from the volume it starts at."""
+    """The representation called ``name``, as a function of the volume at which it starts."""
     return rooms.member("representations", "REPRESENTATION", name, "representation")

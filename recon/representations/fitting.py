@@ -1,6 +1,4 @@
-"""Fitting a representation to a scan: Adam on the data term and on whatever penalty a method
-brings.
-"""
+"""Fitting a representation to a scan by Adam, on the data term and a method's own penalty."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,16 +7,17 @@ from typing import Literal
 import torch
 from jaxtyping import Complex
 from torch import Tensor
+from torch.optim.lr_scheduler import LinearLR, ReduceLROnPlateau
 
 from recon.mri.problem import Problem
 from recon.mri.solvers import inner
 from recon.progress import track
 from recon.representations import Representation
 
-# Adds the gradient of a penalty to the parameters by a backward pass of its own, or returns the
-# gradient with respect to the
-# volume that it is given, which then goes back together with that of the data term.
-Penalty = Callable[[Representation, Complex[Tensor, "x y z"], int], Tensor | None]
+# Takes the representation, its volume and the number of the iteration. Either it adds its gradient
+# to the parameters by a backward pass of its own, and returns None. Or it returns its gradient with
+# respect to the volume, which then goes back together with that of the data term.
+Penalty = Callable[[Representation, Complex[Tensor, "x y z"], int], Complex[Tensor, "x y z"] | None]
 
 
 @dataclass(frozen=True)
@@ -27,9 +26,9 @@ class Descent:
 
     iterations: int
     rate: float
-    # halved where the data term stalls (paper A), or down to 0 at the end
+    # "plateau" halves the rate where the data term stalls (paper A); "linear" ends at 0.
     decay: Literal["plateau", "linear"] = "plateau"
-    patience: int = 20  # iterations without a fall of the data term that count as a stall
+    patience: int = 20  # A stall is this many iterations without a fall of the data term.
 
 
 def fit(
@@ -37,25 +36,23 @@ def fit(
     problem: Problem,
     penalty: Penalty,
     descent: Descent,
-    callback: Callable[[int, Tensor], None],
+    callback: Callable[[int, Complex[Tensor, "x y z"]], None],
     label: str = "fit",
 ) -> Complex[Tensor, "x y z"]:
-    """Minimises ``½‖Ax − y‖² + penalty`` over the parameters of ``model`` by Adam; returns the
-    volume.
+    """Minimises ``½‖Ax − y‖² + penalty`` over the parameters of ``model`` by Adam.
 
-    The volume x is held to zero where no coil sees. ``penalty`` is called once an iteration, before
-    the step.
+    Returns the volume x, which is held to zero where no coil sees. ``penalty`` is called once an
+    iteration, before the step; ``callback`` after it, with the volume before the step.
     """
     support, energy = problem.operator.support, 0.5 * float(problem.kspace.abs().square().sum())
-    optimizer = torch.optim.Adam(
-        model.parameter_groups(descent.rate), lr=descent.rate, betas=(0.9, 0.99)
-    )
+    groups = model.parameter_groups(descent.rate)
+    optimizer = torch.optim.Adam(groups, lr=descent.rate, betas=(0.9, 0.99))
     decay = rate_decay(optimizer, descent)
     for iteration in track(range(descent.iterations), label):
         optimizer.zero_grad()
         volume = support * model.volume()
         gradient = problem.gradient(volume.detach())
-        # ½‖Ax − y‖², from what is at hand
+        # This is ½‖Ax − y‖², without another application of A.
         data_term = energy + 0.5 * float(inner(volume.detach(), gradient - problem.rhs))
         pull = penalty(model, volume.detach(), iteration)
         gradient = gradient if pull is None else gradient + pull
@@ -67,10 +64,8 @@ def fit(
 
 
 def rate_decay(optimizer: torch.optim.Optimizer, descent: Descent) -> Callable[[float], None]:
-    """What lowers the rates, called after every iteration with its data term."""
+    """Lowers the rates when it is called, after every iteration, with the data term."""
     if descent.decay == "linear":
-        linear = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, descent.iterations)
+        linear = LinearLR(optimizer, 1.0, 0.0, descent.iterations)
         return lambda data_term: linear.step()
-    return torch.optim.lr_scheduler.ReduceLROnPlateau(
-        optimizer, factor=0.5, patience=descent.patience
-    ).step
+    return ReduceLROnPlateau(optimizer, factor=0.5, patience=descent.patience).step

@@ -24,8 +24,9 @@ class Voxels(nn.Module):
     def slices(
         self, axis: int, index: Int[Tensor, "n"], pixels: tuple[int, int] | None = None
     ) -> Float[Tensor, "n 2 h w"]:
-        """Slices across ``axis``; on another mesh by linear interpolation, with anti-aliasing where
-        it is coarser.
+        """Slices across ``axis``, interpolated linearly where ``pixels`` asks for another mesh.
+
+        A coarser mesh gets anti-aliasing.
         """
         slices = as_slices(self.volume().index_select(axis, index), axis)
         if pixels is None or tuple(slices.shape[-2:]) == tuple(pixels):

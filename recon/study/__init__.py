@@ -1,7 +1,6 @@
-"""Studies: a configuration, what it works on, its cases, tuning, and the provenance of every
-result.
+"""Studies: configurations, their inputs and cases, tuning, and the provenance of every result.
 
-A newcomer adds nothing here: methods, datasets, networks and representations are found by name in
+A newcomer adds nothing here. Methods, datasets, networks and representations are found by name in
 their rooms.
 """
 
@@ -15,11 +14,11 @@ if TYPE_CHECKING:
 
 
 def open_study(config: str | Path) -> Study:
-    """The study of a configuration, as notebooks and rules use it. (Imported when called: the
-    command line pays for imports.)
+    """The study of a configuration, as notebooks and rules use it.
 
     Sets the number of threads for the process, since sums depend on it in the last bit.
     """
+    # Imports wait until here, because the command line starts sooner without them.
     import torch
 
     from recon.study.config import load

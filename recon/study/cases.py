@@ -1,4 +1,4 @@
-"""Cases: one volume, one mask, one method, one set of parameters; and what a case costs and scores."""
+"""Cases: one volume, mask, method and set of parameters; what a case costs and scores."""
 
 import re
 import time
@@ -29,19 +29,21 @@ class Case:
     acceleration: float
     method: str
     settings: dict
-    # argument of the method: name in the configuration
+    # By the argument of the method: the name of a network in the configuration.
     networks: dict[str, str] = field(default_factory=dict)
 
 
 class Counted:
-    """A prior that counts how many slices it has denoised: the cost that methods are compared by."""
+    """A prior that counts the slices it denoises: the cost by which methods are compared."""
 
     def __init__(self, prior: Prior):
         self.prior, self.slices = prior, 0
         self.sigma_max, self.neighbours = prior.sigma_max, prior.neighbours
 
-    def denoise(self, x: Tensor, sigma: float | Tensor) -> Tensor:
-        """Passes on to the prior."""
+    def denoise(
+        self, x: Float[Tensor, "n 2 h w"], sigma: float | Float[Tensor, "n"]
+    ) -> Float[Tensor, "n 2 h w"]:
+        """What the prior answers."""
         self.slices += len(x)
         return self.prior.denoise(x, sigma)
 
@@ -59,8 +61,10 @@ def magnitude_of(
 
 
 def scores_of(magnitude: Float[Tensor, "x y z"], scan: Prepared) -> dict[str, float]:
-    """All metrics against the reference; PSNR also inside the object, and against the truth where
-    it is known.
+    """All metrics against the reference, and two more PSNRs.
+
+    ``psnr_support`` looks inside the object only. ``psnr_truth`` compares with the truth; it is NaN
+    where no truth is known.
     """
     reference = scan.reference.abs()
     scores = metrics.all_metrics(magnitude, reference)
@@ -71,7 +75,7 @@ def scores_of(magnitude: Float[Tensor, "x y z"], scan: Prepared) -> dict[str, fl
 
 
 class Stopwatch:
-    """Wall time and peak memory of a block: of the GPU where it runs there, else of the process."""
+    """Wall time and peak memory of a block, on the GPU where it runs there, else of the process."""
 
     def __init__(self, device: str):
         self.device = device
@@ -91,13 +95,14 @@ class Stopwatch:
             self.megabytes = torch.cuda.max_memory_allocated() / 1e6
         else:
             status = Path("/proc/self/status")
-            found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text()) if status.exists() else None
+            text = status.read_text() if status.exists() else ""
+            found = re.search(r"VmHWM:\s+(\d+) kB", text)
             self.megabytes = int(found[1]) / 1e3 if found else float("nan")
         self.seconds = time.perf_counter() - self.begun
 
 
 def write_magnitude(path: Path, magnitude: Float[Tensor, "x y z"]) -> None:
-    """Keeps a reconstruction, exactly as it is scored."""
+    """Keeps a reconstruction exactly as it is scored."""
     with whole(path) as part, h5py.File(part, "w") as file:
         file.create_dataset("magnitude", data=magnitude.numpy(), compression="lzf", shuffle=True)
 

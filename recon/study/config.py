@@ -1,6 +1,4 @@
-"""The one configuration file of a workflow run, and its schema: unknown keys and impossible values
-are refused.
-"""
+"""The configuration of a run and its schema, which refuses unknown keys and impossible values."""
 
 import math
 from pathlib import Path
@@ -20,11 +18,12 @@ CONFIGS = ROOT / "workflow" / "config"
 
 
 class Tuning(Strict):
-    """Every method's parameters are chosen by the same number of trials on the validation volumes,
-    at each acceleration named.
+    """How every method's parameters are chosen: by the same number of trials on validation volumes.
+
+    The trials are repeated at each acceleration.
     """
 
-    # a finished tuning file, relative to the repository; null runs the tuning
+    # A finished tuning file, relative to the repository. Null runs the tuning.
     shipped: str | None = None
     accelerations: list[float] = [8.0]
     trials: int = Field(8, ge=1)
@@ -32,19 +31,19 @@ class Tuning(Strict):
 
 
 class Comparison(Strict):
-    """A table of cases: every method on every test volume, at every acceleration, with every prior
-    and every variation.
+    """A table of cases: every method on every test volume, at every acceleration.
 
-    Its name starts with the number of the notebook that shows it.
+    It may also have several priors, or vary a setting. Its name starts with the number of the
+    notebook that shows it.
     """
 
-    datasets: list[str] | None = None  # those named; null: all of the configuration
+    datasets: list[str] | None = None  # null: all of the configuration
     methods: list[str] | None = None
-    # for all datasets, or by dataset; null: those of each dataset
+    # One list for all datasets, or one for each. Null: what each dataset says itself.
     accelerations: list[float] | dict[str, list[float]] | None = None
-    # likewise; null: each dataset's matched one
+    # Likewise. Null: the matched prior of each dataset.
     priors: list[str] | dict[str, list[str]] | None = None
-    # a setting and the values it takes in turn, all others as tuned
+    # A setting, and the values that it takes in turn. All others are as tuned.
     vary: dict[str, list[float | str]] = {}
 
     def accelerations_for(self, dataset: str) -> list[float] | None:
@@ -62,13 +61,13 @@ class Config(Strict):
     name: str
     title: str
     device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$")
-    # of torch; part of the configuration because sums depend on it in the last bit
+    # Threads of torch. Sums depend on their number in the last bit.
     threads: int = Field(2, ge=1)
     seed: int = 0
     datasets: dict[str, Dataset]
     networks: dict[str, AnyTraining] = {}  # trained networks: diffusion priors and others
     mask: Mask = Mask()
-    # sensitivities from the undersampled data's centre, or from all data
+    # Sensitivity maps from the centre of the undersampled data, or from all data.
     maps: Literal["calibration", "full"] = "calibration"
     accelerations: list[float] = Field([4.0, 8.0, 12.0, 16.0], min_length=1)
     methods: dict[str, dict] = {}  # methods to compare, with settings that are not tuned
@@ -88,43 +87,29 @@ class Config(Strict):
     @model_validator(mode="after")
     def _references(self):
         for name, comparison in self.comparisons.items():
-            by_dataset = [
-                key
-                for part in (comparison.accelerations, comparison.priors)
-                if isinstance(part, dict)
-                for key in part
-            ]
-            named = (
-                [*(comparison.datasets or []), *by_dataset],
-                comparison.methods,
-                flat(comparison.priors),
-            )
+            parts = comparison.accelerations, comparison.priors
+            by_dataset = [key for part in parts if isinstance(part, dict) for key in part]
+            datasets = [*(comparison.datasets or []), *by_dataset]
+            named = datasets, comparison.methods, flat(comparison.priors)
             for (kind, known), wanted in zip(self._named().items(), named, strict=True):
                 for missing in (w for w in wanted or [] if w not in known):
-                    raise ValueError(
-                        f"comparison {name} names {missing!r}, which is not under {kind}"
-                    )
+                    unknown = f"comparison {name} names {missing!r}"
+                    raise ValueError(f"{unknown}, which is not under {kind}")
         for name, network in self.networks.items():
             if network.dataset not in self.datasets:
-                raise ValueError(
-                    f"network {name} names the dataset {network.dataset!r}, which is not under datasets"
-                )
-        compared = [
-            r
-            for part in (*self.comparisons.values(), *self.datasets.values())
-            for r in flat(part.accelerations)
-        ]
+                unknown = f"network {name} names the dataset {network.dataset!r}"
+                raise ValueError(f"{unknown}, which is not under datasets")
+        sections = (*self.comparisons.values(), *self.datasets.values())
+        compared = [r for section in sections for r in flat(section.accelerations)]
         if any(r < 1 for r in self.accelerations + self.tuning.accelerations + compared):
             raise ValueError("accelerations must be at least 1")
         for name, dataset in self.datasets.items():
             if dataset.prior is not None and dataset.prior not in self.networks:
-                raise ValueError(
-                    f"dataset {name} names the prior {dataset.prior!r}, which is not under networks"
-                )
+                unknown = f"dataset {name} names the prior {dataset.prior!r}"
+                raise ValueError(f"{unknown}, which is not under networks")
             if self.tuning.subjects > len(dataset.validation):
-                raise ValueError(
-                    f"tuning.subjects is {self.tuning.subjects}, but dataset {name} has {len(dataset.validation)} for validation"
-                )
+                there = f"dataset {name} has {len(dataset.validation)} for validation"
+                raise ValueError(f"tuning.subjects is {self.tuning.subjects}, but {there}")
         return self
 
     def _named(self) -> dict[str, dict]:
@@ -134,19 +119,17 @@ class Config(Strict):
         """Refuses, before any work, data folders and shipped files that are not there."""
         for name, dataset in self.datasets.items():
             if dataset.path is not None and not dataset.folder.is_dir():
-                raise ReconError(
-                    f"config {self.name}: dataset {name}: no folder {dataset.folder}; correct datasets.{name}.path"
-                )
+                absent = f"dataset {name}: no folder {dataset.folder}"
+                raise ReconError(f"config {self.name}: {absent}; correct datasets.{name}.path")
         for shipped in [n.shipped for n in self.networks.values()] + [self.tuning.shipped]:
             if shipped is not None and not (ROOT / shipped).is_file():
-                raise ReconError(
-                    f"config {self.name}: shipped file {shipped} is missing; restore it, or set 'shipped: null' to compute it"
-                )
+                absent = f"shipped file {shipped} is missing"
+                cure = "restore it, or set 'shipped: null' to compute it"
+                raise ReconError(f"config {self.name}: {absent}; {cure}")
         for notebook in self.notebooks:
             if not (ROOT / "notebooks" / f"{notebook}.ipynb").is_file():
-                raise ReconError(
-                    f"config {self.name}: there is no notebook notebooks/{notebook}.ipynb; correct 'notebooks'"
-                )
+                absent = f"there is no notebook notebooks/{notebook}.ipynb"
+                raise ReconError(f"config {self.name}: {absent}; correct 'notebooks'")
 
     def compared(self, comparison: str) -> list[tuple[str, str]]:
         """The (dataset, test subject) pairs of a comparison."""
@@ -175,31 +158,26 @@ class Config(Strict):
         return self.datasets[dataset].accelerations or self.accelerations
 
     def tuned_at(self, dataset: str) -> list[float]:
-        """The accelerations at which methods are tuned: where the dataset has its own, those
-        nearest to the ones asked for.
+        """The accelerations at which methods are tuned on ``dataset``.
+
+        A dataset with its own accelerations is tuned at those nearest to the wanted ones.
         """
         own, wanted = self.datasets[dataset].accelerations, self.tuning.accelerations
-        return (
-            sorted({min(own, key=lambda r: abs(math.log(r / w))) for w in wanted})
-            if own
-            else wanted
-        )
+        if own is None:
+            return wanted
+        return sorted({min(own, key=lambda r: abs(math.log(r / w))) for w in wanted})
 
     def matched(self, dataset: str, need: str) -> str | None:
-        """The name of the network that serves a need on ``dataset``: a denoiser, or a network of
-        the kind ``need``.
+        """The name of the network that serves a need on ``dataset``; None where there is none.
 
-        The dataset's own choice of prior, else the first one trained on it at its voxel size; None
-        where there is none.
+        A need is "denoiser" or a kind of network. The dataset may name its prior itself; else it
+        is the first network that was trained on the dataset at its voxel size.
         """
         if need == "denoiser" and self.datasets[dataset].prior:
             return self.datasets[dataset].prior
         for name, network in self.networks.items():
-            serves = (
-                trained.lookup(network.kind).denoises
-                if need == "denoiser"
-                else network.kind == need
-            )
+            denoises = trained.lookup(network.kind).denoises
+            serves = denoises if need == "denoiser" else network.kind == need
             if serves and network.dataset == dataset and not getattr(network, "factors", None):
                 return name
         return None
@@ -227,40 +205,34 @@ class Config(Strict):
         return list(dict.fromkeys(name for name in found if name))
 
     def trains_on_kspace(self, dataset: str) -> bool:
-        """Whether some network is trained on the k-space of ``dataset``, and not on its references
-        alone.
-        """
+        """Whether some network is trained on k-space of ``dataset``, not on references alone."""
         trainings = [network for network in self.networks.values() if network.dataset == dataset]
         return any(batches(trained.lookup(t.kind).batches).needs_kspace for t in trainings)
 
 
 def part_for(named: list | dict[str, list] | None, dataset: str) -> list | None:
-    """What is named for all datasets, or of what is named by dataset the part for one."""
+    """What is named for one dataset: the list for all, or the dataset's own list."""
     return named.get(dataset) if isinstance(named, dict) else named
 
 
 def flat(named: list | dict[str, list] | None) -> list:
-    """What is named for all datasets or by dataset, in one list."""
-    return (
-        [item for part in named.values() for item in part]
-        if isinstance(named, dict)
-        else named or []
-    )
+    """All that is named, for all datasets or by dataset, in one list."""
+    if isinstance(named, dict):
+        return [item for part in named.values() for item in part]
+    return named or []
 
 
 def _resolved(name: str, datasets: dict, seen: tuple[str, ...] = ()) -> object:
-    """A dataset's section with what it is ``like`` filled in."""
+    """The section of a dataset, completed by the section that its key ``like`` names."""
     section = datasets[name]
     if not isinstance(section, dict) or "like" not in section:
         return section
     model = section["like"]
     if not isinstance(datasets.get(model), dict) or model in (name, *seen):
-        raise ValueError(
-            f"dataset {name} is like {model!r}, which is not under datasets, or like itself"
-        )
-    return _resolved(model, datasets, (*seen, name)) | {
-        key: value for key, value in section.items() if key != "like"
-    }
+        wrong = f"dataset {name} is like {model!r}"
+        raise ValueError(f"{wrong}, which is not under datasets, or like itself")
+    own = {key: value for key, value in section.items() if key != "like"}
+    return _resolved(model, datasets, (*seen, name)) | own
 
 
 def number(name: str) -> str:
@@ -273,7 +245,6 @@ def load(name: str | Path) -> Config:
     path = Path(name) if str(name).endswith((".yaml", ".yml")) else CONFIGS / f"{name}.yaml"
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in CONFIGS.glob("*.yaml")))
-        raise ReconError(
-            f"no configuration {name!s}: give one of {known}, or the path of a .yaml file"
-        )
+        choice = f"give one of {known}, or the path of a .yaml file"
+        raise ReconError(f"no configuration {name!s}: {choice}")
     return read_yaml(path, Config)

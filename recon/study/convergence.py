@@ -4,20 +4,20 @@ import pandas as pd
 
 from recon.study.study import Study
 
-# Label in figures: the method, and what is changed of its settings.
+ANNEALED = {"schedule": "annealed", "t_max": 200.0, "t_min": 4.0}
+
+# By the label in figures: the method, and the changes of its settings.
 SOLVERS = {
     "Adam, uniform t (paper)": ("variational", {}),
-    "Adam, annealed t (not tuned)": (
-        "variational",
-        {"schedule": "annealed", "t_max": 200.0, "t_min": 4.0},
-    ),
+    "Adam, annealed t (not tuned)": ("variational", ANNEALED),
     "annealed t, CG data step (ours)": ("annealed", {}),
 }
 
 
-def convergence(study: Study, dataset: str, acceleration: float) -> pd.DataFrame:
-    """PSNR on the first test subject after every iteration of each solver; empty where none is
-    configured.
+def solver_traces(study: Study, dataset: str, acceleration: float) -> pd.DataFrame:
+    """PSNR on the first test subject after every iteration of each solver.
+
+    The table is empty where no solver is configured.
     """
     subject, traces = study.config.datasets[dataset].test[0], []
     for label, (method, changes) in SOLVERS.items():

@@ -4,12 +4,13 @@ import zlib
 from functools import lru_cache
 from pathlib import Path
 
+from jaxtyping import Bool
 from torch import Tensor, nn
 
 from recon import phantoms
 from recon.data import source
 from recon.data.opening import open_scan
-from recon.data.preparation import load, prepare
+from recon.data.preparation import load_prepared, prepare
 from recon.data.resolution import coarser
 from recon.data.section import Dataset
 from recon.download import registry
@@ -22,11 +23,11 @@ from recon.study.config import Config
 from recon.study.provenance import file_hash, made_from, preparation
 from recon.study.workspace import ROOT, Workspace
 
-LARGEST_LOOK = 96  # voxels an axis of a volume that is only looked at
+LARGEST_LOOK = 96  # voxels along an axis of a volume that is only looked at
 
 
 class Inputs(Workspace):
-    """Opens what a configuration names; what is not there yet is prepared first, but never trained."""
+    """Opens what a configuration names; prepares missing volumes, but trains nothing."""
 
     def __init__(self, config: Config, root: Path = ROOT, source: str | None = None):
         super().__init__(config, root, source)
@@ -34,50 +35,37 @@ class Inputs(Workspace):
         self._masks: dict[tuple, Tensor] = {}
 
     def prepare(self, dataset: str, subject: str | int) -> Path:
-        """Prepares one volume; of a training volume only what some training asks for is kept."""
+        """Prepares one volume; a training volume keeps only what some training asks for."""
         path, section = self.data_path(dataset, subject), self.config.datasets[dataset]
-        training = str(subject) in map(str, section.train) and not self.config.trains_on_kspace(
-            dataset
-        )
+        trains = str(subject) in map(str, section.train)
+        reference_only = trains and not self.config.trains_on_kspace(dataset)
         scan = open_scan(section, subject)
-        prepare(
-            scan,
-            path,
-            preparation(section, subject),
-            section.virtual_coils,
-            reference_only=training,
-        )
+        made_of = preparation(section, subject)
+        prepare(scan, path, made_of, section.virtual_coils, reference_only)
         return path
 
     def volume(self, dataset: str, subject: str | int, reference_only: bool = False) -> Prepared:
-        """A prepared volume; see `recon.data.preparation.load`."""
+        """A prepared volume; see `recon.data.preparation.load_prepared`."""
         path = self.data_path(dataset, subject)
         if not made_from(path, self.config.datasets[dataset], subject):
             self.prepare(dataset, subject)
         return _load(path, path.stat().st_mtime_ns, reference_only)
 
     def looks(self) -> dict[str, Prepared]:
-        """One volume of every dataset that is here: the configuration's own, the built-in phantoms,
-        and downloads.
+        """One volume of every dataset that is here.
 
-        Downloaded volumes are made coarser, to at most 96 voxels an axis.
+        Datasets are the configuration's own, the built-in phantoms, and downloads. The latter two
+        are made coarser, to at most 96 voxels along an axis.
         """
         sections = self.config.datasets
         found = {name: self.volume(name, section.test[0]) for name, section in sections.items()}
-        shape = next(
-            (section.shape for section in sections.values() if section.shape), (64, 80, 80)
-        )
+        shapes = [section.shape for section in sections.values() if section.shape]
+        shape = shapes[0] if shapes else (64, 80, 80)
+        splits = {"train": [], "validation": [100], "test": [200]}
         shown = [section.anatomy for section in sections.values()]
         for anatomy in (a for a in phantoms.ANATOMIES if a not in shown):
-            section = Dataset(
-                kind="phantom",
-                label=anatomy,
-                anatomy=anatomy,
-                shape=shape,
-                train=[],
-                validation=[100],
-                test=[200],
-            )
+            built_in = {"kind": "phantom", "label": anatomy, "anatomy": anatomy, "shape": shape}
+            section = Dataset(**built_in, **splits)
             found[f"{anatomy} (built in)"] = self._look(anatomy, section, 200)
         used = [section.kind for section in sections.values()]
         for name in (n for n in source.registered() if n not in used):
@@ -85,7 +73,7 @@ class Inputs(Workspace):
                 section = Dataset(kind=name, label=name, train=[], validation=[], test=[subject])
                 try:
                     found[name] = self._look(name, section, subject)
-                except ReconError as error:  # a stray file of a set that nobody asked for
+                except ReconError as error:  # A stray file of a set that nobody asked for.
                     print(f"{name} is left out: {error}")
         return found
 
@@ -95,12 +83,12 @@ class Inputs(Workspace):
             scan = open_scan(section, subject)
             factors = tuple(max(1.0, n / LARGEST_LOOK) for n in scan.shape)
             prepare(coarser(scan, factors), path, preparation(section, subject))
-        return load(path)
+        return load_prepared(path)
 
     def network(self, name: str) -> nn.Module:
         """A trained network, on the configured device."""
         path = self.network_path(name)
-        file_hash(path)  # refuses a file that is not there
+        file_hash(path)  # This refuses a file that is not there.
         return _load_network(path, path.stat().st_mtime_ns).to(self.config.device)
 
     def network_hash(self, name: str) -> str:
@@ -108,36 +96,28 @@ class Inputs(Workspace):
         return file_hash(self.network_path(name))
 
     def trained_at(self, name: str | None) -> str:
-        """The voxel factor of the data that a network was trained on, or "diverse"; empty without a
-        network.
-        """
+        """The voxel factor of a network's training data, or "diverse"; empty without a network."""
         if not name:
             return ""
         section = self.config.networks[name]
         factor = self.config.datasets[section.dataset].voxel_factor
         if getattr(section, "factors", None):
             return "diverse, part held out" if section.held_out else "diverse"
-        return "×".join(f"{f:g}" for f in (factor if isinstance(factor, tuple) else (factor,)))
+        factors = factor if isinstance(factor, tuple) else (factor,)
+        return "×".join(f"{f:g}" for f in factors)
 
-    def mask(self, dataset: str, subject: str | int, acceleration: float) -> Tensor:
+    def mask(self, dataset: str, subject: str | int, acceleration: float) -> Bool[Tensor, "y z"]:
         """The mask of one subject; every subject has its own."""
-        section, shape = (
-            self.config.mask_of(dataset),
-            tuple(self.volume(dataset, subject).mask.shape),
-        )
-        asked = (
-            section.kind,
-            shape,
-            acceleration,
-            section.calibration,
-            section.seed + zlib.crc32(str(subject).encode()),
-        )
+        section = self.config.mask_of(dataset)
+        shape = tuple(self.volume(dataset, subject).mask.shape)
+        seed = section.seed + zlib.crc32(str(subject).encode())
+        asked = (section.kind, shape, acceleration, section.calibration, seed)
         if asked not in self._masks:
             self._masks[asked] = masks.make(*asked)
         return self._masks[asked]
 
     def problem(self, dataset: str, subject: str | int, acceleration: float) -> Problem:
-        """The undersampled scan of one subject; as many as a trial of tuning asks for are kept."""
+        """The undersampled scan of one subject; the last few are kept for trials of tuning."""
         asked = (dataset, str(subject), float(acceleration))
         if asked not in self._posed:
             while len(self._posed) >= max(1, self.config.tuning.subjects):
@@ -150,9 +130,11 @@ class Inputs(Workspace):
 
 @lru_cache(maxsize=2)
 def _load(path: Path, written: int, reference_only: bool) -> Prepared:
-    return load(path, reference_only)
+    """A prepared volume; the time at which its file was ``written`` is a key of the cache."""
+    return load_prepared(path, reference_only)
 
 
 @lru_cache(maxsize=2)
 def _load_network(path: Path, written: int) -> nn.Module:
+    """A trained network; the time at which its file was ``written`` is a key of the cache."""
     return load_weights(path)[0]

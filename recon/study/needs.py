@@ -1,6 +1,6 @@
 """What a notebook reads, as its own metadata says: ``{"recon": {"needs": ["tables"]}}``.
 
-- ``tables``: the comparisons whose names start with its number (the default),
+- ``tables``: the comparisons that start with its number (the default),
 - ``volumes``: one test volume of every dataset,
 - ``example``: one test volume of the first dataset, with its prior and its tuning,
 - ``downloads``: the list of what has been downloaded.
@@ -33,9 +33,8 @@ def stated(notebook: Path) -> list[str]:
     words = metadata.get("recon", {}).get("needs", ["tables"])
     for word in words:
         if word not in KNOWN:
-            raise ReconError(
-                f"{notebook}: needs {word!r} in its metadata; choose of {', '.join(KNOWN)}"
-            )
+            unknown = f"{notebook}: needs {word!r} in its metadata"
+            raise ReconError(f"{unknown}; choose of {', '.join(KNOWN)}")
     return words
 
 
@@ -57,8 +56,6 @@ def needs_of(notebook: Path, config: Config) -> Needs:
         needs.networks += [prior] if prior else []
         needs.tuned.append(name)
     needs.downloads = "downloads" in words
-    needs.volumes, needs.networks = (
-        list(dict.fromkeys(needs.volumes)),
-        list(dict.fromkeys(needs.networks)),
-    )
+    needs.volumes = list(dict.fromkeys(needs.volumes))
+    needs.networks = list(dict.fromkeys(needs.networks))
     return needs

@@ -10,13 +10,14 @@ import hashlib
 import json
 from dataclasses import asdict
 from math import log
+from typing import Any
 
 import pandas as pd
+from jaxtyping import Complex, Float
 from torch import Tensor
 
 from recon import methods
 from recon.files import alone, write_text
-from recon.methods import Method
 from recon.mri import masks, metrics
 from recon.priors.denoiser import multiplies_bf16
 from recon.study import provenance
@@ -42,89 +43,62 @@ class Study(Inputs):
         acceleration: float,
         method: str,
         prior: str | None = None,
-        **changes,
+        **changes: Any,
     ) -> Case:
-        """A case with the tuned parameters of its method, the configuration's settings and
-        ``changes``, the last ones first.
+        """A case with the settings of its method.
 
-        ``prior`` names the network that serves the method; without it, it is the dataset's matched
-        one.
+        They are ``changes``, else what the configuration says, else what was tuned, else the
+        defaults. ``prior`` names the network that serves the method. Without it, the matched
+        network of the dataset does.
         """
-        chosen = (
-            self.tuned(dataset, method, acceleration)
-            | self.config.methods.get(method, {})
-            | changes
-        )
+        tuned, configured = self.tuned(dataset, method, acceleration), self.config.methods
+        chosen = tuned | configured.get(method, {}) | changes
         settings = asdict(methods.settings_of(method, **chosen))
-        return Case(
-            dataset,
-            str(subject),
-            float(acceleration),
-            method,
-            settings,
-            self._serving(methods.lookup(method), dataset, prior),
-        )
-
-    def _serving(self, method: Method, dataset: str, name: str | None) -> dict[str, str]:
-        """The network for each need of a method."""
-        return {
-            role: name or self.config.matched(dataset, need) for role, need in method.needs.items()
-        }
+        needs = methods.lookup(method).needs.items()
+        serving = {role: prior or self.config.matched(dataset, need) for role, need in needs}
+        return Case(dataset, str(subject), float(acceleration), method, settings, serving)
 
     def tuning(self, dataset: str, method: str) -> dict:
-        """The record of a method's tuning, as shipped or as made here; empty where there is none."""
+        """The record of a method's tuning, shipped or made here; empty where there is none."""
         shipped, path = self.config.tuning.shipped, self.tuning_path(dataset, method)
         if shipped:
             return json.loads((self.root / shipped).read_text()).get(dataset, {}).get(method, {})
         return json.loads(path.read_text()) if path.exists() else {}
 
     def tuned(self, dataset: str, method: str, acceleration: float) -> dict:
-        """The parameters chosen on validation volumes at the nearest tuned acceleration; empty
-        where nothing was tuned.
-        """
+        """The tuned parameters of the nearest acceleration; empty where nothing was tuned."""
         best = self.tuning(dataset, method).get("best")
         if not best:
             return {}
         return best[min(best, key=lambda r: abs(log(float(r) / acceleration)))]
 
     def key(self, case: Case) -> str:
-        """Hash of everything that the reconstruction of a case depends on.
-
-        Networks run in bf16, which rounds otherwise, wherever the processor can.
-        """
-        config, sections = (
-            self.config,
-            [self.config.networks[name] for name in case.networks.values()],
-        )
+        """Hash of everything that the reconstruction of a case depends on."""
+        networks = [self.config.networks[name] for name in case.networks.values()]
         mask = self.mask(case.dataset, case.subject, case.acceleration)
+        # Networks run in bf16 wherever the processor can, and bf16 rounds otherwise.
+        bf16 = multiplies_bf16(self.config.device) if networks else None
         parts = {
             "method": case.method,
             "settings": case.settings,
             "volume": self.volume(case.dataset, case.subject).hash,
             "mask": hashlib.sha256(mask.numpy().tobytes()).hexdigest(),
-            "maps": config.maps,
-            "machine": [
-                config.device,
-                config.threads,
-                multiplies_bf16(config.device) if sections else None,
-            ],
+            "maps": self.config.maps,
+            "machine": [self.config.device, self.config.threads, bf16],
             "networks": {role: self.network_hash(name) for role, name in case.networks.items()},
-            "code": provenance.reconstruction_code(case.method, case.settings, sections),
+            "code": provenance.reconstruction_code(case.method, case.settings, networks),
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:20]
 
     def run(self, case: Case, keep_volume: bool = True) -> dict:
         """The row of a case; what was computed before is read."""
-        key = self.key(case)
-        stem, scan = self.case_path(key), self.volume(case.dataset, case.subject)
-        score_key = f"{key}-{hashlib.sha256(f'{scan.hash} {provenance.scoring_code()}'.encode()).hexdigest()[:12]}"
-        scores, cost, kept = (
-            self.scores_path(score_key),
-            stem.with_suffix(".json"),
-            stem.with_suffix(".h5"),
-        )
-        with alone(stem.with_suffix(".lock")):  # another process may be at it
-            if not (scores.exists() and cost.exists()) or (keep_volume and not kept.exists()):
+        key, scan = self.key(case), self.volume(case.dataset, case.subject)
+        scored = hashlib.sha256(f"{scan.hash} {provenance.scoring_code()}".encode()).hexdigest()
+        scores = self.scores_path(f"{key}-{scored[:12]}")
+        cost, kept, lock = (self.case_path(key).with_suffix(s) for s in (".json", ".h5", ".lock"))
+        with alone(lock):  # Another process may be at work on the same case.
+            known = scores.exists() and cost.exists()
+            if not known or (keep_volume and not kept.exists()):
                 if kept.exists() and cost.exists():
                     magnitude = read_magnitude(kept)
                 else:
@@ -133,53 +107,41 @@ class Study(Inputs):
                     if keep_volume:
                         write_magnitude(kept, magnitude)
                 write_text(scores, json.dumps(scores_of(magnitude, scan)))
-        return (
-            self._labels(case)
-            | json.loads(scores.read_text())
-            | json.loads(cost.read_text())
-            | {"key": key}
-        )
+        found = json.loads(scores.read_text()) | json.loads(cost.read_text())
+        return self._labels(case) | found | {"key": key}
 
     def _labels(self, case: Case) -> dict:
         """What a row says of its case beside the result, as the configuration calls it now."""
         mask = self.mask(case.dataset, case.subject, case.acceleration)
-        volume, served = (
-            self.volume(case.dataset, case.subject),
-            next(iter(case.networks.values()), None),
-        )
+        volume = self.volume(case.dataset, case.subject)
+        network = next(iter(case.networks.values()), None)
         return {
             "dataset": case.dataset,
             "volume": case.subject,
             "method": case.method,
-            "prior": served or "",
-            "trained_at": self.trained_at(served),
+            "prior": network or "",
+            "trained_at": self.trained_at(network),
             "voxel_factor": self.config.datasets[case.dataset].voxel_factor,
             "R": case.acceleration,
             "origin": volume.origin,
             "R_realised": masks.acceleration(mask & volume.mask),
         }
 
-    def _reconstruct(self, case: Case) -> tuple[Tensor, dict]:
+    def _reconstruct(self, case: Case) -> tuple[Float[Tensor, "x y z"], dict]:
         """The magnitude of a case, and what it cost."""
         problem = self.problem(case.dataset, case.subject, case.acceleration)
         networks, counted = self._opened(case)
         with Stopwatch(self.config.device) as watch:
             magnitude = magnitude_of(problem, case.method, networks, case.settings)
-        slices = sum(prior.slices for prior in counted)
-        return magnitude, {
-            "seconds": watch.seconds,
-            "peak_memory_mb": watch.megabytes,
-            "denoised_slices": slices,
-        }
+        cost = {"seconds": watch.seconds, "peak_memory_mb": watch.megabytes}
+        return magnitude, cost | {"denoised_slices": sum(prior.slices for prior in counted)}
 
     def _opened(self, case: Case) -> tuple[dict, list[Counted]]:
         """The networks of a case by role; priors count what they denoise."""
         networks = {role: self.network(name) for role, name in case.networks.items()}
         needs = methods.lookup(case.method).needs
-        networks |= {
-            role: Counted(found) for role, found in networks.items() if needs[role] == "denoiser"
-        }
-        return networks, [found for found in networks.values() if isinstance(found, Counted)]
+        priors = {r: Counted(found) for r, found in networks.items() if needs[r] == "denoiser"}
+        return networks | priors, list(priors.values())
 
     def trace(self, case: Case) -> pd.DataFrame:
         """PSNR after every iteration of a case against the number of slices denoised so far."""
@@ -190,48 +152,34 @@ class Study(Inputs):
             networks, counted = self._opened(case)
             rows = []
 
-            def record(iteration: int, volume: Tensor) -> None:
-                score = metrics.psnr(problem.unscale(volume).abs().cpu(), reference)
-                rows.append(
-                    {
-                        "iteration": iteration,
-                        "denoised_slices": sum(p.slices for p in counted),
-                        "psnr": score,
-                    }
-                )
+            def record(iteration: int, volume: Complex[Tensor, "x y z"]) -> None:
+                psnr = metrics.psnr(problem.unscale(volume).abs().cpu(), reference)
+                slices = sum(prior.slices for prior in counted)
+                rows.append({"iteration": iteration, "denoised_slices": slices, "psnr": psnr})
 
             magnitude_of(problem, case.method, networks, case.settings, record)
             write_text(path, pd.DataFrame(rows).to_csv(index=False))
         return pd.read_csv(path)
 
-    def reconstruction(self, row: dict) -> Tensor:
+    def reconstruction(self, row: dict) -> Float[Tensor, "x y z"]:
         """The magnitude volume of a row, in the units of the reference."""
         return read_magnitude(self.case_path(row["key"]).with_suffix(".h5"))
 
     def cases(self, name: str, dataset: str, subject: str | int) -> list[tuple[Case, dict]]:
         """The cases of a comparison for one test subject, each with what is varied in it."""
         section, out = self.config.comparisons[name], []
-        variations = [{key: value} for key, values in section.vary.items() for value in values] or [
-            {}
-        ]
-        # posed once
-        for acceleration in section.accelerations_for(dataset) or self.config.accelerations_of(
-            dataset
-        ):
-            for method in section.methods or self.config.methods:
+        variations = [{key: v} for key, values in section.vary.items() for v in values] or [{}]
+        own = self.config.accelerations_of(dataset)
+        for acceleration in section.accelerations_for(dataset) or own:  # outermost: posed once
+            for method in self.config.methods_in(name):
                 found = methods.lookup(method)
-                takes_prior = "denoiser" in found.needs.values()
-                for prior in (section.priors_for(dataset) if takes_prior else None) or [None]:
-                    for change in (v for v in variations if set(v) <= set(vars(found.settings()))):
-                        typed = {
-                            key: methods.varied(method, key, value) for key, value in change.items()
-                        }
-                        out.append(
-                            (
-                                self.case(dataset, subject, acceleration, method, prior, **typed),
-                                change,
-                            )
-                        )
+                named = section.priors_for(dataset) if "denoiser" in found.needs.values() else None
+                takes = set(vars(found.settings()))
+                for prior in named or [None]:
+                    for change in (v for v in variations if set(v) <= takes):
+                        typed = {key: methods.varied(method, key, v) for key, v in change.items()}
+                        case = self.case(dataset, subject, acceleration, method, prior, **typed)
+                        out.append((case, change))
         return out
 
     def comparison(self, name: str, pairs: list[tuple[str, str]] | None = None) -> pd.DataFrame:

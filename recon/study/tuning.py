@@ -1,6 +1,4 @@
-"""Choosing every method's parameters on validation volumes, by the same number of trials for every
-method.
-"""
+"""Choosing every method's parameters on validation volumes, by the same number of trials."""
 
 import warnings
 from collections.abc import Callable
@@ -16,18 +14,16 @@ from recon.progress import track
 from recon.study.study import Study
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
-warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 
 Trial = dict  # {"settings": the values tried, "psnr": their score}
 
 
 def search(method: str, trials: int, seed: int, score: Callable[[dict], float]) -> list[Trial]:
-    """Tries ``trials`` settings of a method and returns them with their scores, in the order in
-    which they were tried.
+    """Tries ``trials`` settings of a method; returns them in order, with their scores.
 
     The first are the method's defaults, so that no search does worse than not searching. Up to half
-    of the trials spread over the search space (a scrambled Halton sequence); the others follow what
-    has been found (TPE, Bergstra et al. 2011). All is determined by ``seed`` and the scores, so a
+    of the trials spread over the search space (a scrambled Halton sequence). The others follow what
+    has been found (TPE, Bergstra et al. 2011). ``seed`` and the scores determine every trial, so a
     search that was cut off goes the same way again.
     """
     space = distributions(method)
@@ -35,13 +31,14 @@ def search(method: str, trials: int, seed: int, score: Callable[[dict], float]) 
     tried = [{"settings": defaults, "psnr": score(defaults)}]
     if not space:
         return tried
-    study = optuna.create_study(
-        direction="maximize", sampler=QMCSampler(qmc_type="halton", scramble=True, seed=seed)
-    )
+    with warnings.catch_warnings():  # Optuna calls this sampler experimental.
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        spread = QMCSampler(qmc_type="halton", scramble=True, seed=seed)
+    study = optuna.create_study(direction="maximize", sampler=spread)
     if all(found.low <= defaults[name] <= found.high for name, found in space.items()):
-        study.add_trial(
-            optuna.trial.create_trial(params=defaults, distributions=space, value=tried[0]["psnr"])
-        )
+        value = tried[0]["psnr"]
+        first = optuna.trial.create_trial(params=defaults, distributions=space, value=value)
+        study.add_trial(first)
     for number in range(1, trials):
         if number == max(2, (trials + 1) // 2):
             study.sampler = TPESampler(seed=seed, n_startup_trials=0, multivariate=True)
@@ -53,17 +50,15 @@ def search(method: str, trials: int, seed: int, score: Callable[[dict], float]) 
 
 
 def distributions(method: str) -> dict[str, BaseDistribution]:
-    """A method's search space for optuna, logarithmic in each parameter; whole numbers stay whole."""
+    """The search space of a method, logarithmic in each parameter; whole numbers stay whole."""
     found = methods.lookup(method)
     defaults = found.settings()
     out: dict[str, BaseDistribution] = {}
     for name, (low, high) in found.space.items():
-        whole = isinstance(getattr(defaults, name), int)
-        out[name] = (
-            IntDistribution(int(low), int(high), log=True)
-            if whole
-            else FloatDistribution(low, high, log=True)
-        )
+        if isinstance(getattr(defaults, name), int):
+            out[name] = IntDistribution(int(low), int(high), log=True)
+        else:
+            out[name] = FloatDistribution(low, high, log=True)
     return out
 
 
@@ -73,21 +68,14 @@ def _rounded(value: float) -> float:
 
 
 def tune(study: Study, dataset: str, method: str) -> dict:
-    """Every trial at every tuning acceleration, and the best of each by mean PSNR over the
-    validation volumes.
+    """Every trial at every tuning acceleration, and the best of each.
 
-    What a trial scored is kept like every case, so that a killed tuning goes on where it was.
+    A trial's score is the mean PSNR over the validation volumes. Its cases are kept like every
+    other case, so that a killed tuning goes on where it was.
     """
     section = study.config.tuning
     subjects = study.config.datasets[dataset].validation[: section.subjects]
-    record = {
-        "dataset": dataset,
-        "method": method,
-        "subjects": subjects,
-        "trials": {},
-        "best": {},
-        "at_edge": {},
-    }
+    tried, chosen, edges = {}, {}, {}
     for acceleration in study.config.tuned_at(dataset):
         steps = iter(track(range(section.trials), f"tuning {method} at R = {acceleration:g}"))
 
@@ -96,20 +84,17 @@ def tune(study: Study, dataset: str, method: str) -> dict:
             cases = [study.case(dataset, s, acceleration, method, **values) for s in subjects]
             return float(np.mean([study.run(case, keep_volume=False)["psnr"] for case in cases]))
 
-        trials = search(method, section.trials, study.config.seed, score)
+        at, trials = f"{acceleration:g}", search(method, section.trials, study.config.seed, score)
         best = max(trials, key=lambda trial: trial["psnr"])["settings"]
-        at = f"{acceleration:g}"
-        record["trials"][at], record["best"][at], record["at_edge"][at] = (
-            trials,
-            best,
-            at_edge(method, best),
-        )
-    return record
+        tried[at], chosen[at], edges[at] = trials, best, at_edge(method, best)
+    record = {"dataset": dataset, "method": method, "subjects": subjects}
+    return record | {"trials": tried, "best": chosen, "at_edge": edges}
 
 
 def at_edge(method: str, chosen: dict, margin: float = 0.1) -> list[str]:
-    """The parameters chosen within ``margin`` of an end of their (logarithmic) range: a wider range
-    might have done better.
+    """The parameters chosen within ``margin`` of an end of their logarithmic range.
+
+    For these a wider range might have done better.
     """
     space = methods.lookup(method).space
     place = {name: log(chosen[name] / low) / log(high / low) for name, (low, high) in space.items()}

@@ -7,13 +7,14 @@ from recon.study.config import Config
 
 
 class Workspace:
-    """A configuration and its folders: ``results/NAME``, which can be made again, and
-    ``figures/NAME``.
+    """A configuration and its folders: ``results/NAME`` and ``figures/NAME``.
+
+    What lies in ``results`` can be made again.
     """
 
     def __init__(self, config: Config, root: Path = ROOT, source: str | None = None):
         self.config, self.root = config, Path(root)
-        # the name or path under which the configuration can be loaded again
+        # The name or path under which the configuration can be loaded again.
         self.source = source or config.name
         self.results = self.root / "results" / config.name
         self.figures = self.root / "figures" / config.name
@@ -32,8 +33,9 @@ class Workspace:
         return self.results / "tuning" / dataset / f"{method}.json"
 
     def case_path(self, key: str) -> Path:
-        """Where a reconstruction lies, without the suffix: ``.h5`` the volume, ``.json`` what it
-        cost.
+        """Where a reconstruction lies, without the suffix.
+
+        The volume ends in ``.h5``, and the record of what it cost in ``.json``.
         """
         return self.results / "cases" / key
 

@@ -1,7 +1,7 @@
 """Training: the loop, its checkpoints, and the batches that it draws.
 
-A newcomer adds one file that ends in ``BATCHES = Batches(...)``: another way to cut training
-volumes into batches. Kinds of trained network name it (see `recon.networks.trained`).
+A newcomer adds one file that ends in ``BATCHES = Batches(...)``, for another way to cut training
+volumes into batches. Kinds of trained network name the file (see `recon.networks.trained`).
 """
 
 from collections.abc import Callable, Sequence
@@ -15,8 +15,8 @@ from recon.mri.prepared import Prepared
 
 
 @runtime_checkable
-class Source(Protocol):
-    """Whatever draws batches."""
+class BatchSource(Protocol):
+    """What the loop asks of a source of batches."""
 
     def batch(self, size: int, generator: torch.Generator) -> Any:
         """One batch of ``size`` samples, in the form that the loss takes."""
@@ -26,9 +26,10 @@ class Source(Protocol):
 class Batches:
     """The record at the end of a file of batches."""
 
-    # (volumes, settings, device) -> source
-    source: Callable[[Sequence[Prepared], Any, str], Source]
-    needs_kspace: bool = False  # else training volumes keep their reference alone
+    # Makes the source of prepared volumes, settings and a device.
+    source: Callable[[Sequence[Prepared], Any, str], BatchSource]
+    # Whether training reads k-space. Where none does, a volume keeps its reference alone.
+    needs_kspace: bool = False
 
 
 def batches(name: str) -> Batches:

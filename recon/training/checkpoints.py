@@ -1,5 +1,6 @@
-"""All that a killed training needs to go on, bit for bit; safetensors, so that no pickle is ever
-read.
+"""All that a killed training needs to go on, bit for bit.
+
+Checkpoints are safetensors, so that no pickle is ever read.
 """
 
 from pathlib import Path
@@ -27,12 +28,9 @@ def save_checkpoint(
     for number, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{number}.{k}": v for k, v in state.items()}
     tensors["generator"] = generator.get_state()
+    stored = {k: v.contiguous().cpu() for k, v in tensors.items()}
     with whole(path) as part:
-        save_file(
-            {k: v.contiguous().cpu() for k, v in tensors.items()},
-            part,
-            metadata={"step": str(step)},
-        )
+        save_file(stored, part, metadata={"step": str(step)})
 
 
 def load_checkpoint(
@@ -42,7 +40,10 @@ def load_checkpoint(
     optimizer: torch.optim.Optimizer,
     generator: torch.Generator,
 ) -> int:
-    """Restores what `save_checkpoint` wrote; returns the number of steps done."""
+    """Restores what `save_checkpoint` wrote, in place; returns the number of steps done.
+
+    Raises `ReconError` for a file that is damaged or belongs to another configuration.
+    """
     try:
         with safe_open(path, framework="pt") as file:
             step = int(file.metadata()["step"])
@@ -56,15 +57,12 @@ def load_checkpoint(
         optimizer.load_state_dict(state)
         generator.set_state(tensors["generator"])
     except (OSError, SafetensorError, RuntimeError, KeyError, TypeError, ValueError) as error:
-        raise ReconError(
-            f"{path}: the checkpoint does not fit this training configuration; delete it to start anew"
-        ) from error
+        wrong = "the checkpoint does not fit this training configuration"
+        raise ReconError(f"{path}: {wrong}; delete it to start anew") from error
     return step
 
 
 def _below(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {
-        name.removeprefix(prefix): tensor
-        for name, tensor in tensors.items()
-        if name.startswith(prefix)
-    }
+    """The tensors whose names start with ``prefix``, under names without it."""
+    names = [name for name in tensors if name.startswith(prefix)]
+    return {name.removeprefix(prefix): tensors[name] for name in names}

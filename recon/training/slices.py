@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Complex, Float
+from jaxtyping import Complex, Float, Inexact
 from torch import Tensor
 
 from recon.errors import ReconError
@@ -18,66 +18,65 @@ from recon.training import Batches
 
 
 class SliceSource:
-    """Draws batches of slices: one plane at random, then slices of that plane from random volumes
-    of one shape.
+    """Draws a plane at random, then slices of that plane from random volumes of one shape.
 
     Volumes are at unit variance over real and imaginary parts. Each slice gets a random global
-    phase, since the phase of a scan is arbitrary. Slices that are almost empty (below 1 % of the
-    mean energy) teach nothing and are left out.
+    phase, since the phase of a scan is arbitrary. Slices below 1 % of the mean energy are almost
+    empty: they teach nothing, and are left out.
     """
 
     def __init__(self, volumes: Sequence[Complex[Tensor, "x y z"]]):
         if not volumes:
             raise ReconError("no training volumes; check the dataset's training split")
-        self.volumes = [v / torch.view_as_real(v).std() for v in volumes]
+        self.volumes = [volume / spread(volume) for volume in volumes]
         self.entries: dict[tuple[int, int, int], list[tuple[int, int]]] = {}
         for number, volume in enumerate(self.volumes):
             for axis in planes(tuple(volume.shape)):
                 energy = volume.abs().square().mean([a for a in range(3) if a != axis])
                 kept = torch.nonzero(energy > 0.01 * energy.mean()).flatten().tolist()
                 plane = tuple(n for a, n in enumerate(volume.shape) if a != axis)
-                self.entries.setdefault((axis, *plane), []).extend(
-                    (number, index) for index in kept
-                )
+                found = self.entries.setdefault((axis, *plane), [])
+                found += [(number, index) for index in kept]
         self.groups = list(self.entries)
-        self.weights = torch.tensor(
-            [len(self.entries[g]) / self._axis_total(g[0]) for g in self.groups]
-        )
+        shares = [len(self.entries[g]) / self._axis_total(g[0]) for g in self.groups]
+        self.weights = torch.tensor(shares)
 
     def _axis_total(self, axis: int) -> int:
         return sum(len(entries) for group, entries in self.entries.items() if group[0] == axis)
 
     def batch(self, size: int, generator: torch.Generator) -> Float[Tensor, "n 2 h w"]:
         """``size`` slices of one plane and shape."""
-        return self._draw(
-            size, generator, lambda number, index, axis: self.volumes[number].select(axis, index)
-        )
+
+        def cut(number: int, index: int, axis: int) -> Complex[Tensor, "h w"]:
+            return self.volumes[number].select(axis, index)
+
+        return self._draw(size, generator, cut)
 
     def _draw(
-        self, size: int, generator: torch.Generator, cut: Callable[[int, int, int], Tensor]
+        self,
+        size: int,
+        generator: torch.Generator,
+        cut: Callable[[int, int, int], Complex[Tensor, "h w"]],
     ) -> Float[Tensor, "n 2 h w"]:
-        """Slices of one group, each as ``cut(volume, index, axis)`` gives it, turned by a random
-        phase.
-        """
+        """Slices of one group, as ``cut(volume, index, axis)`` gives them, with random phases."""
         group = self.groups[int(torch.multinomial(self.weights, 1, generator=generator))]
         entries = self.entries[group]
         picks = torch.randint(len(entries), (size,), generator=generator).tolist()
         turns = torch.polar(torch.ones(size), 2 * math.pi * torch.rand(size, generator=generator))
-        slices = [
-            cut(*entries[p], group[0]) * turn for p, turn in zip(picks, turns.tolist(), strict=True)
-        ]
+        pairs = zip(picks, turns.tolist(), strict=True)
+        slices = [cut(*entries[pick], group[0]) * turn for pick, turn in pairs]
         return torch.view_as_real(torch.stack(slices)).movedim(-1, 1).contiguous()
 
 
 class DiverseSource(SliceSource):
-    """Draws every batch at a voxel size of its own (paper A, section 4.2, approach 1):
-    diverse-resolution training.
+    """Draws every batch at a voxel size of its own, for diverse-resolution training.
 
-    The matrix factor is uniform in ``factors`` without ``held_out`` and drawn anew for every batch,
-    whose slices so have one shape. The volume is resampled along all three axes with anti-aliasing,
-    the field of view kept; only the slice that is needed is computed. "kspace" leaves the
-    frequencies that remain as they are. "trilinear" damps them, by 0.4 at the highest, at every
-    factor below 1, so that hardly any batch is as sharp as the volumes themselves.
+    Source: paper A, section 4.2, approach 1. The matrix factor is uniform in ``factors`` without
+    ``held_out``. It is drawn anew for every batch, so that the slices of a batch have one shape.
+    The volume is resampled along all three axes with anti-aliasing, and the field of view is kept.
+    Only the slice that is needed is computed. "kspace" leaves the remaining frequencies as they
+    are. "trilinear" damps them at every factor below 1, by 0.4 at the highest, so that hardly any
+    batch is as sharp as the volumes themselves.
     """
 
     def __init__(
@@ -89,27 +88,24 @@ class DiverseSource(SliceSource):
     ):
         super().__init__(volumes)
         self.factors, self.held_out = factors, held_out or (factors[1], factors[1])
-        self.weights_of, resample = (
-            (sincs, crop_kspace) if resampling == "kspace" else (triangles, trilinear)
-        )
-        # references are zero where the coils see nothing
+        cropped = resampling == "kspace"
+        self.weights_of, resample = (sincs, crop_kspace) if cropped else (triangles, trilinear)
+        # References are zero where the coils see nothing.
         self.inside = [(v != 0).to(v.dtype) for v in self.volumes]
         self.grid = torch.linspace(*factors, 8).tolist()
         self.spreads = [
-            [
-                float(torch.view_as_real(resample(v, scaled_shape(v.shape, f))).std())
-                for f in self.grid
-            ]
+            [float(spread(resample(v, scaled_shape(v.shape, f)))) for f in self.grid]
             for v in self.volumes
         ]
 
     def batch(self, size: int, generator: torch.Generator) -> Float[Tensor, "n 2 h w"]:
-        """``size`` slices of one plane, shape and voxel size, at the unit variance of their
-        resampled volume.
+        """``size`` slices of one plane, shape and voxel size.
+
+        They are scaled so that their resampled volume has unit variance.
         """
         (low, high), (start, stop) = self.factors, self.held_out
         factor = float(torch.empty(()).uniform_(low, high - (stop - start), generator=generator))
-        # uniform in what remains without the part held out
+        # This makes the factor uniform in what remains without the part held out.
         factor += (stop - start) * (factor >= start)
         return self._draw(size, generator, partial(self._slice, factor=factor))
 
@@ -118,34 +114,37 @@ class DiverseSource(SliceSource):
         volume = self.volumes[number]
         shape = scaled_shape(volume.shape, factor)
         place = int((index + 0.5) * shape[axis] / volume.shape[axis])
+        sizes = list(zip(volume.shape, shape, strict=True))
+        scale = float(np.interp(factor, self.grid, self.spreads[number]))
 
-        def resampled(values: Tensor, weights_of: Callable[[int, int], Tensor]) -> Tensor:
-            weights = [
-                weights_of(n, m).to(values) for n, m in zip(volume.shape, shape, strict=True)
-            ]
+        def resampled(
+            values: Complex[Tensor, "x y z"],
+            weights_of: Callable[[int, int], Inexact[Tensor, "old new"]],
+        ) -> Complex[Tensor, "h w"]:
+            weights = [weights_of(n, m).to(values) for n, m in sizes]
             image = torch.tensordot(weights.pop(axis)[:, place], values, dims=([0], [axis]))
             return weights[0].T @ image @ weights[1]
 
-        # no ringing where a coarse reference would be zero
+        # Nothing rings where a coarse reference would be zero.
         inside = resampled(self.inside[number], triangles).real > 0.5
-        return (
-            resampled(volume, self.weights_of)
-            * inside
-            / float(np.interp(factor, self.grid, self.spreads[number]))
-        )
+        return resampled(volume, self.weights_of) * inside / scale
+
+
+def spread(volume: Complex[Tensor, "x y z"]) -> Float[Tensor, ""]:
+    """The standard deviation over real and imaginary parts."""
+    return torch.view_as_real(volume).std()
 
 
 def scaled_shape(shape: Sequence[int], factor: float) -> tuple[int, int, int]:
-    """The matrix of the same field of view at ``factor`` times the voxels along each axis; axes of
-    one voxel stay.
+    """The matrix of the same field of view with ``factor`` times the voxels along each axis.
+
+    An axis of one voxel stays.
     """
     return tuple(max(2, round(n * factor)) if n > 1 else 1 for n in shape)
 
 
 def slices_of(volumes: Sequence[Prepared], settings: Any, device: str) -> SliceSource:
-    """Slices of the references, at their own voxel size or, where ``settings.factors`` says so, at
-    many.
-    """
+    """Slices of the references, at their own voxel size or, with ``settings.factors``, at many."""
     references = [volume.reference.to(device) for volume in volumes]
     if settings.factors:
         return DiverseSource(references, settings.factors, settings.held_out, settings.resampling)

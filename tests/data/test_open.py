@@ -7,8 +7,7 @@ import torch
 from recon import ReconError
 from recon.data import source
 from recon.data.opening import open_scan
-from recon.data.preparation import load_prepared
-from recon.data.preparation import prepare
+from recon.data.preparation import load_prepared, prepare
 from recon.data.section import Dataset
 from recon.download import registry
 from recon.study.config import Config, load

@@ -6,7 +6,7 @@ import torch
 from recon.methods.variational import denoise_runs
 from recon.priors import Prior
 from recon.priors.ddpm import DDPM
-from recon.priors.denoiser import Denoiser, batches
+from recon.priors.denoiser import Denoiser, windows
 
 
 class Stack(Denoiser):
@@ -29,7 +29,7 @@ class Stack(Denoiser):
 )
 def test_batches_cover_every_slice_once_with_its_neighbours(count, size, neighbours):
     owned = []
-    for read, own in batches(count, size, neighbours):
+    for read, own in windows(count, size, neighbours):
         positions = list(range(count))[read]
         mine = positions[own]
         owned += mine

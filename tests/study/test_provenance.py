@@ -6,7 +6,7 @@ import pytest
 
 from recon import methods
 from recon.schema import ROOT
-from recon.study import provenance
+from recon.study import provenance, use
 from recon.study.config import load
 
 
@@ -14,10 +14,10 @@ from recon.study.config import load
 def source(tmp_path, monkeypatch):
     """A copy of the package that may be edited: gives what edits a file and forgets the hashes."""
     shutil.copytree(ROOT / "recon", tmp_path / "recon")
-    monkeypatch.setattr(provenance, "ROOT", tmp_path)
+    monkeypatch.setattr(use, "ROOT", tmp_path)
 
     def forget() -> None:
-        for cached in (provenance.parse, provenance.use, provenance.code_hash):
+        for cached in (use.parse, use.use, use.code_hash):
             cached.cache_clear()
 
     def edit(file: str, old: str = "", new: str = "", add: str = "") -> None:
@@ -130,12 +130,12 @@ def test_looks_and_search_spaces_stale_nothing(source):
 
 def test_another_version_of_a_library_stales_what_calls_it(source, monkeypatch):
     """PyWavelets serves the wavelet method alone; torch serves everything."""
-    before, version = hashes(), provenance.version
+    before, version = hashes(), use.version
     for library, stale in (("PyWavelets", {"l1_wavelet"}), ("torch", set(before))):
         monkeypatch.setattr(
-            provenance,
+            use,
             "version",
             lambda name, other=library: "0" if name == other else version(name),
         )
-        provenance.code_hash.cache_clear()
+        use.code_hash.cache_clear()
         assert changed(before) == stale

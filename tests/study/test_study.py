@@ -14,6 +14,7 @@ from recon.study.preflight import check
 from recon.study.provenance import file_hash
 from recon.study.study import Study
 from recon.study.tuning import at_edge, search, tune
+from recon.training import Batches
 
 
 @pytest.fixture(scope="module")
@@ -335,3 +336,25 @@ def test_two_processes_compute_a_case_once(study, monkeypatch):
         assert not done.wait(0.5)
     waiting.join()
     assert done.is_set()
+
+
+def test_training_volumes_keep_kspace_where_a_training_asks_for_it(study, tmp_path, monkeypatch):
+    """A prior is trained on references; an unrolled network would need what was measured."""
+    light = Study(study.config, tmp_path / "light")
+    light.prepare("knee", 0)
+    assert light.volume("knee", 0).kspace is None
+    with pytest.raises(ReconError, match="only the reference of this training volume is stored"):
+        light.problem("knee", 0, 4)
+    monkeypatch.setattr(Config, "trains_on_kspace", lambda self, dataset: dataset == "knee")
+    full = Study(study.config, tmp_path / "full")
+    full.prepare("knee", 0)
+    assert (
+        full.volume("knee", 0).kspace is not None and full.problem("knee", 0, 4).rhs.abs().max() > 0
+    )
+
+
+def test_a_network_says_whether_its_batches_need_kspace(monkeypatch):
+    config = load("smoke")
+    assert not config.trains_on_kspace("knee")
+    monkeypatch.setattr("recon.study.config.batches", lambda name: Batches(None, needs_kspace=True))
+    assert config.trains_on_kspace("knee") and not config.trains_on_kspace("knee_thick")

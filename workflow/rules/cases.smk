@@ -1,4 +1,5 @@
-# All cases of a comparison for one test subject: one job, so that starting Python and loading networks are paid once.
+# One job runs all cases of a comparison for one test subject, so that Python starts and networks
+# load only once.
 
 
 rule cases:
@@ -8,10 +9,17 @@ rule cases:
     output:
         f"{RESULTS}/tables/{{comparison}}/{{dataset}}/{{subject}}.csv",
     params:
-        section=CONFIG.model_dump_json(include={"methods", "accelerations", "mask", "maps", "device", "threads"}),
+        section=CONFIG.model_dump_json(
+            include={"methods", "accelerations", "mask", "maps", "device", "threads"}
+        ),
         dataset=lambda w: CONFIG.datasets[w.dataset].model_dump_json(include=provenance.ASKED),
         comparison=lambda w: CONFIG.comparisons[w.comparison].model_dump_json(),
-        code=lambda w: provenance.cases_code(CONFIG, CONFIG.methods_in(w.comparison), w.dataset, CONFIG.comparisons[w.comparison].vary),
+        code=lambda w: provenance.cases_code(
+            CONFIG,
+            CONFIG.methods_in(w.comparison),
+            w.dataset,
+            CONFIG.comparisons[w.comparison].vary,
+        ),
     log:
         f"logs/{NAME}/cases/{{comparison}}/{{dataset}}/{{subject}}.log",
     threads: CONFIG.threads

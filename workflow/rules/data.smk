@@ -1,8 +1,13 @@
-# One prepared volume per subject: k-space, maps, reference, noise level. Of training volumes only what some training asks for.
+# One prepared volume per subject: k-space, maps, reference and noise level. A training volume keeps
+# only what some training asks for.
 
 
 def prepared(dataset, *splits):
-    return [str(WORKSPACE.data_path(dataset, s)) for split in splits for s in getattr(CONFIG.datasets[dataset], split)]
+    return [
+        str(WORKSPACE.data_path(dataset, s))
+        for split in splits
+        for s in getattr(CONFIG.datasets[dataset], split)
+    ]
 
 
 rule prepare:
@@ -13,6 +18,6 @@ rule prepare:
         training=lambda w: w.subject in map(str, CONFIG.datasets[w.dataset].train),
     log:
         f"logs/{NAME}/prepare/{{dataset}}/{{subject}}.log",
-    priority: 20  # seconds each, and every other job waits for some
+    priority: 20  # These jobs take seconds each, and every other job waits for some of them.
     shell:
         "{STEP} prepare {wildcards.dataset} {wildcards.subject} > {log} 2>&1"

@@ -1,4 +1,5 @@
-# Notebooks make the figures; the gallery gathers them. A notebook that fails stays in logs/ with its traceback.
+# Notebooks make the figures, and the gallery gathers them. A notebook that fails stays in logs/
+# with its traceback.
 from recon.download import registry
 
 
@@ -7,12 +8,23 @@ def needs(notebook):
 
 
 def inputs_of(notebook):
-    """The files that a notebook reads, as its metadata says: tables where there are any, else what they would be made of."""
+    """The files that a notebook reads, as its metadata says.
+
+    These are tables where there are any, else volumes, weights and tuning records.
+    """
     found = needs(notebook)
     if found.comparisons:
-        return [str(WORKSPACE.table_path(name, d, s)) for name in found.comparisons for d, s in CONFIG.compared(name)]
+        return [
+            str(WORKSPACE.table_path(name, d, s))
+            for name in found.comparisons
+            for d, s in CONFIG.compared(name)
+        ]
     volumes = [str(WORKSPACE.data_path(d, s)) for d, s in found.volumes]
-    return volumes + weights(*found.networks) + [record for dataset in found.tuned for record in tuned(dataset)]
+    return (
+        volumes
+        + weights(*found.networks)
+        + [record for dataset in found.tuned for record in tuned(dataset)]
+    )
 
 
 rule notebook:
@@ -23,12 +35,16 @@ rule notebook:
         f"{RESULTS}/notebooks/{{notebook}}.ipynb",
     params:
         code=provenance.figure_code(),
-        here=lambda w: str({n: registry.here(n) for n in registry.datasets()}) if needs(w.notebook).downloads else "",
+        here=lambda w: (
+            str({n: registry.here(n) for n in registry.datasets()})
+            if needs(w.notebook).downloads
+            else ""
+        ),
     log:
         notebook=f"logs/{NAME}/notebooks/{{notebook}}.ipynb",
         text=f"logs/{NAME}/notebooks/{{notebook}}.log",
     threads: CONFIG.threads
-    priority: 10  # pictures early: the first is there while later cases still run
+    priority: 10  # The first pictures are there while later cases still run.
     resources:
         gpu=GPU,
     shell:

@@ -1,4 +1,5 @@
-# Training. Checkpoints lie outside the declared outputs, so a killed run resumes; shipped weights are used where they lie.
+# Training. Checkpoints lie outside the declared outputs, so a killed run resumes. Shipped weights
+# are used where they lie.
 
 
 def weights(*names):

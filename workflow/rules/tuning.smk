@@ -1,4 +1,5 @@
-# Every method's parameters, chosen on validation volumes by the same number of trials; a shipped record is used where it lies.
+# Every method's parameters are chosen on validation volumes by the same number of trials. A shipped
+# record is used where it lies.
 
 
 def tuned(dataset):
@@ -15,8 +16,13 @@ rule tune:
     params:
         method=lambda w: CONFIG.methods[w.method],
         dataset=lambda w: CONFIG.datasets[w.dataset].model_dump_json(include=provenance.ASKED),
-        section=CONFIG.model_dump_json(include={"tuning", "mask", "maps", "seed", "device", "threads"}),
-        code=lambda w: [provenance.cases_code(CONFIG, [w.method], w.dataset), provenance.tuning_code()],
+        section=CONFIG.model_dump_json(
+            include={"tuning", "mask", "maps", "seed", "device", "threads"}
+        ),
+        code=lambda w: [
+            provenance.cases_code(CONFIG, [w.method], w.dataset),
+            provenance.tuning_code(),
+        ],
     log:
         f"logs/{NAME}/tuning/{{dataset}}/{{method}}.log",
     threads: CONFIG.threads
