@@ -15,6 +15,7 @@ from recon.study.provenance import file_hash
 from recon.study.study import Study
 from recon.study.tuning import at_edge, search, tune
 from recon.training import Batches
+from recon.training.slices import slices_of
 
 
 @pytest.fixture(scope="module")
@@ -356,5 +357,7 @@ def test_training_volumes_keep_kspace_where_a_training_asks_for_it(study, tmp_pa
 def test_a_network_says_whether_its_batches_need_kspace(monkeypatch):
     config = load("smoke")
     assert not config.trains_on_kspace("knee")
-    monkeypatch.setattr("recon.study.config.batches", lambda name: Batches(None, needs_kspace=True))
+    monkeypatch.setattr(
+        "recon.study.config.batches", lambda name: Batches(slices_of, needs_kspace=True)
+    )
     assert config.trains_on_kspace("knee") and not config.trains_on_kspace("knee_thick")
