@@ -4,106 +4,71 @@ weights.safetensors``.
 What a command needs is imported when it runs, so that ``--help`` is instant.
 """
 
+from __future__ import annotations
+
 import argparse
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from recon import ReconError, __version__, rooms
+
+if TYPE_CHECKING:
+    from recon.mri.problem import Problem
+    from recon.mri.scan import Scan
 
 
 def parser() -> argparse.ArgumentParser:
     """The commands and their options."""
-    out = argparse.ArgumentParser(
-        prog="recon", description="3D MRI reconstruction with 2D diffusion priors"
-    )
+    about = "3D MRI reconstruction with 2D diffusion priors"
+    out = argparse.ArgumentParser(prog="recon", description=about)
     out.add_argument("--version", action="version", version=__version__)
     commands = out.add_subparsers(dest="command", required=True)
-    known = ", ".join(rooms.members("methods", "METHOD"))
-    one = commands.add_parser(
-        "reconstruct", help="reconstruct one scan", description=reconstruct.__doc__
-    )
-    one.add_argument(
-        "input",
-        type=Path,
-        help="k-space, 2D or 3D: ISMRMRD .h5, fastMRI .h5, BART .cfl, .npy, .npz; x is the readout",
-    )
-    one.add_argument(
-        "output",
-        type=Path,
-        help="magnitude volume, .nii.gz; a .json beside it says how it was made",
-    )
-    one.add_argument("--method", default="l1_wavelet", help=f"one of {known} (default %(default)s)")
-    one.add_argument(
-        "--prior",
-        type=Path,
-        help="weights of a diffusion prior, or of the network of the method, .safetensors",
-    )
-    one.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="a setting of the method; repeatable",
-    )
-    one.add_argument(
-        "--acceleration",
-        type=float,
-        help="undersample the scan by this factor first (retrospectively)",
-    )
-    one.add_argument(
-        "--mask", default="poisson_disc", help="kind of retrospective mask (default %(default)s)"
-    )
-    one.add_argument(
-        "--calibration",
-        type=int,
-        nargs=2,
-        default=(24, 24),
-        metavar=("Y", "Z"),
-        help="its full centre (default 24 24)",
-    )
-    one.add_argument("--coils", type=int, help="compress to this many virtual coils first")
-    one.add_argument(
-        "--seed",
-        type=int,
-        default=0,
-        help="seed of the retrospective mask and of the method, where it draws",
-    )
-    one.add_argument("--device", help="cpu or cuda (default: the GPU where there is one)")
-    get = commands.add_parser(
-        "fetch", help="download a dataset of the papers", description=fetch.__doc__
-    )
-    get.add_argument(
-        "name",
-        nargs="?",
-        help="a dataset of data/registry.yaml; its folder is DATA_ROOT/NAME (data/downloads/NAME)",
-    )
-    get.add_argument(
-        "--list", action="store_true", help="the datasets, and how much of each is here"
-    )
-    get.add_argument(
-        "--check",
-        action="store_true",
-        help="read the files that are here, of all datasets without NAME, and compare hashes",
-    )
-    get.add_argument(
-        "--split",
-        choices=("test", "validation", "train", "all"),
-        help="which volumes (default all, in this order)",
-    )
-    get.add_argument("--volumes", type=int, metavar="N", help="only the first N of them")
-    get.add_argument("--subjects", nargs="+", metavar="SUBJECT", help="these volumes, by name")
-    get.add_argument(
-        "--jobs", type=int, default=2, help="files at once, 1 to 4 (default %(default)s)"
-    )
+    short = {"reconstruct": "reconstruct one scan", "fetch": "download a dataset of the papers"}
+    add_reconstruct(commands.add_parser("reconstruct", help=short["reconstruct"]))
+    add_fetch(commands.add_parser("fetch", help=short["fetch"]))
     return out
+
+
+def add_reconstruct(command: argparse.ArgumentParser) -> None:
+    """The options of ``recon reconstruct``."""
+    command.description = reconstruct.__doc__
+    option, methods = command.add_argument, ", ".join(rooms.members("methods", "METHOD"))
+    formats = "ISMRMRD .h5, fastMRI .h5, BART .cfl, .npy, .npz"
+    option("input", type=Path, help=f"k-space, 2D or 3D: {formats}; x is the readout")
+    option("output", type=Path, help="magnitude, .nii.gz; a .json beside it says how it was made")
+    option("--method", default="l1_wavelet", help=f"one of {methods} (default %(default)s)")
+    option("--prior", type=Path, help="weights of the network that the method needs, .safetensors")
+    repeated = {"action": "append", "default": [], "metavar": "KEY=VALUE"}
+    option("--set", **repeated, help="a setting of the method; repeatable")
+    option("--acceleration", type=float, help="undersample by this factor first (retrospectively)")
+    option("--mask", default="poisson_disc", help="kind of that mask (default %(default)s)")
+    pair = {"type": int, "nargs": 2, "default": (24, 24), "metavar": ("Y", "Z")}
+    option("--calibration", **pair, help="its full centre (default 24 24)")
+    option("--coils", type=int, help="compress to this many virtual coils first")
+    option("--seed", type=int, default=0, help="seed of that mask, and of the method if it draws")
+    option("--device", help="cpu or cuda (default: the GPU where there is one)")
+
+
+def add_fetch(command: argparse.ArgumentParser) -> None:
+    """The options of ``recon fetch``."""
+    command.description = fetch.__doc__
+    option, splits = command.add_argument, ("test", "validation", "train", "all")
+    where = "its folder is DATA_ROOT/NAME (default data/downloads/NAME)"
+    option("name", nargs="?", help=f"a dataset of data/registry.yaml; {where}")
+    option("--list", action="store_true", help="the datasets, and how much of each is here")
+    read = "read the files that are here, of NAME or of all datasets, and compare hashes"
+    option("--check", action="store_true", help=read)
+    option("--split", choices=splits, help="which volumes (default all, in this order)")
+    option("--volumes", type=int, metavar="N", help="only the first N of them")
+    option("--subjects", nargs="+", metavar="SUBJECT", help="these volumes, by name")
+    option("--jobs", type=int, default=2, help="files at once, 1 to 4 (default %(default)s)")
 
 
 def reconstruct(options: argparse.Namespace) -> None:
     """Reconstructs one scan; its sensitivity maps come from the fully sampled centre of k-space."""
     from dataclasses import asdict
-
-    import torch
 
     from recon import methods
     from recon.files import digest
@@ -111,31 +76,18 @@ def reconstruct(options: argparse.Namespace) -> None:
     from recon.mri import masks
     from recon.networks.weights import load_weights
 
-    device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    if not options.output.name.endswith((".nii", ".nii.gz")):
-        raise ReconError(
-            f"{options.output}: the volume is written as NIfTI; end the name in .nii.gz"
-        )
-    if not options.output.parent.is_dir():
-        raise ReconError(
-            f"{options.output}: the folder {options.output.parent} does not exist; make it first"
-        )
-    if device != "cpu" and not (device.startswith("cuda") and torch.cuda.is_available()):
-        raise ReconError(f"--device {device}: not available here; use --device cpu")
-    settings = parse_settings(options)
-    # refuses unknown names before anything is read
-    chosen = methods.settings_of(options.method, **settings)
+    check_output(options.output)
+    device, settings = chosen_device(options.device), parse_settings(options)
+    chosen = methods.settings_of(options.method, **settings)  # refused before anything is read
     if options.prior is None and methods.lookup(options.method).needs:
-        raise ReconError(
-            f"method {options.method} needs --prior; shipped weights lie in data/priors"
-        )
+        needed = f"method {options.method} needs --prior"
+        raise ReconError(f"{needed}; shipped weights lie in data/priors")
     network = load_weights(options.prior)[0].to(device) if options.prior else None
     scan = read_scan(options.input)
     problem = pose_scan(scan, options).to(device)
     begun = time.perf_counter()
-    volume = problem.unscale(
-        methods.reconstruct(problem, options.method, network, **settings)
-    ).cpu()
+    volume = methods.reconstruct(problem, options.method, network, **settings)
+    volume = problem.unscale(volume).cpu()
     meta = {
         "recon": __version__,
         "input": str(options.input),
@@ -149,16 +101,30 @@ def reconstruct(options: argparse.Namespace) -> None:
         "seconds": round(time.perf_counter() - begun, 2),
     }
     write_volume(options.output, volume, scan.voxel, meta=meta)
-    size = " × ".join(map(str, volume.shape))
-    print(
-        f"{options.output}: {size} voxels, R = {meta['acceleration']:.1f}, {meta['seconds']:.1f} s"
-    )
+    size, took = " × ".join(map(str, volume.shape)), f"{meta['seconds']:.1f} s"
+    print(f"{options.output}: {size} voxels, R = {meta['acceleration']:.1f}, {took}")
 
 
-def pose_scan(scan, options: argparse.Namespace):
-    """The problem of a scan, with independent channels and, where asked for, retrospectively
-    undersampled.
-    """
+def check_output(path: Path) -> None:
+    """Refuses, before any work, an output that could not be written."""
+    if not path.name.endswith((".nii", ".nii.gz")):
+        raise ReconError(f"{path}: the volume is written as NIfTI; end the name in .nii.gz")
+    if not path.parent.is_dir():
+        raise ReconError(f"{path}: the folder {path.parent} does not exist; make it first")
+
+
+def chosen_device(name: str | None) -> str:
+    """The device that was asked for, else the GPU where there is one."""
+    import torch
+
+    device = name or ("cuda" if torch.cuda.is_available() else "cpu")
+    if device != "cpu" and not (device.startswith("cuda") and torch.cuda.is_available()):
+        raise ReconError(f"--device {device}: not available here; use --device cpu")
+    return device
+
+
+def pose_scan(scan: Scan, options: argparse.Namespace) -> Problem:
+    """The problem of a scan: independent channels, and undersampling where it is asked for."""
     from recon.mri import masks
     from recon.mri.channels import independent
     from recon.mri.problem import pose
@@ -169,9 +135,10 @@ def pose_scan(scan, options: argparse.Namespace):
         if masks.acceleration(mask) > 1.5:
             already = f"already undersampled (R = {masks.acceleration(mask):.1f})"
             raise ReconError(f"{options.input}: {already}; do not give --acceleration")
-        calibration = tuple(min(c, n) for c, n in zip(options.calibration, mask.shape, strict=True))
+        pairs = zip(options.calibration, mask.shape, strict=True)
+        shape, calibration = tuple(mask.shape), tuple(min(c, n) for c, n in pairs)
         mask = mask & masks.make(
-            options.mask, tuple(mask.shape), options.acceleration, calibration, options.seed
+            options.mask, shape, options.acceleration, calibration, options.seed
         )
     return pose(kspace, mask, noise, scan.voxel)
 

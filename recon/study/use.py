@@ -29,7 +29,7 @@ LIBRARIES = {
 }
 IMPLICIT = {"forward", "backward", "setup_context"}  # methods that torch calls
 
-Definition = ast.FunctionDef | ast.ClassDef | ast.Assign | ast.AnnAssign
+Definition = ast.FunctionDef | ast.ClassDef | ast.Assign | ast.AnnAssign | ast.Module
 
 
 @dataclass
@@ -58,6 +58,9 @@ def parse(name: str) -> Module | None:
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             names = [n.id for t in targets for n in ast.walk(t) if isinstance(n, ast.Name)]
             module.definitions |= dict.fromkeys(names, node)
+        elif isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
+            begun = module.definitions[node.target.id]
+            module.definitions[node.target.id] = ast.Module([begun, node], [])
     for node in ast.walk(tree):  # Imports inside functions count, too.
         if isinstance(node, ast.ImportFrom):
             module.imports |= {a.asname or a.name: (node.module or "", a.name) for a in node.names}
@@ -74,7 +77,7 @@ class Use:
         self.libraries: set[str] = set()
         self.attributes: set[str] = set()
         # Methods of reached classes that nothing has asked for so far.
-        self.methods: dict[str, tuple[str, ast.FunctionDef]] = {}
+        self.methods: dict[tuple[str, str], ast.FunctionDef] = {}
         self.seen: set[tuple[str, str]] = set()
         self.waiting = [tuple(root.split(":")) for root in roots]
         while self.waiting or self._asked():
@@ -101,7 +104,7 @@ class Use:
         if isinstance(node, ast.ClassDef):
             functions = [item for item in node.body if isinstance(item, ast.FunctionDef)]
             later = [item for item in functions if _optional(item)]
-            self.methods |= {f"{name}.{item.name}": (module, item) for item in later}
+            self.methods |= {(module, f"{name}.{item.name}"): item for item in later}
             body = [item for item in node.body if item not in later] or [ast.Pass()]
             node = ast.ClassDef(node.name, node.bases, node.keywords, body, node.decorator_list)
         self._add(module, name, node)
@@ -136,10 +139,9 @@ class Use:
 
     def _asked(self) -> bool:
         """Takes in the methods that reached code asks for by name; False when there are none."""
-        asked = [name for name in self.methods if name.rpartition(".")[2] in self.attributes]
-        for name in asked:
-            module, node = self.methods.pop(name)
-            self._add(module, name, node)
+        asked = [key for key in self.methods if key[1].rpartition(".")[2] in self.attributes]
+        for module, name in asked:
+            self._add(module, name, self.methods.pop((module, name)))
         return bool(asked)
 
 
