@@ -40,8 +40,10 @@ def add_reconstruct(command: argparse.ArgumentParser) -> None:
     option("output", type=Path, help="magnitude, .nii.gz; a .json beside it says how it was made")
     option("--method", default="l1_wavelet", help=f"one of {methods} (default %(default)s)")
     option("--prior", type=Path, help="weights of the network that the method needs, .safetensors")
-    repeated = {"action": "append", "default": [], "metavar": "KEY=VALUE"}
-    option("--set", **repeated, help="a setting of the method; repeatable")
+    repeated = {"action": "append", "default": []}
+    more = "another network of a method that needs several; repeatable"
+    option("--network", **repeated, metavar="ROLE=PATH", help=more)
+    option("--set", **repeated, metavar="KEY=VALUE", help="a setting of the method; repeatable")
     option("--acceleration", type=float, help="undersample by this factor first (retrospectively)")
     option("--mask", default="poisson_disc", help="kind of that mask (default %(default)s)")
     pair = {"type": int, "nargs": 2, "default": (24, 24), "metavar": ("Y", "Z")}
@@ -79,14 +81,12 @@ def reconstruct(options: argparse.Namespace) -> None:
     check_output(options.output)
     device, settings = chosen_device(options.device), parse_settings(options)
     chosen = methods.settings_of(options.method, **settings)  # refused before anything is read
-    if options.prior is None and methods.lookup(options.method).needs:
-        needed = f"method {options.method} needs --prior"
-        raise ReconError(f"{needed}; shipped weights lie in data/priors")
-    network = load_weights(options.prior)[0].to(device) if options.prior else None
+    paths = chosen_networks(options)
+    networks = {role: load_weights(path)[0].to(device) for role, path in paths.items()}
     scan = read_scan(options.input)
     problem = pose_scan(scan, options).to(device)
     begun = time.perf_counter()
-    volume = methods.reconstruct(problem, options.method, network, **settings)
+    volume = methods.reconstruct(problem, options.method, networks, **settings)
     volume = problem.unscale(volume).cpu()
     meta = {
         "recon": __version__,
@@ -95,7 +95,7 @@ def reconstruct(options: argparse.Namespace) -> None:
         "origin": scan.origin,
         "method": options.method,
         "settings": asdict(chosen),
-        "prior": digest(options.prior)[:16] if options.prior else None,
+        "networks": {role: digest(path)[:16] for role, path in paths.items()},
         "acceleration": masks.acceleration(problem.operator.mask),
         "scan": scan.meta,
         "seconds": round(time.perf_counter() - begun, 2),
@@ -121,6 +121,28 @@ def chosen_device(name: str | None) -> str:
     if device != "cpu" and not (device.startswith("cuda") and torch.cuda.is_available()):
         raise ReconError(f"--device {device}: not available here; use --device cpu")
     return device
+
+
+def chosen_networks(options: argparse.Namespace) -> dict[str, Path]:
+    """The weights of the networks that the method needs, by role; a missing one is refused."""
+    from recon import methods
+
+    needs = methods.lookup(options.method).needs
+    paths = dict.fromkeys(list(needs)[:1], options.prior) if options.prior else {}
+    for pair in options.network:
+        role, found, path = pair.partition("=")
+        if not found or role not in needs:
+            roles = ", ".join(needs) or "no network"
+            raise ReconError(
+                f"--network {pair}: expected ROLE=PATH; {options.method} takes {roles}"
+            )
+        paths[role] = Path(path)
+    for role in needs:
+        if role not in paths:
+            option = "--prior" if role == "prior" else f"--network {role}=PATH"
+            where = "shipped weights lie in data/priors"
+            raise ReconError(f"method {options.method} needs {option}; {where}")
+    return paths
 
 
 def pose_scan(scan: Scan, options: argparse.Namespace) -> Problem:

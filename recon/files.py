@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,6 +43,12 @@ def write_text(path: Path, text: str) -> None:
     """Writes a text file whole or not at all."""
     with whole(path) as part:
         part.write_text(text)
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copies a file; the copy appears whole or not at all."""
+    with whole(target) as part:
+        shutil.copyfile(source, part)
 
 
 @contextmanager

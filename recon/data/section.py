@@ -16,15 +16,14 @@ from recon.data import source
 from recon.download import registry
 from recon.download.entries import SPLITS, overlap
 from recon.errors import ReconError
+from recon.mri import masks
 from recon.schema import Strict
 
 
 class Mask(Strict):
     """Which phase encodes are kept."""
 
-    kind: Literal[
-        "poisson_disc", "gaussian_2d", "uniform", "gaussian_1d", "random_1d", "uniform_1d"
-    ] = "poisson_disc"
+    kind: str = Field("poisson_disc", pattern=f"^({'|'.join(masks.KINDS)})$")
     calibration: tuple[int, int] = (12, 12)  # fully sampled centre (y, z), included in R
     seed: int = 0  # a subject's mask is drawn from this seed and the subject's name
 
@@ -38,6 +37,7 @@ class Dataset(Strict):
 
     kind: str  # a file of this room that ends in a record
     label: str
+    options: dict = {}  # what one kind alone understands; its file says what
     shape: tuple[int, int, int] | None = None  # voxels (x, y, z); k-space files have their own
     coils: int = Field(8, ge=1)  # how many are simulated
     # simulated: standard deviation per real component, relative to that of the image
@@ -83,18 +83,16 @@ class Dataset(Strict):
         for key in sorted(set(source.OPTIONAL) - set(kind.takes)):
             if getattr(self, key) != type(self).model_fields[key].default:
                 raise ValueError(f"a dataset of kind {self.kind} has no {key}; remove it")
-        if (
-            min(self.voxel_factor if isinstance(self.voxel_factor, tuple) else (self.voxel_factor,))
-            < 1
-        ):
-            raise ValueError(
-                f"voxel_factor is {self.voxel_factor}; "
-                "expected 1 or more: voxels can only be made larger"
-            )
+        for key in sorted(set(self.options) - set(kind.options.model_fields)):
+            raise ValueError(f"a dataset of kind {self.kind} has no option {key}; remove it")
+        kind.options(**self.options)
+        factors = self.voxel_factor
+        if min(factors if isinstance(factors, tuple) else (factors,)) < 1:
+            larger = "expected 1 or more: voxels can only be made larger"
+            raise ValueError(f"voxel_factor is {factors}; {larger}")
         if self.anatomy not in (None, *phantoms.ANATOMIES):
-            raise ValueError(
-                f"anatomy is {self.anatomy!r}; expected one of {', '.join(phantoms.ANATOMIES)}"
-            )
+            known = ", ".join(phantoms.ANATOMIES)
+            raise ValueError(f"anatomy is {self.anatomy!r}; expected one of {known}")
         for key in kind.needs:
             if getattr(self, key) is None:
                 raise ValueError(f"a dataset of kind {self.kind} needs {key}")

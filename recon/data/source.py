@@ -8,6 +8,7 @@ from typing import Any
 from recon import rooms
 from recon.download import registry
 from recon.mri.scan import Scan
+from recon.schema import Strict
 
 # Keys of a configuration's section that only some kinds understand.
 OPTIONAL = ("shape", "coils", "noise", "anatomy", "path", "pattern", "voxel")
@@ -28,6 +29,10 @@ def registered_file(section: Any, subject: str | int) -> Path | None:
     return registry.items(section.kind, [str(subject)])[0].path
 
 
+class NoOptions(Strict):
+    """The options of a kind that has none."""
+
+
 @dataclass(frozen=True)
 class Source:
     """How one kind of dataset is read, and which keys its section of a configuration has.
@@ -39,6 +44,7 @@ class Source:
     scan: Callable[[Any, str | int], Scan]  # (section, subject) -> the fully sampled scan
     takes: tuple[str, ...] = ("path",)  # the keys of `OPTIONAL` that it understands
     needs: tuple[str, ...] = ()  # those of them that must be given
+    options: type[Strict] = NoOptions  # the schema of what this kind alone understands
     # (section, subject) -> the file that the scan is read from; None where it is not known
     file: Callable[[Any, str | int], Path | None] = registered_file
 

@@ -9,7 +9,7 @@ from IPython.display import Image, display
 from matplotlib.figure import Figure
 
 from recon.figures.sidecar import sidecar
-from recon.files import write_text
+from recon.files import whole, write_text
 from recon.mri.prepared import Prepared
 from recon.study.study import Study
 
@@ -27,11 +27,12 @@ def save(
     in addition to those that the notebook's metadata names. A notebook shows the .png by its name,
     so that the notebook's page links to the file instead of holding the picture a second time.
     """
-    study.figures.mkdir(parents=True, exist_ok=True)
     stem = study.figures / name
-    fig.savefig(f"{stem}.png", dpi=150)
-    with plt.rc_context({"svg.hashsalt": name}):  # otherwise names in the .svg change every time
-        fig.savefig(f"{stem}.svg", dpi=150, metadata={"Date": None})
+    with whole(stem.with_suffix(".png")) as part:
+        fig.savefig(part, format="png", dpi=150)
+    # Without a salt of its own, names inside the .svg would change every time.
+    with plt.rc_context({"svg.hashsalt": name}), whole(stem.with_suffix(".svg")) as part:
+        fig.savefig(part, format="svg", dpi=150, metadata={"Date": None})
     if table is not None:
         text = table.drop(columns="key", errors="ignore").to_csv(index=False, float_format="%.6g")
         write_text(stem.with_suffix(".csv"), text)

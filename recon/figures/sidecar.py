@@ -8,7 +8,6 @@ from importlib.metadata import version
 import h5py
 import torch
 
-from recon import methods
 from recon.mri.prepared import Prepared
 from recon.priors.denoiser import multiplies_bf16
 from recon.schema import ROOT
@@ -30,7 +29,6 @@ def sidecar(study: Study, name: str, volumes: dict[str, Prepared] | None = None)
     """
     config = study.config
     tuned = {f"{d}/{m}": study.tuning(d, m) for d in config.datasets for m in config.methods_on(d)}
-    runs = {method: provenance.root(methods.lookup(method).run) for method in config.methods}
     return {
         "git": _git("rev-parse", "HEAD"),
         "dirty": bool(_git("status", "--porcelain", "--untracked-files=no", "--", *SOURCES)),
@@ -40,7 +38,7 @@ def sidecar(study: Study, name: str, volumes: dict[str, Prepared] | None = None)
         "device": _device(config.device),
         "threads": config.threads,
         "precision": "bf16" if multiplies_bf16(config.device) else "float32",
-        "code": {method: provenance.code_hash(run) for method, run in runs.items()},
+        "code": {method: provenance.method_code(config, method) for method in config.methods},
         **_inputs(study, name, volumes or {}),
         "tuning": {
             "file": config.tuning.shipped or f"results/{config.name}/tuning",

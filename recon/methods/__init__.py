@@ -92,12 +92,24 @@ def reconstruct(
     if not isinstance(networks, dict):
         networks = dict.fromkeys(list(method.needs)[:1], networks)
     for role, kind in method.needs.items():
+        what = "a prior" if kind == "denoiser" else f"a network of kind {kind}"
         if networks.get(role) is None:
-            what = "a prior" if kind == "denoiser" else f"a network of kind {kind}"
             how = "pass the path of trained weights (shipped ones lie in data/priors)"
             raise ReconError(f"method {name} needs {what}; {how}")
+        if not _serves(networks[role], kind):
+            found = getattr(networks[role], "kind", type(networks[role]).__name__)
+            raise ReconError(f"method {name} needs {what}, and was given a network of kind {found}")
     chosen = {role: networks[role] for role in method.needs}
     return method.run(problem, **chosen, settings=settings_of(name, **values), callback=callback)
+
+
+def _serves(network: Any, need: str) -> bool:
+    """Whether a network is what a method needs; one without a kind was made by hand."""
+    return (
+        hasattr(network, "denoise")
+        if need == "denoiser"
+        else getattr(network, "kind", need) == need
+    )
 
 
 __all__ = ["DENOISER", "Method", "lookup", "names", "reconstruct", "settings_of", "varied"]

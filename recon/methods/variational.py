@@ -7,13 +7,15 @@ is its denoiser and σ = σ_t/α_t the noise-to-signal ratio. So the gradient is
 ``α_t (s − D(s + σ n, σ))``, and any prior that can denoise will do.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from jaxtyping import Bool, Complex, Float, Int
+from pydantic import BeforeValidator, Field
 from torch import Tensor
 
 from recon import representations
+from recon.errors import ReconError
 from recon.methods import DENOISER, Method
 from recon.methods.common import Callback, Count, Planes, Positive, Timestep, checked, ignore
 from recon.mri.problem import Problem
@@ -23,6 +25,17 @@ from recon.priors import Prior
 from recon.priors.schedule import ddpm_sigma
 from recon.representations import Representation
 from recon.representations.fitting import Descent, fit
+
+
+def _form(value: str | dict) -> dict:
+    """The setting ``representation`` in full; an unknown one is a mistake in the settings."""
+    try:
+        return representations.chosen(value)
+    except ReconError as error:
+        raise ValueError(str(error)) from error
+
+
+Form = Annotated[dict, BeforeValidator(_form)]
 
 
 @checked
@@ -47,7 +60,8 @@ class VariationalSettings:
     slices: Count = 50  # per axis and iteration
     slab: Count = 5  # neighbouring slices drawn together
     planes: Planes = 3
-    representation: str = "voxels"  # what the volume is made of: a file of `recon.representations`
+    # What the volume is made of: a file of `recon.representations`, with its settings.
+    representation: Form = Field("voxels", validate_default=True)
     pixel: Positive = 1.0  # width of the prior's pixels in voxels (paper A, equation 4)
     seed: int = 0
 
@@ -138,7 +152,7 @@ def variational(
             share = settings.weight * shape[axis] / (len(axes) * len(index))
             slices.backward(share * regulariser(slices.detach(), index, prior, t, generator))
 
-    model = representations.lookup(settings.representation)(problem.rhs)
+    model = representations.make(settings.representation, problem.rhs)
     descent = Descent(
         settings.iterations, settings.learning_rate, settings.decay, settings.patience
     )

@@ -1,7 +1,7 @@
-"""Architectures, one a file, and what all trained networks share: kinds, and weights on disk.
+"""Architectures, one a file, and what all trained networks share: their kinds and their weights.
 
-A newcomer adds one file that ends in ``NETWORK = Network(...)``. A configuration names the file by
-``network: {kind: NAME}``.
+A newcomer adds one file that ends in ``ARCHITECTURE = Architecture(...)``. A configuration uses it
+with ``network: {kind: NAME}``.
 """
 
 from collections.abc import Callable
@@ -14,28 +14,28 @@ from recon import rooms
 from recon.schema import Strict
 
 
-class Architecture(Strict):
-    """The settings of an architecture; its subclass fixes ``kind``, the name of its file."""
+class ArchitectureSettings(Strict):
+    """The settings of an architecture. Its subclass fixes ``kind``, the name of its file."""
 
     kind: str
 
 
 @dataclass(frozen=True)
-class Network:
+class Architecture:
     """The record at the end of an architecture's file."""
 
-    build: Callable[[Any], nn.Module]  # from settings of the class below
-    settings: type[Architecture]
+    build: Callable[[Any], nn.Module]  # settings -> network with random weights
+    settings: type[ArchitectureSettings]
 
 
-def lookup(name: str) -> Network:
+def lookup(name: str) -> Architecture:
     """The architecture called ``name``."""
-    return rooms.member("networks", "NETWORK", name, "network")
+    return rooms.member("networks", "ARCHITECTURE", name, "network")
 
 
-def build(settings: Architecture) -> nn.Module:
+def build(settings: ArchitectureSettings) -> nn.Module:
     """A network with random weights."""
     return lookup(settings.kind).build(settings)
 
 
-__all__ = ["Architecture", "Network", "build", "lookup"]
+__all__ = ["Architecture", "ArchitectureSettings", "build", "lookup"]

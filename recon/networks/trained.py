@@ -8,17 +8,17 @@ ask the kind, and know none by name.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 from jaxtyping import Float
-from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError
+from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 from torch import Tensor, nn
 
 from recon import networks, rooms
 from recon.errors import ReconError
-from recon.networks import Architecture
+from recon.networks import ArchitectureSettings
 from recon.schema import Strict
 
 ROOMS = ("priors", "networks")  # where kinds are found
@@ -45,7 +45,8 @@ def of_kind(settings_of: Callable[[str], type[Strict]], default: str) -> BeforeV
 
 
 AnyArchitecture = Annotated[
-    SerializeAsAny[Architecture], of_kind(lambda kind: networks.lookup(kind).settings, "unet")
+    SerializeAsAny[ArchitectureSettings],
+    of_kind(lambda kind: networks.lookup(kind).settings, "unet"),
 ]
 
 
@@ -57,6 +58,8 @@ class Training(Strict):
 
     kind: str
     dataset: str = ""
+    # The acceleration that it is trained for. Null: it serves every acceleration.
+    acceleration: float | None = Field(None, ge=1)
     # A file of finished weights, relative to the repository. Null trains the network.
     shipped: str | None = None
     steps: int = Field(6000, ge=1)
@@ -76,24 +79,43 @@ class Training(Strict):
         return self.model_dump(mode="json", exclude={"dataset", "shipped"})
 
 
+class SliceTraining(Training):
+    """A training on slices of references, at their own voxel size or at many."""
+
+    # The range of the matrix factor in diverse training; [0.1, 1.0] in paper A.
+    factors: tuple[float, float] | None = None
+    # A part of that range that training never sees.
+    held_out: tuple[float, float] | None = None
+    # How diverse training makes voxels larger: as a scanner would, or as paper A does. The workflow
+    # takes the setting of the dataset.
+    resampling: Literal["kspace", "trilinear"] = "kspace"
+
+    @model_validator(mode="after")
+    def _ranges(self):
+        low, high = self.factors or (1.0, 1.0)
+        if not 0 < low <= high <= 1:
+            expected = "expected two numbers in (0, 1], the smaller first"
+            raise ValueError(f"factors is {self.factors}; {expected}")
+        if self.held_out and not low < self.held_out[0] < self.held_out[1] < high:
+            inside = f"expected two numbers inside factors, {self.factors}, the smaller first"
+            raise ValueError(f"held_out is {self.held_out}; {inside}")
+        return self
+
+
 @dataclass(frozen=True)
 class Kind:
     """The record of a kind of trained network."""
 
-    # Makes the model of a network.
-    model: Callable[[nn.Module], nn.Module]
+    # Makes the model of a network, from the network and the settings of the training.
+    model: Callable[[nn.Module, Any], nn.Module]
     settings: type[Training]
     # The loss of a model on a batch, from a generator and settings.
     loss: Callable[[Any, Any, torch.Generator, Any], Float[Tensor, ""]]
     # The name of the batches that training draws; see `recon.training`.
     batches: str
-    # The errors, by name, of a model on prepared validation volumes.
-    check: Callable[[Any, Any], dict[str, float]]
-
-    @property
-    def denoises(self) -> bool:
-        """Whether it is a diffusion prior."""
-        return hasattr(self.model, "denoise")
+    # The errors, by name, of a model on prepared validation volumes, from the settings.
+    check: Callable[[Any, Any, Any], dict[str, float]]
+    denoises: bool = False  # whether it is a diffusion prior
 
 
 def lookup(kind: str) -> Kind:
@@ -108,7 +130,7 @@ def lookup(kind: str) -> Kind:
 
 def build(settings: Training) -> nn.Module:
     """The untrained model that a configuration asks for."""
-    return lookup(settings.kind).model(networks.build(settings.network))
+    return lookup(settings.kind).model(networks.build(settings.network), settings)
 
 
 AnyTraining = Annotated[

@@ -12,10 +12,10 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 
-from recon.networks import Architecture, Network
+from recon.networks import Architecture, ArchitectureSettings
 
 
-class UNetConfig(Architecture):
+class UNetConfig(ArchitectureSettings):
     """The settings of the U-Net; the defaults suit a CPU, and are smaller than paper A's.
 
     Paper A has 32 channels, no patches, and attention on the lowest levels. Its multipliers are
@@ -221,4 +221,4 @@ class UNet(nn.Module):
         return F.pixel_shuffle(self.head(h), patch)[..., :height, :width]
 
 
-NETWORK = Network(UNet, UNetConfig)
+ARCHITECTURE = Architecture(UNet, UNetConfig)

@@ -10,13 +10,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from recon import networks
 from recon.errors import ReconError
 from recon.files import whole
 from recon.networks import trained
-from recon.networks.trained import AnyArchitecture, Training
+from recon.networks.trained import AnyTraining, Training
 
-AnyNetwork = TypeAdapter(AnyArchitecture)
+Settings = TypeAdapter(AnyTraining)
 
 
 def pack(name: str, weight: Shaped[Tensor, "*shape"]) -> dict[str, Tensor]:
@@ -43,12 +42,13 @@ def unpack(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def save_weights(path: str | Path, settings: Training, model: nn.Module, provenance: dict) -> None:
-    """Writes compact weights (see `pack`); the header names kind, architecture and provenance."""
+    """Writes compact weights (see `pack`). The header says kind, architecture, settings, origin."""
     packed = [pack(name, weight) for name, weight in model.state_dict().items()]
     tensors = {name: t.contiguous().cpu() for part in packed for name, t in part.items()}
     header = {
         "kind": settings.kind,
-        "architecture": settings.network.model_dump_json(),
+        "architecture": settings.network.kind,
+        "settings": json.dumps(settings.recipe()),
         "provenance": json.dumps(provenance),
     }
     with whole(Path(path)) as part:
@@ -65,12 +65,13 @@ def load_weights(path: str | Path) -> tuple[nn.Module, dict]:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
             tensors = unpack({name: file.get_tensor(name) for name in file.keys()})
-        # Files of the first version hold the network of a DDPM, and name no kind.
-        if "kind" not in header:
+        if "kind" not in header:  # a file of the first version: the network of a DDPM
             tensors = {f"network.{name}": tensor for name, tensor in tensors.items()}
-        settings = AnyNetwork.validate_python(json.loads(header["architecture"]))
-        model = trained.lookup(header.get("kind", "ddpm")).model(networks.build(settings))
+            header["settings"] = json.dumps({"network": json.loads(header["architecture"])})
+        settings = Settings.validate_python(json.loads(header["settings"]))
+        model = trained.build(settings)
         model.load_state_dict(tensors)
+        model.kind = settings.kind
     except (OSError, SafetensorError) as error:
         what = f"no trained network can be read here ({str(error).splitlines()[0]})"
         raise ReconError(f"{path}: {what}; train it or give another path") from error

@@ -9,17 +9,17 @@ from typing import Literal
 
 import torch
 from jaxtyping import Float
-from pydantic import Field, model_validator
-from torch import Tensor
+from pydantic import Field
+from torch import Tensor, nn
 
 from recon.mri.prepared import Prepared
-from recon.networks.trained import Kind, Training
+from recon.networks.trained import Kind, SliceTraining
 from recon.priors.denoiser import Denoiser
 from recon.priors.schedule import ALPHA_BAR, SIGMAS, T, ddpm_timestep
 from recon.priors.validation import denoising_error
 
 
-class DDPMTraining(Training):
+class DDPMTraining(SliceTraining):
     """How a DDPM is trained.
 
     Paper A: Adam at a constant rate of 1e-4, batch 4, EMA 0.999, uniform timesteps.
@@ -28,24 +28,6 @@ class DDPMTraining(Training):
     kind: Literal["ddpm"] = "ddpm"
     # The exponent in the distribution of the timesteps; see `DDPM.loss`. 1 is the paper's.
     focus: float = Field(2.0, gt=0)
-    # The range of the matrix factor in diverse training; [0.1, 1.0] in paper A.
-    factors: tuple[float, float] | None = None
-    # A part of that range that training never sees.
-    held_out: tuple[float, float] | None = None
-    # How diverse training makes voxels larger: as a scanner would, or as paper A does. The workflow
-    # takes the setting of the dataset.
-    resampling: Literal["kspace", "trilinear"] = "kspace"
-
-    @model_validator(mode="after")
-    def _ranges(self):
-        low, high = self.factors or (1.0, 1.0)
-        if not 0 < low <= high <= 1:
-            expected = "expected two numbers in (0, 1], the smaller first"
-            raise ValueError(f"factors is {self.factors}; {expected}")
-        if self.held_out and not low < self.held_out[0] < self.held_out[1] < high:
-            inside = f"expected two numbers inside factors, {self.factors}, the smaller first"
-            raise ValueError(f"held_out is {self.held_out}; {inside}")
-        return self
 
 
 class DDPM(Denoiser):
@@ -84,6 +66,11 @@ class DDPM(Denoiser):
         return (self.epsilon(x_t, t.to(x0.device).float()) - eps).square().mean()
 
 
+def ddpm(network: nn.Module, settings: DDPMTraining) -> DDPM:
+    """The model of a network."""
+    return DDPM(network)
+
+
 def ddpm_loss(
     model: DDPM, batch: Float[Tensor, "n 2 h w"], generator: torch.Generator, settings: DDPMTraining
 ) -> Float[Tensor, ""]:
@@ -91,9 +78,11 @@ def ddpm_loss(
     return model.loss(batch, generator, settings.focus)
 
 
-def ddpm_check(model: DDPM, volumes: Sequence[Prepared]) -> dict[str, float]:
+def ddpm_check(
+    model: DDPM, volumes: Sequence[Prepared], settings: DDPMTraining
+) -> dict[str, float]:
     """The denoising error on volumes that training does not see, by noise level."""
     return denoising_error(model, [volume.reference for volume in volumes])
 
 
-KIND = Kind(DDPM, DDPMTraining, loss=ddpm_loss, batches="slices", check=ddpm_check)
+KIND = Kind(ddpm, DDPMTraining, loss=ddpm_loss, batches="slices", check=ddpm_check, denoises=True)

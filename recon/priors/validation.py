@@ -1,9 +1,9 @@
 """How well a prior denoises slices that it has not seen."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
-from jaxtyping import Complex
+from jaxtyping import Complex, Float
 from torch import Tensor
 
 from recon.mri.slices import as_slices, planes
@@ -18,9 +18,10 @@ def denoising_error(
 ) -> dict[str, float]:
     """Mean squared error of one-step denoising, by noise level.
 
-    The mean is taken over evenly spaced slices of all planes, about ``slices`` in number.
+    The mean is taken over evenly spaced slices of all planes, about ``slices`` in number. A prior
+    that looks at neighbours is also given those of each slice.
     """
-    generator, device = torch.Generator().manual_seed(0), next(prior.parameters()).device
+    generator = torch.Generator().manual_seed(0)
     errors = {}
     for sigma in CHECK_SIGMAS:
         total, count = 0.0, 0
@@ -28,10 +29,28 @@ def denoising_error(
             volume = volume / torch.view_as_real(volume).std()
             for axis in planes(tuple(volume.shape)):
                 every = max(1, volume.shape[axis] * 3 * len(volumes) // slices)
-                clean = as_slices(volume, axis)[every // 2 :: every]
-                noisy = clean + sigma * torch.randn(clean.shape, generator=generator)
-                error = prior.denoise(noisy.to(device), sigma).cpu() - clean
-                total += float(error.square().sum())
-                count += clean.numel()
+                for clean, own in _stacks(as_slices(volume, axis), every, prior.neighbours):
+                    noisy = clean + sigma * torch.randn(clean.shape, generator=generator)
+                    error = (_denoised(prior, noisy, sigma) - clean)[own]
+                    total += float(error.square().sum())
+                    count += error.numel()
         errors[f"{sigma:g}"] = total / count
     return errors
+
+
+def _denoised(prior: Denoiser, noisy: Float[Tensor, "n 2 h w"], sigma: float) -> Tensor:
+    """What the prior makes of slices, on the device of the slices."""
+    device = next(prior.parameters()).device
+    return prior.denoise(noisy.to(device), sigma).to(noisy.device)
+
+
+def _stacks(
+    slices: Float[Tensor, "n 2 h w"], every: int, neighbours: int
+) -> Iterator[tuple[Float[Tensor, "m 2 h w"], slice]]:
+    """Every so many slices: all at once, or each with its neighbours and its place among them."""
+    if neighbours == 0:
+        yield slices[every // 2 :: every], slice(None)
+        return
+    for place in range(every // 2, len(slices), every):
+        first = max(0, place - neighbours)
+        yield slices[first : place + neighbours + 1], slice(place - first, place - first + 1)

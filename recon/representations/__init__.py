@@ -2,17 +2,19 @@
 
 A representation is a continuous volume with parameters (paper A, equation 4). It can be sampled on
 the measurement's grid and on the slices that a prior sees. A newcomer adds one file that ends in
-``REPRESENTATION = ...``: a function, or a class, that makes the representation from a volume. A
-method's setting ``representation`` names the file.
+``REPRESENTATION = RepresentationKind(...)``. A method's setting ``representation`` names the file,
+alone or with settings: ``{kind: NAME, ...}``.
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Complex, Float, Int
 from torch import Tensor, nn
 
 from recon import rooms
+from recon.schema import Strict
 
 
 @runtime_checkable
@@ -40,11 +42,40 @@ class Representation(Protocol):
         """All parameters."""
 
 
+class NoSettings(Strict):
+    """The settings of a representation that has none."""
+
+
+@dataclass(frozen=True)
+class RepresentationKind:
+    """The record at the end of a representation's file."""
+
+    # Makes the representation of a volume that it starts at; the settings are its keywords.
+    make: Callable[..., Representation]
+    settings: type[Strict] = NoSettings
+
+
 def names() -> tuple[str, ...]:
     """The names of all representations."""
     return rooms.members("representations", "REPRESENTATION")
 
 
-def lookup(name: str) -> Callable[[Complex[Tensor, "x y z"]], Representation]:
-    """The representation called ``name``, as a function of the volume at which it starts."""
+def lookup(name: str) -> RepresentationKind:
+    """The representation called ``name``."""
     return rooms.member("representations", "REPRESENTATION", name, "representation")
+
+
+def chosen(value: Any) -> dict:
+    """A representation in a configuration: its name, or its name under ``kind`` and its settings.
+
+    Returns the second form, complete. Raises `ReconError` for an unknown name.
+    """
+    given = dict(value) if isinstance(value, dict) else {"kind": value}
+    kind = str(given.pop("kind", "voxels"))
+    return {"kind": kind} | lookup(kind).settings(**given).model_dump()
+
+
+def make(choice: dict, start: Complex[Tensor, "x y z"]) -> Representation:
+    """The representation of a choice (see `chosen`), started at a volume."""
+    settings = {key: value for key, value in choice.items() if key != "kind"}
+    return lookup(choice["kind"]).make(start, **settings)

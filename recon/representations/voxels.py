@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from recon.mri.resample import trilinear
 from recon.mri.slices import as_slices
+from recon.representations import RepresentationKind
 
 
 class Voxels(nn.Module):
@@ -38,4 +39,4 @@ class Voxels(nn.Module):
         return [{"params": [self.values], "lr": rate}]
 
 
-REPRESENTATION = Voxels
+REPRESENTATION = RepresentationKind(Voxels)

@@ -74,6 +74,11 @@ def scores_of(magnitude: Float[Tensor, "x y z"], scan: Prepared) -> dict[str, fl
     return scores
 
 
+def psnr_of(magnitude: Float[Tensor, "x y z"], scan: Prepared) -> float:
+    """The score by which tuning chooses: PSNR against the reference, in dB."""
+    return metrics.psnr(magnitude, scan.reference.abs())
+
+
 class Stopwatch:
     """Wall time and peak memory of a block, on the GPU where it runs there, else of the process."""
 

@@ -167,28 +167,44 @@ class Config(Strict):
             return wanted
         return sorted({min(own, key=lambda r: abs(math.log(r / w))) for w in wanted})
 
-    def matched(self, dataset: str, need: str) -> str | None:
-        """The name of the network that serves a need on ``dataset``; None where there is none.
+    def matching(self, dataset: str, need: str) -> list[str]:
+        """The names of the networks that serve a need on ``dataset``.
 
-        A need is "denoiser" or a kind of network. The dataset may name its prior itself; else it
-        is the first network that was trained on the dataset at its voxel size.
+        A need is "denoiser" or a kind of network. A dataset may name its prior itself; else they
+        are the networks that were trained on the dataset at its voxel size.
         """
         if need == "denoiser" and self.datasets[dataset].prior:
-            return self.datasets[dataset].prior
+            return [self.datasets[dataset].prior]
+        found = []
         for name, network in self.networks.items():
-            denoises = trained.lookup(network.kind).denoises
-            serves = denoises if need == "denoiser" else network.kind == need
+            kind = trained.lookup(network.kind)
+            serves = kind.denoises if need == "denoiser" else network.kind == need
             if serves and network.dataset == dataset and not getattr(network, "factors", None):
-                return name
-        return None
+                found.append(name)
+        return found
+
+    def matched(self, dataset: str, need: str, acceleration: float | None = None) -> str | None:
+        """The name of the network that serves a need on ``dataset``; None where there is none.
+
+        It is the first one that does, or, of networks trained for one acceleration each, the one
+        whose acceleration is nearest.
+        """
+        found = self.matching(dataset, need)
+        trained_for = {name: self.networks[name].acceleration for name in found}
+        at = {name: r for name, r in trained_for.items() if r is not None}
+        if acceleration is not None and at:
+            return min(at, key=lambda name: abs(math.log(at[name] / acceleration)))
+        return next(iter(found), None)
 
     def prior_of(self, dataset: str) -> str | None:
         """The name of the matched diffusion prior; see `matched`."""
         return self.matched(dataset, "denoiser")
 
     def serving(self, method: str, dataset: str) -> list[str]:
-        """The matched networks that a method uses on ``dataset``."""
-        found = [self.matched(dataset, need) for need in methods.lookup(method).needs.values()]
+        """The networks that a method uses on ``dataset`` at its accelerations."""
+        at = [*self.accelerations_of(dataset), *self.tuned_at(dataset), None]
+        needs = methods.lookup(method).needs.values()
+        found = [self.matched(dataset, need, r) for need in needs for r in at]
         return list(dict.fromkeys(name for name in found if name))
 
     def methods_in(self, comparison: str) -> list[str]:
@@ -198,11 +214,17 @@ class Config(Strict):
     def networks_in(self, comparison: str, dataset: str) -> list[str]:
         """The networks that the methods of a comparison use on ``dataset``."""
         section, found = self.comparisons[comparison], []
+        at = section.accelerations_for(dataset) or self.accelerations_of(dataset)
         for method in self.methods_in(comparison):
             for need in methods.lookup(method).needs.values():
                 named = section.priors_for(dataset) if need == "denoiser" else None
-                found += named or [self.matched(dataset, need)]
+                found += named or [self.matched(dataset, need, r) for r in at]
         return list(dict.fromkeys(name for name in found if name))
+
+    def reference_only(self, dataset: str, subject: str | int) -> bool:
+        """Whether a prepared volume keeps its reference alone: nothing asks for its k-space."""
+        trains = str(subject) in map(str, self.datasets[dataset].train)
+        return trains and not self.trains_on_kspace(dataset)
 
     def trains_on_kspace(self, dataset: str) -> bool:
         """Whether some network is trained on k-space of ``dataset``, not on references alone."""

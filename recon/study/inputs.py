@@ -31,25 +31,29 @@ class Inputs(Workspace):
 
     def __init__(self, config: Config, root: Path = ROOT, source: str | None = None):
         super().__init__(config, root, source)
+        self.kept = 1  # how many problems, and twice as many volumes, are kept in memory
+        self._volumes: dict[tuple, Prepared] = {}
         self._posed: dict[tuple, Problem] = {}
         self._masks: dict[tuple, Tensor] = {}
 
     def prepare(self, dataset: str, subject: str | int) -> Path:
         """Prepares one volume; a training volume keeps only what some training asks for."""
         path, section = self.data_path(dataset, subject), self.config.datasets[dataset]
-        trains = str(subject) in map(str, section.train)
-        reference_only = trains and not self.config.trains_on_kspace(dataset)
-        scan = open_scan(section, subject)
-        made_of = preparation(section, subject)
-        prepare(scan, path, made_of, section.virtual_coils, reference_only)
+        light = self.config.reference_only(dataset, subject)
+        made_of = preparation(section, subject, light)
+        prepare(open_scan(section, subject), path, made_of, section.virtual_coils, light)
         return path
 
     def volume(self, dataset: str, subject: str | int, reference_only: bool = False) -> Prepared:
         """A prepared volume; see `recon.data.preparation.load_prepared`."""
-        path = self.data_path(dataset, subject)
-        if not made_from(path, self.config.datasets[dataset], subject):
+        path, light = self.data_path(dataset, subject), self.config.reference_only(dataset, subject)
+        if not made_from(path, self.config.datasets[dataset], subject, light):
             self.prepare(dataset, subject)
-        return _load(path, path.stat().st_mtime_ns, reference_only)
+        asked = (path, path.stat().st_mtime_ns, reference_only)
+        if asked not in self._volumes:
+            _forget(self._volumes, 2 * self.kept)
+            self._volumes[asked] = load_prepared(path, reference_only)
+        return self._volumes[asked]
 
     def looks(self) -> dict[str, Prepared]:
         """One volume of every dataset that is here.
@@ -117,21 +121,20 @@ class Inputs(Workspace):
         return self._masks[asked]
 
     def problem(self, dataset: str, subject: str | int, acceleration: float) -> Problem:
-        """The undersampled scan of one subject; the last few are kept for trials of tuning."""
+        """The undersampled scan of one subject."""
         asked = (dataset, str(subject), float(acceleration))
         if asked not in self._posed:
-            while len(self._posed) >= max(1, self.config.tuning.subjects):
-                self._posed.pop(next(iter(self._posed)))
+            _forget(self._posed, self.kept)
             mask = self.mask(dataset, subject, acceleration)
             problem = undersampled(self.volume(dataset, subject), mask, self.config.maps)
             self._posed[asked] = problem.to(self.config.device)
         return self._posed[asked]
 
 
-@lru_cache(maxsize=2)
-def _load(path: Path, written: int, reference_only: bool) -> Prepared:
-    """A prepared volume; the time at which its file was ``written`` is a key of the cache."""
-    return load_prepared(path, reference_only)
+def _forget(cache: dict, size: int) -> None:
+    """Makes room for one more in a cache of ``size``: the oldest go first."""
+    while len(cache) >= size:
+        cache.pop(next(iter(cache)))
 
 
 @lru_cache(maxsize=2)

@@ -37,15 +37,26 @@ def network_roots(settings: trained.Training) -> list[str]:
 def reconstruction_code(method: str, settings: dict, used: list[trained.Training]) -> str:
     """Hash of the code of one reconstruction.
 
-    It covers the method, its networks, its representation, and the way from volume to problem.
+    It covers the method, its networks and their weights' format, its representation, and the way
+    from a prepared volume to the problem.
     """
-    roots = ["recon.study.cases:magnitude_of", "recon.mri.problem:pose"]
+    roots = ["recon.study.cases:magnitude_of", "recon.mri.problem:undersampled"]
     roots.append(root(methods.lookup(method).run))
     if "representation" in settings:
-        roots.append(root(representations.lookup(settings["representation"])))
+        roots.append(root(representations.lookup(settings["representation"]["kind"]).make))
+    if used:
+        roots.append("recon.networks.weights:load_weights")
     for network in used:
         roots += network_roots(network)
     return code_hash(*sorted(set(roots)))
+
+
+def method_code(config: Config, method: str) -> str:
+    """Hash of the code of a method as a configuration sets it, on the first dataset that has it."""
+    dataset = next((d for d in config.datasets if method in config.methods_on(d)), None)
+    used = [config.networks[n] for n in config.serving(method, dataset)] if dataset else []
+    settings = vars(methods.settings_of(method, **config.methods[method]))
+    return reconstruction_code(method, settings, used)
 
 
 def scoring_code() -> str:
@@ -53,24 +64,47 @@ def scoring_code() -> str:
     return code_hash("recon.study.cases:scores_of")
 
 
-def cases_code(
-    config: Config, wanted: list[str], dataset: str, vary: dict[str, list] | None = None
-) -> list[str]:
-    """Hashes of the code that a table of cases follows from: some methods on a dataset, scores."""
-    hashes = []
-    for method in wanted:
-        used = [config.networks[name] for name in config.serving(method, dataset)]
-        settings = vars(methods.settings_of(method, **config.methods[method]))
-        takes = "representation" in settings
-        for name in (vary or {}).get("representation", [settings.get("representation")]):
-            varied = settings | ({"representation": name} if takes else {})
-            hashes.append(reconstruction_code(method, varied, used))
-    return [*hashes, scoring_code()]
+def trial_code() -> str:
+    """Hash of the code that scores a trial of tuning."""
+    return code_hash("recon.study.cases:psnr_of")
 
 
-def tuning_code() -> str:
-    """Hash of the code that searches for settings."""
-    return code_hash("recon.study.tuning:search")
+def table_code() -> str:
+    """Hash of the code that poses problems and puts rows together."""
+    folder = ROOT / "recon" / "study"
+    files = [(folder / name).read_text() for name in ("inputs.py", "study.py")]
+    return hashed([code_hash("recon.mri.masks:make"), [instructions(ast.parse(f)) for f in files]])
+
+
+def cases_code(config: Config, comparison: str, dataset: str) -> list[str]:
+    """Hashes of all code that the table of a comparison on a dataset follows from."""
+    networks, hashes = config.networks_in(comparison, dataset), []
+    for method in config.methods_in(comparison):
+        used = [config.networks[name] for name in networks] if methods.lookup(method).needs else []
+        for settings in _varied(config, method, config.comparisons[comparison].vary):
+            hashes.append(reconstruction_code(method, settings, used))
+    return [*hashes, scoring_code(), table_code()]
+
+
+def _varied(config: Config, method: str, vary: dict[str, list]) -> list[dict]:
+    """The settings of a method, once for each representation that a comparison varies."""
+    settings = vars(methods.settings_of(method, **config.methods[method]))
+    if "representation" not in settings or "representation" not in vary:
+        return [settings]
+    names = vary["representation"]
+    return [
+        settings | {"representation": methods.varied(method, "representation", n)} for n in names
+    ]
+
+
+def tuning_code(config: Config, method: str, dataset: str) -> list:
+    """All that the tuning of a method on a dataset follows from beside its inputs and sections."""
+    used = [config.networks[name] for name in config.serving(method, dataset)]
+    settings = vars(methods.settings_of(method, **config.methods[method]))
+    searches = (ROOT / "recon" / "study" / "tuning.py").read_text()
+    code = [reconstruction_code(method, settings, used), trial_code(), table_code()]
+    code += [instructions(ast.parse(searches)), code_hash("recon.study.tuning:search")]
+    return [hashed(code), methods.lookup(method).space]
 
 
 def training_code(settings: trained.Training) -> str:
@@ -91,18 +125,23 @@ def figure_code() -> str:
     """Hash of the code and the templates that draw figures and decide claims."""
     folder = ROOT / "recon" / "figures"
     code = [instructions(ast.parse(f.read_text())) for f in sorted(folder.rglob("*.py"))]
-    return hashed([code, [f.read_text() for f in sorted(folder.rglob("*.j2"))]])
+    templates = [f.read_text() for f in sorted(folder.rglob("*.j2"))]
+    records = {name: methods.lookup(name) for name in methods.names()}
+    looks = {name: (found.label, found.color, found.marker) for name, found in records.items()}
+    return hashed([code, templates, looks])
 
 
-def preparation(section: Dataset, subject: str | int) -> dict:
+def preparation(section: Dataset, subject: str | int, reference_only: bool = False) -> dict:
     """What a prepared volume follows from: the settings of its dataset, its file, and the code."""
     settings = section.model_dump(mode="json", exclude=CHOICES)
     inputs = {"dataset": settings, "subject": str(subject), "source": fingerprint(section, subject)}
-    return inputs | {"code": preparation_code(section)}
+    return inputs | {"reference_only": reference_only, "code": preparation_code(section)}
 
 
-def made_from(path: Path, section: Dataset, subject: str | int) -> bool:
-    """Whether a prepared volume follows from these settings and this file.
+def made_from(
+    path: Path, section: Dataset, subject: str | int, reference_only: bool = False
+) -> bool:
+    """Whether a prepared volume follows from these settings and this file, and holds enough.
 
     Code does not count here. The workflow sees what was edited.
     """
@@ -111,8 +150,9 @@ def made_from(path: Path, section: Dataset, subject: str | int) -> bool:
             stored = json.loads(file.attrs["provenance"])
     except (OSError, KeyError, ValueError):
         return False
-    expected = preparation(section, subject).items()
-    return all(stored.get(key) == value for key, value in expected if key != "code")
+    expected = preparation(section, subject)
+    same = all(stored.get(key) == expected[key] for key in ("dataset", "subject", "source"))
+    return same and (reference_only or not stored.get("reference_only", False))
 
 
 def file_hash(path: Path) -> str:

@@ -8,8 +8,10 @@ case in hand.
 
 import hashlib
 import json
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from math import log
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -19,6 +21,7 @@ from torch import Tensor
 from recon import methods
 from recon.files import alone, write_text
 from recon.mri import masks, metrics
+from recon.mri.prepared import Prepared
 from recon.priors.denoiser import multiplies_bf16
 from recon.study import provenance
 from recon.study.cases import (
@@ -26,11 +29,13 @@ from recon.study.cases import (
     Counted,
     Stopwatch,
     magnitude_of,
+    psnr_of,
     read_magnitude,
     scores_of,
     write_magnitude,
 )
 from recon.study.inputs import Inputs
+from recon.study.use import hashed
 
 
 class Study(Inputs):
@@ -48,14 +53,16 @@ class Study(Inputs):
         """A case with the settings of its method.
 
         They are ``changes``, else what the configuration says, else what was tuned, else the
-        defaults. ``prior`` names the network that serves the method. Without it, the matched
-        network of the dataset does.
+        defaults. ``prior`` names the prior of a method that needs one. Without it, the matched
+        prior of the dataset serves.
         """
         tuned, configured = self.tuned(dataset, method, acceleration), self.config.methods
         chosen = tuned | configured.get(method, {}) | changes
         settings = asdict(methods.settings_of(method, **chosen))
-        needs = methods.lookup(method).needs.items()
-        serving = {role: prior or self.config.matched(dataset, need) for role, need in needs}
+        serving = {}
+        for role, need in methods.lookup(method).needs.items():
+            named = prior if need == "denoiser" else None
+            serving[role] = named or self.config.matched(dataset, need, acceleration)
         return Case(dataset, str(subject), float(acceleration), method, settings, serving)
 
     def tuning(self, dataset: str, method: str) -> dict:
@@ -90,25 +97,38 @@ class Study(Inputs):
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:20]
 
-    def run(self, case: Case, keep_volume: bool = True) -> dict:
+    def run(self, case: Case) -> dict:
         """The row of a case; what was computed before is read."""
         key, scan = self.key(case), self.volume(case.dataset, case.subject)
-        scored = hashlib.sha256(f"{scan.hash} {provenance.scoring_code()}".encode()).hexdigest()
-        scores = self.scores_path(f"{key}-{scored[:12]}")
-        cost, kept, lock = (self.case_path(key).with_suffix(s) for s in (".json", ".h5", ".lock"))
-        with alone(lock):  # Another process may be at work on the same case.
-            known = scores.exists() and cost.exists()
-            if not known or (keep_volume and not kept.exists()):
-                if kept.exists() and cost.exists():
-                    magnitude = read_magnitude(kept)
-                else:
-                    magnitude, spent = self._reconstruct(case)
-                    write_text(cost, json.dumps(spent))
-                    if keep_volume:
-                        write_magnitude(kept, magnitude)
-                write_text(scores, json.dumps(scores_of(magnitude, scan)))
+        scores = self._scores(key, scan, provenance.scoring_code())
+        cost, kept = (self.case_path(key).with_suffix(s) for s in (".json", ".h5"))
+        with self._alone(key):
+            if not (cost.exists() and kept.exists()):
+                magnitude, spent = self._reconstruct(case)
+                write_text(cost, json.dumps(spent))
+                write_magnitude(kept, magnitude)
+            if not scores.exists():
+                write_text(scores, json.dumps(scores_of(read_magnitude(kept), scan)))
         found = json.loads(scores.read_text()) | json.loads(cost.read_text())
         return self._labels(case) | found | {"key": key}
+
+    def trial(self, case: Case) -> float:
+        """PSNR of a case that tuning tries, in dB; only this number of its result is kept."""
+        key, scan = self.key(case), self.volume(case.dataset, case.subject)
+        score = self._scores(key, scan, provenance.trial_code())
+        with self._alone(key):
+            if not score.exists():
+                psnr = psnr_of(self._reconstruct(case)[0], scan)
+                write_text(score, json.dumps({"psnr": psnr}))
+        return json.loads(score.read_text())["psnr"]
+
+    def _alone(self, key: str) -> AbstractContextManager[None]:
+        """The lock of a case: another process may be at work on it."""
+        return alone(self.case_path(key).with_suffix(".lock"))
+
+    def _scores(self, key: str, scan: Prepared, code: str) -> Path:
+        """Where the scores lie that some code computes of a case."""
+        return self.scores_path(f"{key}-{hashed([scan.hash, code])[:12]}")
 
     def _labels(self, case: Case) -> dict:
         """What a row says of its case beside the result, as the configuration calls it now."""

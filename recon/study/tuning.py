@@ -75,6 +75,7 @@ def tune(study: Study, dataset: str, method: str) -> dict:
     """
     section = study.config.tuning
     subjects = study.config.datasets[dataset].validation[: section.subjects]
+    study.kept = len(subjects)  # the problems of all subjects: each trial poses them in turn
     tried, chosen, edges = {}, {}, {}
     for acceleration in study.config.tuned_at(dataset):
         steps = iter(track(range(section.trials), f"tuning {method} at R = {acceleration:g}"))
@@ -82,7 +83,7 @@ def tune(study: Study, dataset: str, method: str) -> dict:
         def score(values: dict, acceleration: float = acceleration, steps=steps) -> float:
             next(steps, None)
             cases = [study.case(dataset, s, acceleration, method, **values) for s in subjects]
-            return float(np.mean([study.run(case, keep_volume=False)["psnr"] for case in cases]))
+            return float(np.mean([study.trial(case) for case in cases]))
 
         at, trials = f"{acceleration:g}", search(method, section.trials, study.config.seed, score)
         best = max(trials, key=lambda trial: trial["psnr"])["settings"]

@@ -8,25 +8,30 @@ docstrings and annotations of functions, and the versions of the libraries that 
 import ast
 import hashlib
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache
-from importlib.metadata import version
+from functools import cache, partial
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from typing import Any
 
 from recon.schema import ROOT
 
-# These modules compute nothing.
-SILENT = {"recon.errors", "recon.progress", "recon.rooms", "recon.files"}
-# The libraries that compute: their names in code and as packages.
-LIBRARIES = {
-    "numpy": "numpy",
-    "pywt": "PyWavelets",
-    "scipy": "scipy",
-    "sigpy": "sigpy",
-    "skimage": "scikit-image",
-    "torch": "torch",
-}
+# These modules compute nothing that ends in a result.
+SILENT = (
+    "recon.errors",
+    "recon.files",
+    "recon.progress",
+    "recon.rooms",
+    "recon.schema",
+    "recon.download",
+    "recon.data.section",
+    "recon.data.source",
+)
+# Nor do these classes: what they hold is part of the keys, or says how something is found.
+RECORDS = {"Method", "Kind", "Batches", "Architecture", "RepresentationKind", "Training"}
+# Nor do these libraries.
+FORMAL = {"beartype", "jaxtyping", "pydantic", "pydantic_core", "tqdm", "typing_extensions"}
 IMPLICIT = {"forward", "backward", "setup_context"}  # methods that torch calls
 
 Definition = ast.FunctionDef | ast.ClassDef | ast.Assign | ast.AnnAssign | ast.Module
@@ -40,6 +45,8 @@ class Module:
     """
 
     definitions: dict[str, Definition] = field(default_factory=dict)
+    # Of each class the methods that act only where some code asks for them by name.
+    methods: dict[str, list[ast.FunctionDef]] = field(default_factory=dict)
     imports: dict[str, tuple[str, str | None]] = field(default_factory=dict)
 
 
@@ -52,7 +59,9 @@ def parse(name: str) -> Module | None:
         return None
     module, tree = Module(), ast.parse(path.read_text())
     for node in tree.body:
-        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+        if isinstance(node, ast.ClassDef):
+            module.definitions[node.name], module.methods[node.name] = _parted(node)
+        elif isinstance(node, ast.FunctionDef):
             module.definitions[node.name] = node
         elif isinstance(node, ast.Assign | ast.AnnAssign):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
@@ -80,34 +89,32 @@ class Use:
         self.methods: dict[tuple[str, str], ast.FunctionDef] = {}
         self.seen: set[tuple[str, str]] = set()
         self.waiting = [tuple(root.split(":")) for root in roots]
+        for module, name in self.waiting:
+            if parse(module) is None or name not in parse(module).definitions:
+                raise ValueError(f"{module}:{name} is no definition of recon")
         while self.waiting or self._asked():
             while self.waiting:
                 self._reach(*self.waiting.pop())
 
     def _reach(self, module: str, name: str) -> None:
         """Takes in what ``name`` means in ``module``."""
-        if (module, name) in self.seen or module in SILENT:
+        if (module, name) in self.seen or name in RECORDS or f"{module}.".startswith(_silent()):
             return
         self.seen.add((module, name))
-        found = parse(module)
-        if module.split(".")[0] in LIBRARIES:
-            self.libraries.add(module.split(".")[0])
-        elif found is None:
-            return
+        found, package = parse(module), module.split(".")[0]
+        if found is None:
+            if package not in FORMAL | sys.stdlib_module_names:
+                self.libraries.add(package)
         elif name in found.definitions:
-            self._take(module, name, found.definitions[name])
+            self._take(module, name, found)
         elif name in found.imports:
             self._follow(*found.imports[name])
 
-    def _take(self, module: str, name: str, node: Definition) -> None:
+    def _take(self, module: str, name: str, found: Module) -> None:
         """Takes in a definition; methods of a class wait until something asks for them."""
-        if isinstance(node, ast.ClassDef):
-            functions = [item for item in node.body if isinstance(item, ast.FunctionDef)]
-            later = [item for item in functions if _optional(item)]
-            self.methods |= {(module, f"{name}.{item.name}"): item for item in later}
-            body = [item for item in node.body if item not in later] or [ast.Pass()]
-            node = ast.ClassDef(node.name, node.bases, node.keywords, body, node.decorator_list)
-        self._add(module, name, node)
+        later = found.methods.get(name, [])
+        self.methods |= {(module, f"{name}.{item.name}"): item for item in later}
+        self._add(module, name, found.definitions[name])
 
     def _add(self, module: str, name: str, node: ast.AST) -> None:
         self.pieces[module, name] = node
@@ -145,6 +152,18 @@ class Use:
         return bool(asked)
 
 
+def _silent() -> tuple[str, ...]:
+    return tuple(f"{name}." for name in SILENT)
+
+
+def _parted(node: ast.ClassDef) -> tuple[ast.ClassDef, list[ast.FunctionDef]]:
+    """A class without its optional methods, and these."""
+    functions = [item for item in node.body if isinstance(item, ast.FunctionDef)]
+    later = [item for item in functions if _optional(item)]
+    body = [item for item in node.body if item not in later] or [ast.Pass()]
+    return ast.ClassDef(node.name, node.bases, node.keywords, body, node.decorator_list), later
+
+
 def _optional(method: ast.FunctionDef) -> bool:
     """Whether a method acts only where it is asked for by name.
 
@@ -162,6 +181,7 @@ def _references(node: ast.AST) -> set[tuple[str, str | None]]:
     return {(n.id, owned.get(id(n))) for n in ast.walk(node) if isinstance(n, ast.Name)}
 
 
+@cache
 def instructions(node: ast.AST) -> str:
     """The syntax of some code without docstrings and without annotations of functions.
 
@@ -190,13 +210,24 @@ def code_hash(*roots: str) -> str:
     """Hash of all that some functions can reach, and of the versions of libraries they call."""
     reached = use(*roots)
     code = sorted(f"{name}: {instructions(node)}" for (_, name), node in reached.pieces.items())
-    libraries = {name: version(LIBRARIES[name]).split("+")[0] for name in sorted(reached.libraries)}
-    return hashed([code, libraries])
+    return hashed([code, {name: library_version(name) for name in sorted(reached.libraries)}])
+
+
+@cache
+def library_version(name: str) -> str:
+    """The version of an imported library; a build for CPU or GPU is no part of it."""
+    try:
+        found = version(name)
+    except PackageNotFoundError:  # The package has another name.
+        found = version(packages_distributions()[name][0])
+    return found.split("+")[0]
 
 
 def root(thing: Callable) -> str:
-    """A function or class as a root."""
-    return f"{thing.__module__}:{thing.__qualname__}"
+    """A function or class as a root; of a partial its function, of a method its class."""
+    while isinstance(thing, partial):
+        thing = thing.func
+    return f"{thing.__module__}:{thing.__qualname__.split('.')[0]}"
 
 
 def hashed(parts: Any) -> str:

@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from recon.files import write_text
 from recon.mri.prepared import Prepared
 from recon.networks import trained
 from recon.networks.trained import Training
@@ -68,11 +69,9 @@ def train(
     generator = torch.Generator().manual_seed(settings.seed)
     average = averaged(model, settings.ema)
     optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
-    start, log = 0, []
-    if checkpoint.exists():
-        start = load_checkpoint(checkpoint, model, average, optimizer, generator)
-        lines = log_file.read_text().splitlines() if log_file.exists() else []
-        log = [entry for entry in map(json.loads, lines) if entry["step"] <= start]
+    state = model, average, optimizer, generator
+    start = load_checkpoint(checkpoint, *state) if checkpoint.exists() else 0
+    log = read_log(log_file, start)
     begun, recent = time.monotonic(), []
     for step in track(range(start, settings.steps), "training", total=settings.steps, start=start):
         optimizer.param_groups[0]["lr"] = learning_rate(step, settings)
@@ -87,10 +86,16 @@ def train(
             errors = check(average.module)
             log.append({"step": step + 1, "loss": mean, "seconds": seconds, "mse": errors})
             recent, begun = [], time.monotonic()
-            save_checkpoint(checkpoint, step + 1, model, average, optimizer, generator)
-            log_file.write_text("".join(json.dumps(entry) + "\n" for entry in log))
+            write_text(log_file, "".join(json.dumps(entry) + "\n" for entry in log))
+            save_checkpoint(checkpoint, step + 1, *state)
             print(f"step {step + 1}: loss {mean:.4f}, validation mse {errors}", flush=True)
     return average.module.eval(), log
+
+
+def read_log(path: Path, steps: int) -> list[dict]:
+    """The log of a run up to ``steps``; empty where there is none."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [entry for entry in map(json.loads, lines) if entry["step"] <= steps]
 
 
 def train_network(
@@ -110,7 +115,7 @@ def train_network(
         return kind.loss(model, batch, generator, settings)
 
     def check(model: nn.Module) -> dict[str, float]:
-        return kind.check(model, validation)
+        return kind.check(model, validation, settings)
 
     return train(model, loss, source, settings, checkpoint, check)
 
@@ -125,7 +130,7 @@ def run_key(settings: Training, volumes: Sequence[str], code: str) -> str:
     return hashlib.sha256(parts.encode()).hexdigest()[:12]
 
 
-def provenance(settings: Training, log: list[dict], **data: Any) -> dict:
+def made_by(settings: Training, log: list[dict], **data: Any) -> dict:
     """What the header of the weights says of their making: settings, time, validation errors, data.
 
     ``data`` are further entries: the dataset, its subjects and its voxel size.

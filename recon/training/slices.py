@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +13,7 @@ from recon.errors import ReconError
 from recon.mri.prepared import Prepared
 from recon.mri.resample import crop_kspace, sincs, triangles, trilinear
 from recon.mri.slices import planes
+from recon.networks.trained import SliceTraining
 from recon.training import Batches
 
 
@@ -143,7 +143,7 @@ def scaled_shape(shape: Sequence[int], factor: float) -> tuple[int, int, int]:
     return tuple(max(2, round(n * factor)) if n > 1 else 1 for n in shape)
 
 
-def slices_of(volumes: Sequence[Prepared], settings: Any, device: str) -> SliceSource:
+def slices_of(volumes: Sequence[Prepared], settings: SliceTraining, device: str) -> SliceSource:
     """Slices of the references, at their own voxel size or, with ``settings.factors``, at many."""
     references = [volume.reference.to(device) for volume in volumes]
     if settings.factors:

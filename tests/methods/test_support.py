@@ -59,7 +59,7 @@ def test_a_representation_that_is_not_zero_outside_the_maps_is_masked(problem, m
         def __init__(self, start):
             super().__init__(start + 1)
 
-    monkeypatch.setattr(representations, "lookup", lambda name: Bright)
+    monkeypatch.setattr(representations, "make", lambda choice, start: Bright(start))
     x = variational(
         problem,
         GaussianPrior(),

@@ -23,7 +23,8 @@ def test_the_header_names_kind_and_architecture(tmp_path):
     save_weights(path, DDPMTraining(network=SMALL), DDPM(UNet(SMALL)), {"seed": 3})
     with safe_open(path, framework="pt") as file:
         header = file.metadata()
-    assert header["kind"] == "ddpm" and json.loads(header["architecture"])["kind"] == "unet"
+    assert header["kind"] == "ddpm" and header["architecture"] == "unet"
+    assert json.loads(header["settings"])["network"]["channels"] == 16
     model, about = load_weights(path)
     assert isinstance(model, DDPM) and about == {"seed": 3}
 
@@ -44,10 +45,12 @@ def test_weights_of_the_first_version_are_read(tmp_path, generator):
     assert (found - network(x, torch.ones(1))).norm() < 0.02 * found.norm()
 
 
-@pytest.mark.parametrize("change", [{"kind": "oracle"}, {"architecture": '{"kind": "forest"}'}])
-def test_an_unknown_kind_or_architecture_is_one_line(tmp_path, change):
+@pytest.mark.parametrize(
+    "settings", ['{"kind": "oracle"}', '{"network": {"kind": "forest"}}', "not JSON"]
+)
+def test_an_unknown_kind_or_architecture_is_one_line(tmp_path, settings):
     path = tmp_path / "p.safetensors"
-    header = {"kind": "ddpm", "architecture": SMALL.model_dump_json(), "provenance": "{}"} | change
+    header = {"kind": "ddpm", "settings": settings, "provenance": "{}"}
     save_file({"a": torch.zeros(1)}, path, metadata=header)
     with pytest.raises(ReconError) as error:
         load_weights(path)

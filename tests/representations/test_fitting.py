@@ -3,10 +3,12 @@
 import pytest
 import torch
 
+from recon import ReconError
+from recon.methods import settings_of
 from recon.methods.variational import VariationalSettings, mesh, seen, variational
 from recon.mri.resample import trilinear
 from recon.mri.slices import as_slices
-from recon.representations import Representation, lookup, names
+from recon.representations import Representation, chosen, make, names
 from recon.representations.fitting import Descent, fit
 from recon.representations.voxels import Voxels
 from tests.conftest import complex_normal
@@ -91,7 +93,7 @@ def test_groups_of_parameters_keep_their_rates(problem):
 def test_every_representation_keeps_the_protocol(name, generator):
     """It starts near its volume, and its slices are those of the volume, on any mesh."""
     start = torch.fft.ifftn(complex_normal(2, 2, 2, generator=generator), s=(8, 12, 10))
-    model = lookup(name)(start)
+    model = make(chosen(name), start)
     assert isinstance(model, Representation)
     volume = model.volume().detach()
     assert (volume - start).norm() < 0.2 * start.norm()
@@ -128,3 +130,11 @@ def test_a_prior_may_see_pixels_of_another_size(problem):
         for pixel in (1.0, 2.0)
     ]
     assert sizes[0] < sizes[1] < 1.02 * float(problem.rhs.norm())
+
+
+def test_a_representation_is_chosen_by_name_alone_or_with_its_settings():
+    assert chosen("voxels") == chosen({"kind": "voxels"}) == {"kind": "voxels"}
+    assert VariationalSettings().representation == {"kind": "voxels"}
+    for wrong in ("vowels", {"kind": "vowels"}, {"kind": "voxels", "size": 3}):
+        with pytest.raises(ReconError, match="representation"):
+            settings_of("variational", representation=wrong)

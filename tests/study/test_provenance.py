@@ -1,10 +1,13 @@
 """A result is stale when something it uses has changed, and only then."""
 
 import shutil
+from dataclasses import replace
+from functools import partial
 
 import pytest
 
 from recon import methods
+from recon.data.section import Dataset
 from recon.schema import ROOT
 from recon.study import provenance, use
 from recon.study.config import load
@@ -14,10 +17,11 @@ from recon.study.config import load
 def source(tmp_path, monkeypatch):
     """A copy of the package that may be edited: gives what edits a file and forgets the hashes."""
     shutil.copytree(ROOT / "recon", tmp_path / "recon")
-    monkeypatch.setattr(use, "ROOT", tmp_path)
+    for module in (use, provenance):
+        monkeypatch.setattr(module, "ROOT", tmp_path)
 
     def forget() -> None:
-        for cached in (use.parse, use.use, use.code_hash):
+        for cached in (use.parse, use.use, use.code_hash, use.library_version):
             cached.cache_clear()
 
     def edit(file: str, old: str = "", new: str = "", add: str = "") -> None:
@@ -40,6 +44,10 @@ def hashes() -> dict[str, str]:
     settings = {n: vars(methods.settings_of(n, **v)) for n, v in config.methods.items()}
     out = {n: provenance.reconstruction_code(n, settings[n], used[n]) for n in config.methods}
     out |= {"scores": provenance.scoring_code(), "training": provenance.training_code(prior)}
+    out |= {"table": provenance.table_code(), "figures": provenance.figure_code()}
+    out |= {"search": str(provenance.tuning_code(config, "zero_filled", "knee"))}
+    measured = Dataset(kind="stanford", label="", train=[], validation=["a"], test=["b"])
+    out |= {"measured volumes": provenance.preparation_code(measured)}
     return out | {"volumes": provenance.preparation_code(config.datasets["knee"])}
 
 
@@ -118,24 +126,86 @@ def test_the_forward_model_stales_every_reconstruction(source):
     source("mri/sense.py", ".mul_(self.mask)", ".mul(self.mask)")
     assert changed(before) == METHODS - {"zero_filled"}
     source("mri/sense.py", "out = torch.zeros_like(kspace[0])", "out = 0 * kspace[0]")
-    assert changed(before) == METHODS
+    assert changed(before) == METHODS | {"search"}  # which is that of zero-filled
 
 
-def test_looks_and_search_spaces_stale_nothing(source):
+def test_a_metric_that_tuning_does_not_read_leaves_tuning_alone(source):
+    """Its trials keep one number each, and would all have to be computed again."""
     before = hashes()
-    source("methods/annealed.py", '"C4"', '"C5"')
-    source("methods/annealed.py", '"t_max": (40.0', '"t_max": (30.0')
+    source("mri/metrics.py", "def ssim(", "def ssim(", add="")
+    source("mri/metrics.py", '"ssim": ssim(', '"ssim": 2 * ssim(')
+    assert changed(before) == {"scores"}
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "stale"),
+    [
+        ("mri/problem.py", 'maps == "full"', 'maps != "full"', METHODS | {"search"}),
+        ("mri/problem.py", "mask & prepared.mask", "mask", METHODS | {"search"}),
+        ("networks/weights.py", "t.float() for", "2 * t.float() for", PRIORS),
+        (
+            "mri/masks.py",
+            "round(math.prod(shape) / R)",
+            "int(math.prod(shape) / R)",
+            {"table", "search"},
+        ),
+        ("study/inputs.py", "zlib.crc32(", "1 + zlib.crc32(", {"table", "search"}),
+        ("study/study.py", '"trained_at": ', '"trained_on": ', {"table", "search"}),
+        ("study/tuning.py", "best = max(", "best = min(", {"search"}),
+        ("study/tuning.py", "(trials + 1) // 2", "trials // 3", {"search"}),
+        ("phantoms/coils.py", "0.35 * (fov", "0.36 * (fov", {"volumes"}),
+        ("data/stanford.py", "def stanford_scan(", "def stanford_scan(", set()),
+        ("data/section.py", "virtual_coils: int | None", "virtual_coils: float | None", set()),
+        ("download/registry.py", "def data_root(", "def data_root_(", set()),
+        ("methods/annealed.py", '"t_max": (40.0', '"t_max": (30.0', set()),
+    ],
+)
+def test_what_each_edit_stales(source, file, old, new, stale):
+    """What results follow from, beside a method's own code; nothing else is touched."""
+    before = hashes()
+    source(file, old, new)
+    assert changed(before) == stale
+
+
+def test_a_wider_search_space_is_searched_again(monkeypatch):
+    config, found = load("smoke"), methods.lookup("annealed")
+    before = provenance.tuning_code(config, "annealed", "knee")
+    wider = replace(found, space=found.space | {"t_max": (30.0, 300.0)})
+    monkeypatch.setattr(methods, "lookup", lambda name: wider)
+    assert provenance.tuning_code(config, "annealed", "knee") != before
+
+
+def test_another_look_of_a_method_draws_figures_again(monkeypatch):
+    before, lookup = provenance.figure_code(), methods.lookup
+    monkeypatch.setattr(methods, "lookup", lambda name: replace(lookup(name), color="C0"))
+    assert provenance.figure_code() != before
+
+
+def test_a_new_field_of_a_record_stales_nothing(source):
+    before = hashes()
+    source("methods/__init__.py", "    label: str", "    paper: str = ''\n    label: str = ''")
+    source("networks/trained.py", "    seed: int = 0\n", "    seed: int = 0\n    note: str = ''\n")
     assert changed(before) == set()
+
+
+def test_a_root_that_is_not_found_is_refused(source):
+    """Else it would hash to nothing, and never be stale."""
+    with pytest.raises(ValueError, match="no definition"):
+        use.code_hash("recon.mri.masks:no_such_mask")
+    with pytest.raises(ValueError, match="no definition"):
+        use.code_hash(use.root(lambda x: x))
+    assert use.root(partial(partial(hashes))) == f"{__name__}:hashes"
 
 
 def test_another_version_of_a_library_stales_what_calls_it(source, monkeypatch):
     """PyWavelets serves the wavelet method alone; torch serves everything."""
     before, version = hashes(), use.version
-    for library, stale in (("PyWavelets", {"l1_wavelet"}), ("torch", set(before))):
+    for library, stale in (("PyWavelets", {"l1_wavelet"}), ("torch", set(before) - {"figures"})):
         monkeypatch.setattr(
             use,
             "version",
             lambda name, other=library: "0" if name == other else version(name),
         )
         use.code_hash.cache_clear()
+        use.library_version.cache_clear()
         assert changed(before) == stale

@@ -138,11 +138,11 @@ def test_tuning_takes_the_best_on_validation_volumes_and_opens_no_other(study, m
     """Scores are given per weight; those on other subjects would lead elsewhere."""
     opened = set()
 
-    def score(self, case, keep_volume=True):
+    def score(self, case):
         opened.add(case.subject)
-        return {"psnr": -abs(case.settings["weight"] - 0.02)}
+        return -abs(case.settings["weight"] - 0.02)
 
-    monkeypatch.setattr(Study, "run", score)
+    monkeypatch.setattr(Study, "trial", score)
     config = study.config.model_copy(update={"methods": {"cg_sense": {}}})
     config = config.model_copy(update={"tuning": config.tuning.model_copy(update={"trials": 12})})
     record = tune(Study(config, study.root), "knee", "cg_sense")
@@ -296,14 +296,14 @@ def test_a_dataset_may_have_its_own_mask_accelerations_and_priors():
 def test_labels_follow_the_configuration_and_not_the_stored_scores(study):
     """A row that was computed before says what the prior or the dataset is called now."""
     case = study.case("knee", 200, 4, "zero_filled")
-    study.run(case, keep_volume=False)
+    study.run(case)
     path = next(
         path
         for path in study.results.glob("scores/*.json")
         if path.name.startswith(study.key(case))
     )
     path.write_text(json.dumps(json.loads(path.read_text()) | {"psnr": 1.0}))
-    again = study.run(case, keep_volume=False)
+    again = study.run(case)
     assert (
         again["trained_at"] == ""
         and again["psnr"] == 1.0

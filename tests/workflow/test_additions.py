@@ -52,16 +52,20 @@ from torch import nn
 
 from recon.mri.resample import trilinear
 from recon.mri.slices import as_slices
+from recon.representations import RepresentationKind
+from recon.schema import Strict
+
+
+class CoarseSettings(Strict):
+    factor: int = 2
 
 
 class Coarse(nn.Module):
-    """Half as many voxels along each axis."""
-
-    def __init__(self, start):
+    def __init__(self, start, factor):
         super().__init__()
         self.shape = tuple(start.shape)
-        half = trilinear(start, [max(1, n // 2) for n in self.shape])
-        self.values = nn.Parameter(torch.view_as_real(half))
+        coarse = trilinear(start, [max(1, n // factor) for n in self.shape])
+        self.values = nn.Parameter(torch.view_as_real(coarse))
 
     def volume(self):
         return trilinear(torch.view_as_complex(self.values), self.shape)
@@ -73,7 +77,7 @@ class Coarse(nn.Module):
         return [{"params": [self.values], "lr": rate}]
 
 
-REPRESENTATION = Coarse
+REPRESENTATION = RepresentationKind(Coarse, CoarseSettings)
 '''
 
 NETWORK = '''"""A network of two convolutions."""
@@ -82,10 +86,10 @@ from typing import Literal
 
 from torch import nn
 
-from recon.networks import Architecture, Network
+from recon.networks import Architecture, ArchitectureSettings
 
 
-class TinyConfig(Architecture):
+class TinyConfig(ArchitectureSettings):
     """Its width."""
 
     kind: Literal["tiny"] = "tiny"
@@ -104,7 +108,7 @@ class Tiny(nn.Module):
         return self.last(self.first(x).relu())
 
 
-NETWORK = Network(Tiny, TinyConfig)
+ARCHITECTURE = Architecture(Tiny, TinyConfig)
 '''
 
 DATASET = '''"""Gaussian blobs."""
@@ -113,17 +117,23 @@ import torch
 
 from recon.data.simulate import simulate
 from recon.data.source import Source, nowhere
+from recon.schema import Strict
+
+
+class BlobOptions(Strict):
+    width: float = 0.5
 
 
 def scan(section, subject):
-    """A blob whose width is the subject's number."""
+    """A blob that is narrower, the larger the subject's number."""
     axes = [torch.linspace(-1, 1, n) for n in (16, 24, 20)]
     x, y, z = torch.meshgrid(*axes, indexing="ij")
-    blob = torch.exp(-(x**2 + y**2 + z**2) * (2 + int(subject))).to(torch.complex64)
+    width = BlobOptions(**section.options).width / (1 + 0.1 * int(subject))
+    blob = torch.exp(-(x**2 + y**2 + z**2) / width**2).to(torch.complex64)
     return simulate(blob, (2.0, 2.0, 2.0), 3, 0.02, int(subject), f"blob-{subject}", "phantom")
 
 
-DATASET = Source(scan, takes=(), file=nowhere)
+DATASET = Source(scan, takes=(), options=BlobOptions, file=nowhere)
 '''
 
 NOTEBOOK = [
@@ -138,7 +148,14 @@ NOTEBOOK = [
 # The lines of the configuration; each names one of the files.
 LINES = {
     "datasets": {
-        "blobs": {"kind": "blobs", "label": "Blobs", "train": [0], "validation": [1], "test": [2]}
+        "blobs": {
+            "kind": "blobs",
+            "label": "Blobs",
+            "options": {"width": 0.6},
+            "train": [0],
+            "validation": [1],
+            "test": [2],
+        }
     },
     "networks": {
         "blobs": {
@@ -152,7 +169,12 @@ LINES = {
     "methods": {
         "zero_filled": {},
         "landweber": {},
-        "variational": {"representation": "coarse", "iterations": 5, "slices": 4, "slab": 2},
+        "variational": {
+            "representation": {"kind": "coarse", "factor": 3},
+            "iterations": 5,
+            "slices": 4,
+            "slab": 2,
+        },
     },
     "comparisons": {"50_blobs": {}},
     "notebooks": ["50_blobs"],
@@ -206,7 +228,7 @@ def copy(tmp_path_factory) -> Path:
 
 def test_each_addition_is_one_short_file():
     for text in (METHOD, REPRESENTATION, NETWORK, DATASET):
-        assert len(text.splitlines()) <= 30
+        assert len(text.splitlines()) <= 34
     assert sum(len(source.splitlines()) for _, source, _ in NOTEBOOK) <= 30
 
 
@@ -222,7 +244,7 @@ def test_the_workflow_ran_them_from_the_scan_to_the_gallery(copy):
 def test_the_new_network_was_trained_and_names_itself(copy):
     with safe_open(copy / "results/smoke/networks/blobs.safetensors", framework="pt") as file:
         header = file.metadata()
-    assert header["kind"] == "ddpm" and json.loads(header["architecture"])["kind"] == "tiny"
+    assert header["kind"] == "ddpm" and header["architecture"] == "tiny"
 
 
 def test_the_new_method_was_tuned(copy):
@@ -242,4 +264,4 @@ def test_the_new_representation_carried_the_volume(copy):
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=copy, env=environment, capture_output=True, text=True
     )
-    assert done.stdout.split()[-1] == "coarse", done.stderr
+    assert done.stdout.strip() == "{'kind': 'coarse', 'factor': 3}", done.stderr

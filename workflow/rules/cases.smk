@@ -14,12 +14,7 @@ rule cases:
         ),
         dataset=lambda w: CONFIG.datasets[w.dataset].model_dump_json(include=provenance.ASKED),
         comparison=lambda w: CONFIG.comparisons[w.comparison].model_dump_json(),
-        code=lambda w: provenance.cases_code(
-            CONFIG,
-            CONFIG.methods_in(w.comparison),
-            w.dataset,
-            CONFIG.comparisons[w.comparison].vary,
-        ),
+        code=lambda w: provenance.cases_code(CONFIG, w.comparison, w.dataset),
     log:
         f"logs/{NAME}/cases/{{comparison}}/{{dataset}}/{{subject}}.log",
     threads: CONFIG.threads

@@ -14,8 +14,11 @@ rule prepare:
     output:
         f"{RESULTS}/data/{{dataset}}/{{subject}}.h5",
     params:
-        made_from=lambda w: str(provenance.preparation(CONFIG.datasets[w.dataset], w.subject)),
-        training=lambda w: w.subject in map(str, CONFIG.datasets[w.dataset].train),
+        made_from=lambda w: str(
+            provenance.preparation(
+                CONFIG.datasets[w.dataset], w.subject, CONFIG.reference_only(w.dataset, w.subject)
+            )
+        ),
     log:
         f"logs/{NAME}/prepare/{{dataset}}/{{subject}}.log",
     priority: 20  # These jobs take seconds each, and every other job waits for some of them.

@@ -8,23 +8,16 @@ def needs(notebook):
 
 
 def inputs_of(notebook):
-    """The files that a notebook reads, as its metadata says.
-
-    These are tables where there are any, else volumes, weights and tuning records.
-    """
+    """The files that a notebook reads, as its metadata says."""
     found = needs(notebook)
-    if found.comparisons:
-        return [
-            str(WORKSPACE.table_path(name, d, s))
-            for name in found.comparisons
-            for d, s in CONFIG.compared(name)
-        ]
-    volumes = [str(WORKSPACE.data_path(d, s)) for d, s in found.volumes]
-    return (
-        volumes
-        + weights(*found.networks)
-        + [record for dataset in found.tuned for record in tuned(dataset)]
-    )
+    files = [
+        str(WORKSPACE.table_path(name, d, s))
+        for name in found.comparisons
+        for d, s in CONFIG.compared(name)
+    ]
+    files += [str(WORKSPACE.data_path(d, s)) for d, s in found.volumes]
+    files += weights(*found.networks)
+    return files + [record for dataset in found.tuned for record in tuned(dataset)]
 
 
 rule notebook:

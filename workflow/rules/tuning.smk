@@ -19,10 +19,7 @@ rule tune:
         section=CONFIG.model_dump_json(
             include={"tuning", "mask", "maps", "seed", "device", "threads"}
         ),
-        code=lambda w: [
-            provenance.cases_code(CONFIG, [w.method], w.dataset),
-            provenance.tuning_code(),
-        ],
+        code=lambda w: provenance.tuning_code(CONFIG, w.method, w.dataset),
     log:
         f"logs/{NAME}/tuning/{{dataset}}/{{method}}.log",
     threads: CONFIG.threads

@@ -1,7 +1,6 @@
 """Executes a notebook with papermill; a notebook that fails is kept with its traceback."""
 
 import re
-import shutil
 import time
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from latex2mathml.converter import convert
 
 from recon.errors import ReconError
 from recon.figures.gallery import STYLE
-from recon.files import write_text
+from recon.files import copy, write_text
 from recon.schema import ROOT
 from recon.study.config import number
 from recon.study.study import Study
@@ -48,7 +47,7 @@ def execute(study: Study, name: str, executed: Path) -> None:
         if old.stat().st_mtime < begun - 1:
             old.unlink()
     write_text(study.figures / f"{name}.html", page(executed, name))
-    shutil.copy(executed, target)
+    copy(executed, target)
 
 
 def page(executed: Path, title: str) -> str:

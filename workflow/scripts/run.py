@@ -30,7 +30,8 @@ def main(arguments: list[str]) -> int:
     results.mkdir(exist_ok=True)
     try:
         with FileLock(results / ".lock", timeout=0):
-            sweep(results)
+            for folder in (results, ROOT / "figures"):
+                sweep(folder)
             os.chdir(ROOT)
             os.environ.update({k: v for k, v in KEEP_MEMORY.items() if k not in os.environ})
             return _snakemake(["--nolock", *arguments])
@@ -46,7 +47,10 @@ def _snakemake(arguments: list[str]) -> int:
     try:
         snakemake(arguments)
     except SystemExit as ended:
-        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+        if isinstance(ended.code, str):  # the one line of a refused configuration
+            print(ended.code, file=sys.stderr)
+            return 1
+        return int(ended.code or 0)
     return 0
 
 

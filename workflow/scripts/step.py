@@ -20,17 +20,16 @@ def network(study, name: str) -> None:
 
     Its log lies beside the weights, its checkpoint under the name of all that the run depends on.
     """
-    import shutil
-
-    from recon.networks.trained import lookup
+    from recon.files import copy
+    from recon.networks.trained import SliceTraining, lookup
     from recon.networks.weights import save_weights
     from recon.study.provenance import training_code
     from recon.training import batches
-    from recon.training.loop import provenance, run_key, train_network
+    from recon.training.loop import made_by, run_key, train_network
 
     settings = study.config.networks[name]
     dataset = study.config.datasets[settings.dataset]
-    if hasattr(settings, "resampling"):
+    if isinstance(settings, SliceTraining):
         settings = settings.model_copy(update={"resampling": dataset.resampling})
     light = not batches(lookup(settings.kind).batches).needs_kspace
     splits = (dataset.train, dataset.validation)
@@ -41,9 +40,9 @@ def network(study, name: str) -> None:
     checkpoint = study.results / "checkpoints" / f"{name}-{key}.ckpt"
     model, log = train_network(settings, volumes, held_out, checkpoint, study.config.device)
     target = study.network_path(name)
-    made = provenance(settings, log, data=dataset.model_dump(mode="json"), name=name, run=key)
+    made = made_by(settings, log, data=dataset.model_dump(mode="json"), name=name, run=key)
     save_weights(target, settings, model, made)
-    shutil.copy(checkpoint.with_suffix(".jsonl"), target.with_suffix(".jsonl"))
+    copy(checkpoint.with_suffix(".jsonl"), target.with_suffix(".jsonl"))
 
 
 def tune(study, dataset: str, method: str) -> None:
@@ -79,27 +78,20 @@ def gallery(study) -> None:
 
 
 def ship(study) -> None:
-    """Copies the networks trained here, their logs and the tuning records to data/, where the
-    repository ships them.
-    """
-    import shutil
-
-    from recon.files import write_text
+    """Copies networks trained here, their logs and the tuning to data/, which is shipped."""
+    from recon.files import copy, write_text
 
     config, data = study.config, study.root / "data"
-    (data / "priors").mkdir(parents=True, exist_ok=True)
     for name in (name for name, section in config.networks.items() if not section.shipped):
         for suffix in (".safetensors", ".jsonl"):
-            shutil.copy(
-                study.network_path(name).with_suffix(suffix),
-                data / "priors" / f"{config.name}_{name}{suffix}",
-            )
-    made = {d: {m: study.tuning_path(d, m) for m in config.methods_on(d)} for d in config.datasets}
-    records = {
-        d: {m: json.loads(p.read_text()) for m, p in paths.items() if p.exists()}
-        for d, paths in made.items()
-        if paths
-    }
+            trained = study.network_path(name).with_suffix(suffix)
+            copy(trained, data / "priors" / f"{config.name}_{name}{suffix}")
+    records = {}
+    for dataset in config.datasets:
+        paths = {m: study.tuning_path(dataset, m) for m in config.methods_on(dataset)}
+        if paths:
+            made = {m: json.loads(p.read_text()) for m, p in paths.items() if p.exists()}
+            records[dataset] = made
     write_text(data / "tuning" / f"{config.name}.json", json.dumps(records, indent=1))
 
 
