@@ -48,11 +48,10 @@ METHOD = Method(
 REPRESENTATION = '''"""A coarse grid, interpolated."""
 
 import torch
-from torch import nn
 
 from recon.mri.resample import trilinear
-from recon.mri.slices import as_slices
 from recon.representations import RepresentationKind
+from recon.representations.voxels import Voxels
 from recon.schema import Strict
 
 
@@ -60,21 +59,13 @@ class CoarseSettings(Strict):
     factor: int = 2
 
 
-class Coarse(nn.Module):
+class Coarse(Voxels):
     def __init__(self, start, factor):
-        super().__init__()
+        super().__init__(trilinear(start, [max(1, n // factor) for n in start.shape]))
         self.shape = tuple(start.shape)
-        coarse = trilinear(start, [max(1, n // factor) for n in self.shape])
-        self.values = nn.Parameter(torch.view_as_real(coarse))
 
     def volume(self):
         return trilinear(torch.view_as_complex(self.values), self.shape)
-
-    def slices(self, axis, index, pixels=None):
-        return as_slices(self.volume().index_select(axis, index), axis)
-
-    def parameter_groups(self, rate):
-        return [{"params": [self.values], "lr": rate}]
 
 
 REPRESENTATION = RepresentationKind(Coarse, CoarseSettings)
@@ -228,7 +219,7 @@ def copy(tmp_path_factory) -> Path:
 
 def test_each_addition_is_one_short_file():
     for text in (METHOD, REPRESENTATION, NETWORK, DATASET):
-        assert len(text.splitlines()) <= 34
+        assert len(text.splitlines()) <= 30
     assert sum(len(source.splitlines()) for _, source, _ in NOTEBOOK) <= 30
 
 
