@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import torch
 
-from recon import methods, representations
+from recon import methods
 from recon.data import source
 from recon.data.opening import file_of
 from recon.data.resolution import coarse_shape
@@ -46,11 +46,9 @@ def refuse(config: Config, why: str) -> NoReturn:
 
 
 def check_settings(config: Config) -> None:
-    """Refuses unknown methods and representations, and settings that their methods do not take."""
+    """Refuses unknown methods, and settings that they do not take."""
     for method, values in config.methods.items():
-        settings = vars(methods.settings_of(method, **values))
-        if "representation" in settings:
-            representations.lookup(settings["representation"])
+        methods.settings_of(method, **values)
     for name, comparison in config.comparisons.items():
         for setting, values in comparison.vary.items():
             compared = config.methods_in(name)

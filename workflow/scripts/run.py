@@ -5,6 +5,7 @@ Snakemake's own lock outlives a kill and then refuses every later run until it i
 
 import os
 import sys
+import warnings
 
 from filelock import FileLock, Timeout
 
@@ -47,6 +48,8 @@ def _snakemake(arguments: list[str]) -> int:
     try:
         snakemake(arguments)
     except SystemExit as ended:
+        # Snakemake's folder for temporary files says so when it is deleted at the end.
+        warnings.simplefilter("ignore", ResourceWarning)
         if isinstance(ended.code, str):  # the one line of a refused configuration
             print(ended.code, file=sys.stderr)
             return 1
