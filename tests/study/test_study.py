@@ -361,3 +361,8 @@ def test_a_network_says_whether_its_batches_need_kspace(monkeypatch):
         "recon.study.config.batches", lambda name: Batches(slices_of, needs_kspace=True)
     )
     assert config.trains_on_kspace("knee") and not config.trains_on_kspace("knee_thick")
+
+
+@pytest.mark.parametrize("name", ["demo", "smoke"])
+def test_the_shipped_configurations_pass_the_checks(name):
+    check(load(name))
