@@ -16,6 +16,7 @@ from torch import Tensor
 from recon import rooms
 from recon.errors import ReconError
 from recon.methods.common import Callback, ignore
+from recon.methods.ranges import Range
 from recon.mri.problem import Problem
 
 
@@ -31,7 +32,7 @@ class Method:
     # argument of ``run``: "denoiser", or the kind of network trained for it
     needs: dict[str, str] = field(default_factory=dict)
     # what tuning searches: lowest and highest value
-    space: dict[str, tuple[float, float]] = field(default_factory=dict)
+    space: dict[str, Range] = field(default_factory=dict)
 
 
 DENOISER = {"prior": "denoiser"}  # the needs of a method that takes any diffusion prior

@@ -15,13 +15,14 @@ from recon.methods.common import (
     checked,
     ignore,
 )
+from recon.methods.ranges import decades
 from recon.methods.sampling import clean_estimate
 from recon.mri.problem import Problem
 from recon.mri.slices import planes
 from recon.mri.solvers import conjugate_gradient
 from recon.priors import Prior
 from recon.priors.sampling import noise_like
-from recon.priors.schedule import ddpm_sigma
+from recon.priors.schedule import T, ddpm_sigma
 from recon.progress import track
 
 
@@ -97,5 +98,5 @@ METHOD = Method(
     "C4",
     "^",
     needs=DENOISER,
-    space={"weight": (0.05, 2.0), "t_max": (40.0, 300.0)},
+    space={"weight": decades(0.05, 2.0), "t_max": decades(40, 300, least=1, most=T)},
 )

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from recon.methods import Method
 from recon.methods.common import Callback, Count, NonNegative, checked, ignore
+from recon.methods.ranges import decades
 from recon.mri.problem import Problem
 from recon.mri.solvers import conjugate_gradient
 
@@ -37,5 +38,5 @@ METHOD = Method(
     "CG-SENSE",
     "C1",
     "v",
-    space={"weight": (1e-4, 0.3), "iterations": (5, 60)},
+    space={"weight": decades(1e-4, 0.3), "iterations": decades(5, 60, least=1)},
 )

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from recon.methods import Method
 from recon.methods.common import Callback, Count, Positive, checked, ignore
+from recon.methods.ranges import decades
 from recon.mri.problem import Problem
 from recon.mri.wavelets import shrink_details
 from recon.progress import track
@@ -58,5 +59,5 @@ def l1_wavelet(
 
 
 METHOD = Method(
-    l1_wavelet, L1WaveletSettings, "ℓ1-wavelet", "C2", "s", space={"weight": (5e-4, 0.05)}
+    l1_wavelet, L1WaveletSettings, "ℓ1-wavelet", "C2", "s", space={"weight": decades(5e-4, 0.05)}
 )

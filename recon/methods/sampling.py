@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from recon.methods.common import Volume
+from recon.methods.ranges import decades
 from recon.mri.problem import Problem
 from recon.mri.slices import as_slices, as_volume
 from recon.mri.solvers import conjugate_gradient, difference, difference_adjoint
@@ -13,7 +14,7 @@ from recon.priors.sampling import noise_like
 from recon.priors.schedule import T, ddpm_sigma
 
 # The search space of methods with total variation. Outside it all of them fail.
-TV_SPACE = {"weight": (2e-3, 0.02), "rho": (2e-3, 0.05)}
+TV_SPACE = {"weight": decades(2e-3, 0.02), "rho": decades(2e-3, 0.05)}
 
 
 def clean_estimate(problem: Problem, prior: Prior, x: Volume, sigma: float, axis: int) -> Volume:

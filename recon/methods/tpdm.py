@@ -21,6 +21,7 @@ from recon.methods.common import (
     checked,
     ignore,
 )
+from recon.methods.ranges import decades
 from recon.methods.sampling import correct, predict, score, ve_levels
 from recon.mri.problem import Problem
 from recon.mri.slices import as_slices, as_volume
@@ -115,5 +116,5 @@ METHOD = Method(
     "C8",
     "h",
     needs=DENOISER,
-    space={"zeta": (5e-3, 0.5), "snr": (0.02, 0.4)},
+    space={"zeta": decades(1e-3, 1.0), "snr": decades(0.02, 0.4)},
 )

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from recon.methods import DENOISER, Method
 from recon.methods.common import Callback, Count, Fraction, NonNegative, checked, ignore
+from recon.methods.ranges import decades, share
 from recon.methods.sampling import clean_estimate, ddim_levels
 from recon.mri.problem import Problem
 from recon.mri.slices import planes
@@ -64,5 +65,5 @@ METHOD = Method(
     "C5",
     "P",
     needs=DENOISER,
-    space={"gamma": (0.1, 30.0), "eta": (0.1, 1.0)},
+    space={"gamma": decades(0.1, 100), "eta": share()},
 )

@@ -18,11 +18,12 @@ from recon import representations
 from recon.errors import ReconError
 from recon.methods import DENOISER, Method
 from recon.methods.common import Callback, Count, Planes, Positive, Timestep, checked, ignore
+from recon.methods.ranges import decades
 from recon.mri.problem import Problem
 from recon.mri.resample import trilinear
 from recon.mri.slices import planes
 from recon.priors import Prior
-from recon.priors.schedule import ddpm_sigma
+from recon.priors.schedule import T, ddpm_sigma
 from recon.representations import Representation
 from recon.representations.fitting import Descent, fit
 
@@ -184,5 +185,6 @@ METHOD = Method(
     "C3",
     "D",
     needs=DENOISER,
-    space={"weight": (0.02, 0.5), "t_max": (20.0, 200.0)},
+    # Both hold the paper's values, T' = 0.4 T among them, with room on either side.
+    space={"weight": decades(0.01, 1.0), "t_max": decades(10, 1000, least=1, most=T)},
 )

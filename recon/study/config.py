@@ -28,6 +28,9 @@ class Tuning(Strict):
     accelerations: list[float] = [8.0]
     trials: int = Field(8, ge=1)
     subjects: int = Field(1, ge=1)  # how many validation volumes
+    widen: int = Field(2, ge=0)  # how often a range is widened whose edge was chosen
+    # What follows when the edge is still chosen then: the tuning fails, or its record says so.
+    edges: Literal["refuse", "report"] = "refuse"
 
 
 class Comparison(Strict):

@@ -104,7 +104,7 @@ def tuning_code(config: Config, method: str, dataset: str) -> list:
     searches = (ROOT / "recon" / "study" / "tuning.py").read_text()
     code = [reconstruction_code(method, settings, used), trial_code(), table_code()]
     code += [instructions(ast.parse(searches)), code_hash("recon.study.tuning:search")]
-    return [hashed(code), methods.lookup(method).space]
+    return [hashed(code), str(methods.lookup(method).space)]
 
 
 def training_code(settings: trained.Training) -> str:

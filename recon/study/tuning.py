@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable
-from math import log
+from itertools import count
 
 import numpy as np
 import optuna
@@ -10,7 +10,10 @@ from optuna.distributions import BaseDistribution, FloatDistribution, IntDistrib
 from optuna.samplers import QMCSampler, TPESampler
 
 from recon import methods
+from recon.errors import ReconError
+from recon.methods.ranges import Range
 from recon.progress import track
+from recon.study.config import Tuning
 from recon.study.study import Study
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -18,15 +21,20 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 Trial = dict  # {"settings": the values tried, "psnr": their score}
 
 
-def search(method: str, trials: int, seed: int, score: Callable[[dict], float]) -> list[Trial]:
-    """Tries ``trials`` settings of a method; returns them in order, with their scores.
+def search(
+    method: str,
+    space: dict[str, Range],
+    trials: int,
+    seed: int,
+    score: Callable[[dict], float],
+) -> list[Trial]:
+    """Tries ``trials`` settings of a method in a space; returns them in order, with their scores.
 
     The first are the method's defaults, so that no search does worse than not searching. Up to half
     of the trials spread over the search space (a scrambled Halton sequence). The others follow what
     has been found (TPE, Bergstra et al. 2011). ``seed`` and the scores determine every trial, so a
     search that was cut off goes the same way again.
     """
-    space = distributions(method)
     defaults = {name: getattr(methods.lookup(method).settings(), name) for name in space}
     tried = [{"settings": defaults, "psnr": score(defaults)}]
     if not space:
@@ -35,30 +43,30 @@ def search(method: str, trials: int, seed: int, score: Callable[[dict], float]) 
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         spread = QMCSampler(qmc_type="halton", scramble=True, seed=seed)
     study = optuna.create_study(direction="maximize", sampler=spread)
+    drawn = distributions(space, defaults)
     if all(found.low <= defaults[name] <= found.high for name, found in space.items()):
         value = tried[0]["psnr"]
-        first = optuna.trial.create_trial(params=defaults, distributions=space, value=value)
+        first = optuna.trial.create_trial(params=defaults, distributions=drawn, value=value)
         study.add_trial(first)
     for number in range(1, trials):
         if number == max(2, (trials + 1) // 2):
             study.sampler = TPESampler(seed=seed, n_startup_trials=0, multivariate=True)
-        trial = study.ask(space)
+        trial = study.ask(drawn)
         values = {name: _rounded(value) for name, value in trial.params.items()}
         tried.append({"settings": values, "psnr": score(values)})
         study.tell(trial, tried[-1]["psnr"])
     return tried
 
 
-def distributions(method: str) -> dict[str, BaseDistribution]:
-    """The search space of a method, logarithmic in each parameter; whole numbers stay whole."""
-    found = methods.lookup(method)
-    defaults = found.settings()
+def distributions(space: dict[str, Range], defaults: dict) -> dict[str, BaseDistribution]:
+    """A search space for optuna; where the default is a whole number, so are the trials."""
     out: dict[str, BaseDistribution] = {}
-    for name, (low, high) in found.space.items():
-        if isinstance(getattr(defaults, name), int):
-            out[name] = IntDistribution(int(low), int(high), log=True)
+    for name, found in space.items():
+        if isinstance(defaults[name], int):
+            ends = max(1, round(found.low)), round(found.high)
+            out[name] = IntDistribution(*ends, log=found.logarithmic)
         else:
-            out[name] = FloatDistribution(low, high, log=True)
+            out[name] = FloatDistribution(found.low, found.high, log=found.logarithmic)
     return out
 
 
@@ -70,33 +78,50 @@ def _rounded(value: float) -> float:
 def tune(study: Study, dataset: str, method: str) -> dict:
     """Every trial at every tuning acceleration, and the best of each.
 
-    A trial's score is the mean PSNR over the validation volumes. Its cases are kept like every
-    other case, so that a killed tuning goes on where it was.
+    A trial's score is the mean PSNR over the validation volumes. It is kept, so that a killed
+    tuning goes on where it was. An optimum at the edge of its range widens the range, and the
+    search begins again with the same number of trials.
     """
     section = study.config.tuning
     subjects = study.config.datasets[dataset].validation[: section.subjects]
     study.kept = len(subjects)  # the problems of all subjects: each trial poses them in turn
-    tried, chosen, edges = {}, {}, {}
+    record = {"dataset": dataset, "method": method, "subjects": subjects}
+    parts = {"trials": {}, "best": {}, "at_edge": {}, "space": {}, "widened": {}}
     for acceleration in study.config.tuned_at(dataset):
-        steps = iter(track(range(section.trials), f"tuning {method} at R = {acceleration:g}"))
+        label = f"tuning {method} at R = {acceleration:g}"
+        progress = track(count(), label, total=section.trials)
 
-        def score(values: dict, acceleration: float = acceleration, steps=steps) -> float:
-            next(steps, None)
+        def score(values: dict, acceleration: float = acceleration, progress=progress) -> float:
+            next(progress)
             cases = [study.case(dataset, s, acceleration, method, **values) for s in subjects]
             return float(np.mean([study.trial(case) for case in cases]))
 
-        at, trials = f"{acceleration:g}", search(method, section.trials, study.config.seed, score)
+        found = inside(method, section, study.config.seed, score)
+        if found["at_edge"] and section.edges == "refuse":
+            where = f"{label} on {dataset}: {', '.join(found['at_edge'])} chosen at the edge"
+            cure = "widen the method's space, or set 'tuning.edges: report'"
+            raise ReconError(f"{where} of a range that was widened {section.widen} times; {cure}")
+        for name, part in parts.items():
+            part[f"{acceleration:g}"] = found[name]
+    return record | parts
+
+
+def inside(method: str, section: Tuning, seed: int, score: Callable[[dict], float]) -> dict:
+    """Searches until the best settings lie inside their ranges, or these are widened no more."""
+    space, widened = methods.lookup(method).space, []
+    for times in range(section.widen + 1):
+        trials = search(method, space, section.trials, seed, score)
         best = max(trials, key=lambda trial: trial["psnr"])["settings"]
-        tried[at], chosen[at], edges[at] = trials, best, at_edge(method, best)
-    record = {"dataset": dataset, "method": method, "subjects": subjects}
-    return record | {"trials": tried, "best": chosen, "at_edge": edges}
+        edges = at_edge(space, best)
+        if not edges or times == section.widen:
+            break
+        widened += edges
+        space = {name: found.widened(best[name]) for name, found in space.items()}
+    ends = {name: [found.low, found.high] for name, found in space.items()}
+    found = {"trials": trials, "best": best, "at_edge": edges}
+    return found | {"space": ends, "widened": widened}
 
 
-def at_edge(method: str, chosen: dict, margin: float = 0.1) -> list[str]:
-    """The parameters chosen within ``margin`` of an end of their logarithmic range.
-
-    For these a wider range might have done better.
-    """
-    space = methods.lookup(method).space
-    place = {name: log(chosen[name] / low) / log(high / low) for name, (low, high) in space.items()}
-    return [name for name, part in place.items() if not margin <= part <= 1 - margin]
+def at_edge(space: dict[str, Range], chosen: dict) -> list[str]:
+    """The parameters chosen at the edge of their ranges; a wider range might have done better."""
+    return [name for name, found in space.items() if found.edge(chosen[name])]

@@ -8,6 +8,7 @@ import pytest
 
 from recon import methods
 from recon.data.section import Dataset
+from recon.methods.ranges import decades
 from recon.schema import ROOT
 from recon.study import provenance, use
 from recon.study.config import load
@@ -157,7 +158,7 @@ def test_a_metric_that_tuning_does_not_read_leaves_tuning_alone(source):
         ("data/stanford.py", "def stanford_scan(", "def stanford_scan(", set()),
         ("data/section.py", "virtual_coils: int | None", "virtual_coils: float | None", set()),
         ("download/registry.py", "def data_root(", "def data_root_(", set()),
-        ("methods/annealed.py", '"t_max": (40.0', '"t_max": (30.0', set()),
+        ("methods/annealed.py", "decades(40, 300", "decades(30, 300", set()),
     ],
 )
 def test_what_each_edit_stales(source, file, old, new, stale):
@@ -170,7 +171,7 @@ def test_what_each_edit_stales(source, file, old, new, stale):
 def test_a_wider_search_space_is_searched_again(monkeypatch):
     config, found = load("smoke"), methods.lookup("annealed")
     before = provenance.tuning_code(config, "annealed", "knee")
-    wider = replace(found, space=found.space | {"t_max": (30.0, 300.0)})
+    wider = replace(found, space=found.space | {"t_max": decades(30, 300)})
     monkeypatch.setattr(methods, "lookup", lambda name: wider)
     assert provenance.tuning_code(config, "annealed", "knee") != before
 

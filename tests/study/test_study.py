@@ -9,11 +9,11 @@ import yaml
 from recon import ReconError, methods
 from recon.files import alone
 from recon.study import provenance
-from recon.study.config import CONFIGS, Comparison, Config, load
+from recon.study.config import CONFIGS, Comparison, Config, Tuning, load
 from recon.study.preflight import check
 from recon.study.provenance import file_hash
 from recon.study.study import Study
-from recon.study.tuning import at_edge, search, tune
+from recon.study.tuning import at_edge, inside, search, tune
 from recon.training import Batches
 from recon.training.slices import slices_of
 
@@ -106,32 +106,52 @@ def test_comparison_has_every_method_subject_and_acceleration(study):
     assert len(table) == 2 * 2 * 2 and set(table["method"]) == {"zero_filled", "cg_sense"}
 
 
-@pytest.mark.parametrize("method", ["zero_filled", "cg_sense", "l1_wavelet", "annealed"])
+@pytest.mark.parametrize(
+    "method", ["zero_filled", "cg_sense", "l1_wavelet", "annealed", "tpdm_dds"]
+)
 def test_trials_are_equal_in_number_and_inside_the_space(method):
-    """All methods have the same budget.
-
-    The same seed and scores lead the same way, so a killed search can be repeated.
-    """
+    """All methods have the same budget; the same seed and scores lead the same way again."""
     space = methods.lookup(method).space
-    found = [search(method, 8, 0, lambda values: -sum(values.values(), 0.0)) for _ in range(2)]
-    assert len(found[0]) == (8 if space else 1) and found[0] == found[1]
-    for trial in found[0][1:]:
-        assert all(
-            space[k][0] * 0.99 <= v <= space[k][1] * 1.01 for k, v in trial["settings"].items()
-        )
+    once, again = (
+        search(method, space, 8, 0, lambda values: -sum(values.values(), 0.0)) for _ in range(2)
+    )
+    assert len(once) == (8 if space else 1) and once == again
+    for trial in once[1:]:
+        assert all(-0.01 <= space[k].place(v) <= 1.01 for k, v in trial["settings"].items())
 
 
 def test_a_search_follows_what_it_finds():
-    """The second half of a search lies closer to the optimum than its quasi-random first half.
-
-    The distance is taken on a logarithmic axis.
-    """
+    """Its second half lies closer to the optimum, on a logarithmic axis, than the first one."""
 
     def score(values: dict) -> float:
         return -(log(values["weight"] / 0.004) ** 2) - log(values["iterations"] / 20) ** 2
 
-    psnr = [trial["psnr"] for trial in search("cg_sense", 24, 0, score)]
+    trials = search("cg_sense", methods.lookup("cg_sense").space, 24, 0, score)
+    psnr = [trial["psnr"] for trial in trials]
     assert sum(psnr[12:]) / 12 > sum(psnr[1:12]) / 11 and max(psnr) > -0.2
+
+
+def test_an_optimum_at_an_edge_widens_the_range_until_it_lies_inside():
+    """The range of ℓ1-wavelet's weight ends at 0.05; here 0.3 is best."""
+    section = Tuning(trials=16, widen=4)
+    found = inside("l1_wavelet", section, 0, lambda values: -abs(log(values["weight"] / 0.3)))
+    assert found["widened"] and set(found["widened"]) == {"weight"} and not found["at_edge"]
+    assert found["space"]["weight"][0] == 5e-4 and found["space"]["weight"][1] > 0.3
+    assert 0.15 < found["best"]["weight"] < 0.6 and len(found["trials"]) == 16
+
+
+@pytest.mark.parametrize("edges", ["refuse", "report"])
+def test_an_optimum_that_stays_at_the_edge_is_refused_or_said(study, monkeypatch, edges):
+    monkeypatch.setattr(Study, "trial", lambda self, case: log(case.settings["weight"]))
+    tuning = study.config.tuning.model_copy(update={"trials": 8, "widen": 1, "edges": edges})
+    changed = Study(study.config.model_copy(update={"tuning": tuning}), study.root)
+    if edges == "refuse":
+        with pytest.raises(
+            ReconError, match="weight chosen at the edge of a range.*widened 1 times"
+        ):
+            tune(changed, "knee", "cg_sense")
+    else:
+        assert tune(changed, "knee", "cg_sense")["at_edge"]["4"] == ["weight"]
 
 
 def test_tuning_takes_the_best_on_validation_volumes_and_opens_no_other(study, monkeypatch):
@@ -144,7 +164,9 @@ def test_tuning_takes_the_best_on_validation_volumes_and_opens_no_other(study, m
 
     monkeypatch.setattr(Study, "trial", score)
     config = study.config.model_copy(update={"methods": {"cg_sense": {}}})
-    config = config.model_copy(update={"tuning": config.tuning.model_copy(update={"trials": 12})})
+    config = config.model_copy(
+        update={"tuning": config.tuning.model_copy(update={"trials": 12, "edges": "report"})}
+    )
     record = tune(Study(config, study.root), "knee", "cg_sense")
     weights = [trial["settings"]["weight"] for trial in record["trials"]["4"]]
     assert len(weights) == 12 and opened == {"100"}
@@ -204,9 +226,10 @@ def test_missing_prior_is_named(study):
 
 def test_an_optimum_at_the_end_of_its_range_is_named():
     """The range of the weight is (1e-4, 0.3), that of the iterations (5, 60)."""
-    assert at_edge("cg_sense", {"weight": 1.1e-4, "iterations": 20}) == ["weight"]
-    assert at_edge("cg_sense", {"weight": 5e-3, "iterations": 60}) == ["iterations"]
-    assert at_edge("zero_filled", {}) == []
+    space = methods.lookup("cg_sense").space
+    assert at_edge(space, {"weight": 1.1e-4, "iterations": 20}) == ["weight"]
+    assert at_edge(space, {"weight": 5e-3, "iterations": 60}) == ["iterations"]
+    assert at_edge({}, {}) == []
 
 
 def test_a_prepared_volume_of_other_settings_is_prepared_again(study):

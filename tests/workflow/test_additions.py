@@ -21,6 +21,7 @@ METHOD = '''"""Landweber iterations."""
 
 from recon.methods import Method
 from recon.methods.common import Callback, Count, checked, ignore
+from recon.methods.ranges import decades
 from recon.mri.problem import Problem
 
 
@@ -41,7 +42,7 @@ def landweber(problem: Problem, settings=LandweberSettings(), callback: Callback
 
 
 METHOD = Method(
-    landweber, LandweberSettings, "Landweber", "C9", "<", space={"iterations": (2, 8)}
+    landweber, LandweberSettings, "Landweber", "C9", "<", space={"iterations": decades(2, 8)}
 )
 '''
 
@@ -203,7 +204,7 @@ def copy(tmp_path_factory) -> Path:
     (target / "notebooks/50_blobs.ipynb").write_text(json.dumps(notebook))
     smoke = yaml.safe_load((target / "workflow/config/smoke.yaml").read_text())
     config = smoke | LINES | {"mask": {"calibration": [8, 8]}, "accelerations": [2]}
-    config["tuning"] = {"accelerations": [2], "trials": 2}
+    config["tuning"] |= {"accelerations": [2]}
     (target / "workflow/config/smoke.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     done = subprocess.run(
         [sys.executable, "-m", "workflow.scripts.run"]
