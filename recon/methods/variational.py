@@ -37,6 +37,7 @@ def _form(value: str | dict) -> dict:
 
 
 Form = Annotated[dict, BeforeValidator(_form)]
+Weighting = Literal["paper", "code"]
 
 
 @checked
@@ -64,6 +65,8 @@ class VariationalSettings:
     # What the volume is made of: a file of `recon.representations`, with its settings.
     representation: Form = Field("voxels", validate_default=True)
     pixel: Positive = 1.0  # width of the prior's pixels in voxels (paper A, equation 4)
+    weighting: Weighting = "paper"  # of the slices of an iteration; see `regulariser`
+    prior_scale: Positive = 1.0  # the prior sees slices this many times as large; 2 in A's code
     seed: int = 0
 
 
@@ -98,15 +101,21 @@ def regulariser(
     prior: Prior,
     t: Float[Tensor, "n"],
     generator: torch.Generator,
+    weighting: Weighting = "paper",
+    scale: float = 1.0,
 ) -> Float[Tensor, "n 2 h w"]:
-    """Gradient ``α_t (s − D(s + σ n, σ))`` of the regulariser on each slice s, which lies at
-    position ``index``.
+    """Gradient of the regulariser on each slice s, which lies at position ``index``.
+
+    It is ``α_t (s − D(s + σ n, σ))``. With ``weighting="code"`` it is that of paper A's code, which
+    multiplies the means of w and of the residual: ``mean(w) α_t (ε̂ − ε)``, where w = σ. The prior
+    sees the slices ``scale`` times as large.
     """
     sigma = torch.tensor([ddpm_sigma(float(step)) for step in t], device=slices.device)
-    level = sigma.view(-1, 1, 1, 1)
+    level, scaled = sigma.view(-1, 1, 1, 1), scale * slices
     noise = torch.randn(slices.shape, generator=generator).to(slices.device)
-    denoised = denoise_runs(prior, slices + level * noise, sigma, index)
-    return (1 + level**2).rsqrt() * (slices - denoised)
+    denoised = denoise_runs(prior, scaled + level * noise, sigma, index)
+    gradient = scale * ((1 + level**2).rsqrt() * (scaled - denoised))
+    return gradient if weighting == "paper" else gradient * (level.mean() / level)
 
 
 def denoise_runs(
@@ -144,14 +153,14 @@ def variational(
 
     def penalty(model: Representation, volume: Tensor, iteration: int) -> None:
         for axis in axes:
-            index = random_slabs(shape[axis], settings.slices, settings.slab, generator).to(
-                volume.device
-            )
+            index = random_slabs(shape[axis], settings.slices, settings.slab, generator)
+            index = index.to(volume.device)
             pixels = mesh(shape, axis, settings.pixel)
             slices = model.slices(axis, index, pixels) * seen(support, axis, index, pixels)
             t = timesteps(settings, iteration, len(index), generator)
             share = settings.weight * shape[axis] / (len(axes) * len(index))
-            slices.backward(share * regulariser(slices.detach(), index, prior, t, generator))
+            options = t, generator, settings.weighting, settings.prior_scale
+            slices.backward(share * regulariser(slices.detach(), index, prior, *options))
 
     model = representations.make(settings.representation, problem.rhs)
     descent = Descent(

@@ -3,7 +3,13 @@ import torch
 
 from recon import ReconError, methods
 from recon.methods.annealed import AnnealedSettings, annealed
-from recon.methods.variational import VariationalSettings, random_slabs, timesteps, variational
+from recon.methods.variational import (
+    VariationalSettings,
+    random_slabs,
+    regulariser,
+    timesteps,
+    variational,
+)
 from recon.mri import fourier
 from recon.mri.problem import Problem
 from recon.mri.slices import planes
@@ -190,3 +196,31 @@ def test_refusals(problem):
             methods.settings_of("variational", **bad)
     with pytest.raises(ReconError, match="needs a prior"):
         methods.reconstruct(problem, "variational")
+
+
+def test_paper_a_as_written_and_as_coded_differ_in_the_weights_of_slices(generator):
+    """The code's gradient lacks the per-slice σ/α; with one timestep for all both are the same."""
+    prior = GaussianPrior(spread=0.3)
+    slices, index = torch.randn(5, 2, 6, 6, generator=generator), torch.arange(5)
+
+    def gradient(t, weighting):
+        draw = torch.Generator().manual_seed(0)
+        return regulariser(slices, index, prior, t, draw, weighting)
+
+    t = torch.tensor([3.0, 50.0, 120.0, 400.0, 900.0])
+    sigma = torch.tensor([ddpm_sigma(float(step)) for step in t]).view(-1, 1, 1, 1)
+    expected = gradient(t, "paper") * sigma.mean() / sigma
+    assert torch.allclose(gradient(t, "code"), expected, rtol=1e-5)
+    same = torch.full((5,), 120.0)
+    assert torch.allclose(gradient(same, "code"), gradient(same, "paper"), rtol=1e-5)
+
+
+def test_slices_may_be_scaled_for_the_prior(problem):
+    """The minimiser is (AᴴA + λ c² α σ² / (spread² + σ²)) x = Aᴴy at scale c."""
+    spread, weight, scale, sigma = 0.3, 0.2, 2.0, ddpm_sigma(100)
+    options = {"iterations": 400, "learning_rate": 0.03, "decay": "linear", "slices": 14, "slab": 3}
+    fixed = VariationalSettings(weight=weight, t_min=100, t_max=100, prior_scale=scale, **options)
+    x = variational(problem, GaussianPrior(spread=spread), fixed)
+    pull = weight * scale**2 * (1 + sigma**2) ** -0.5 * sigma**2 / (spread**2 + sigma**2)
+    expected = ridge(problem, pull)
+    assert (x - expected).norm() < 0.03 * expected.norm()
