@@ -158,7 +158,10 @@ def test_seed_callback_planes_and_count_of_slices(every, problem):
     """
     seen, primary, auxiliary = [], Counted(GaussianPrior()), Counted(GaussianPrior())
     settings = TpdmSettings(steps=6, every=every, primary=1, perpendicular=2)
-    note = lambda i, v: seen.append((i, bool(torch.isfinite(torch.view_as_real(v)).all())))  # noqa: E731
+
+    def note(iteration, volume):
+        seen.append((iteration, bool(torch.isfinite(torch.view_as_real(volume)).all())))
+
     first = tpdm(problem, primary, settings, note, auxiliary=auxiliary)
     assert torch.equal(first, tpdm(problem, GaussianPrior(), settings))
     assert not torch.equal(
