@@ -2,8 +2,8 @@
 
 It minimises ``½‖Ax − y‖² + λ E[R(s)]`` over the slices s of x, in all three planes. Paper A's
 gradient of the regulariser on a slice is ``w α_t (ε̂ − ε)`` with the weight w = σ_t/α_t. It leaves
-out the Jacobian of the network. A noise predictor has ``ε̂ − ε = α_t (s − D(s + σ n, σ)) / σ_t``, where D
-is its denoiser and σ = σ_t/α_t the noise-to-signal ratio. So the gradient is
+out the Jacobian of the network. A noise predictor has ``ε̂ − ε = α_t (s − D(s + σ n, σ)) / σ_t``,
+where D is its denoiser and σ = σ_t/α_t the noise-to-signal ratio. So the gradient is
 ``α_t (s − D(s + σ n, σ))``, and any prior that can denoise will do.
 """
 
