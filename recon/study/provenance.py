@@ -51,12 +51,25 @@ def reconstruction_code(method: str, settings: dict, used: list[trained.Training
     return code_hash(*sorted(set(roots)))
 
 
-def method_code(config: Config, method: str) -> str:
-    """Hash of the code of a method as a configuration sets it, on the first dataset that has it."""
-    dataset = next((d for d in config.datasets if method in config.methods_on(d)), None)
+def method_code(config: Config, method: str, dataset: str | None = None) -> str:
+    """Hash of the code of a method as a configuration sets it, with its matched networks.
+
+    They are those of ``dataset``, or of the first dataset that has the method.
+    """
+    if dataset is None:
+        dataset = next((d for d in config.datasets if method in config.methods_on(d)), None)
     used = [config.networks[n] for n in config.serving(method, dataset)] if dataset else []
-    settings = vars(methods.settings_of(method, **config.methods[method]))
-    return reconstruction_code(method, settings, used)
+    return reconstruction_code(method, configured(config, method), used)
+
+
+def configured(config: Config, method: str) -> dict:
+    """The settings of a method as a configuration has them, without what is tuned."""
+    return vars(methods.settings_of(method, **config.methods[method]))
+
+
+def file_code(*paths: Path) -> list[str]:
+    """The syntax of whole files, where every definition of theirs counts."""
+    return [instructions(ast.parse(path.read_text())) for path in paths]
 
 
 def scoring_code() -> str:
@@ -72,8 +85,8 @@ def trial_code() -> str:
 def table_code() -> str:
     """Hash of the code that poses problems and puts rows together."""
     folder = ROOT / "recon" / "study"
-    files = [(folder / name).read_text() for name in ("inputs.py", "study.py")]
-    return hashed([code_hash("recon.mri.masks:make"), [instructions(ast.parse(f)) for f in files]])
+    files = file_code(folder / "inputs.py", folder / "study.py")
+    return hashed([code_hash("recon.mri.masks:make"), files])
 
 
 def cases_code(config: Config, comparison: str, dataset: str) -> list[str]:
@@ -88,7 +101,7 @@ def cases_code(config: Config, comparison: str, dataset: str) -> list[str]:
 
 def _varied(config: Config, method: str, vary: dict[str, list]) -> list[dict]:
     """The settings of a method, once for each representation that a comparison varies."""
-    settings = vars(methods.settings_of(method, **config.methods[method]))
+    settings = configured(config, method)
     if "representation" not in settings or "representation" not in vary:
         return [settings]
     names = vary["representation"]
@@ -99,11 +112,9 @@ def _varied(config: Config, method: str, vary: dict[str, list]) -> list[dict]:
 
 def tuning_code(config: Config, method: str, dataset: str) -> list:
     """All that the tuning of a method on a dataset follows from beside its inputs and sections."""
-    used = [config.networks[name] for name in config.serving(method, dataset)]
-    settings = vars(methods.settings_of(method, **config.methods[method]))
-    searches = (ROOT / "recon" / "study" / "tuning.py").read_text()
-    code = [reconstruction_code(method, settings, used), trial_code(), table_code()]
-    code += [instructions(ast.parse(searches)), code_hash("recon.study.tuning:search")]
+    code = [method_code(config, method, dataset), trial_code(), table_code()]
+    code += file_code(ROOT / "recon" / "study" / "tuning.py")
+    code.append(code_hash("recon.study.tuning:search"))
     return [hashed(code), str(methods.lookup(method).space)]
 
 
@@ -124,7 +135,7 @@ def preparation_code(section: Dataset) -> str:
 def figure_code() -> str:
     """Hash of the code and the templates that draw figures and decide claims."""
     folder = ROOT / "recon" / "figures"
-    code = [instructions(ast.parse(f.read_text())) for f in sorted(folder.rglob("*.py"))]
+    code = file_code(*sorted(folder.rglob("*.py")))
     templates = [f.read_text() for f in sorted(folder.rglob("*.j2"))]
     records = {name: methods.lookup(name) for name in methods.names()}
     looks = {name: (found.label, found.color, found.marker) for name, found in records.items()}
