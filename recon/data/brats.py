@@ -78,4 +78,4 @@ def scan(section: Dataset, subject: str | int) -> Scan:
     return semi_synthetic(*brats_volume(section.folder, str(subject)), subject, section)
 
 
-DATASET = Source(scan, takes=("path", "shape", "coils", "noise", "voxel"))
+DATASET = Source(scan, takes=("path", "shape", "coils", "noise", "training_noise", "voxel"))

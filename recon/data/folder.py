@@ -25,7 +25,7 @@ def scan(section: Dataset, subject: str | int) -> Scan:
 
 DATASET = Source(
     scan,
-    takes=("path", "pattern", "shape", "coils", "noise", "voxel"),
+    takes=("path", "pattern", "shape", "coils", "noise", "training_noise", "voxel"),
     needs=("path", "voxel", "shape"),
     file=file,
 )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import h5py
 import torch
-from jaxtyping import Complex
+from jaxtyping import Bool, Complex, Float
 from torch import Tensor
 
 from recon.errors import ReconError
@@ -34,10 +34,10 @@ def prepare(
     """Prepares a scan and stores the result at ``path``.
 
     The channels are whitened and compressed to ``virtual_coils``. Maps S are estimated with
-    ESPIRiT, the reference is ``Σ conj(S) IFFT(k)``, and the object mask is where the reference is
-    above 5 % of its maximum. ``provenance`` is stored as JSON. The file is HDF5 in chunks, written
-    whole or not at all. With ``reference_only``, k-space, maps and truth are not stored, as
-    training does not need them.
+    ESPIRiT, the reference is ``Σ conj(S) IFFT(k)``, and the object mask is the `support` of the
+    truth or, where none is known, of the reference. ``provenance`` is stored as JSON. The file is
+    HDF5 in chunks, written whole or not at all. With ``reference_only``, k-space, maps and truth
+    are not stored, as training does not need them.
     """
     path = Path(path)
     # one chunk of every coil, as each tile of the maps is written to all coils
@@ -53,7 +53,10 @@ def prepare(
             noise = _write_channels(arrays, scan, virtual_coils)
             reference = coils.mvue(_coils(arrays["kspace"]), _coils(arrays["maps"]))
             file["reference"], file["mask"] = reference.numpy(), scan.mask.numpy()
-            file["support"] = (reference.abs() > 0.05 * reference.abs().max()).numpy()
+            target = reference if scan.truth is None else scan.truth
+            file["support"] = support(
+                target.abs(), 0.0 if scan.truth is not None else noise
+            ).numpy()
             if scan.truth is not None and not reference_only:
                 file["truth"] = scan.truth.numpy()
             file.attrs.update(name=scan.name, origin=scan.origin, voxel=scan.voxel, noise=noise)
@@ -61,6 +64,17 @@ def prepare(
             file.attrs["provenance"] = json.dumps(provenance | {"scan": scan.meta}, default=str)
     finally:
         scratch.unlink(missing_ok=True)
+
+
+def support(
+    magnitude: Float[Tensor, "x y z"], noise: float, share: float = 0.05
+) -> Bool[Tensor, "x y z"]:
+    """The object: where the magnitude is above a share of its maximum, and above the noise.
+
+    ``noise`` is the standard deviation per real component. Three of it are exceeded in 1 % of the
+    background.
+    """
+    return magnitude > max(share * float(magnitude.max()), 3 * noise)
 
 
 def _write_channels(file: h5py.File, scan: Scan, virtual_coils: int | None) -> float:

@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 
 from recon import phantoms
 from recon.data import source
+from recon.data.resolution import coarse_shape
 from recon.download import registry
 from recon.download.entries import SPLITS, overlap
 from recon.errors import ReconError
@@ -40,8 +41,11 @@ class Dataset(Strict):
     options: dict = {}  # what one kind alone understands; its file says what
     shape: tuple[int, int, int] | None = None  # voxels (x, y, z); k-space files have their own
     coils: int = Field(8, ge=1)  # how many are simulated
-    # simulated: standard deviation per real component, relative to that of the image
-    noise: float = Field(0.02, ge=0)
+    # Simulated: standard deviation per real component, relative to that of the image at the voxel
+    # size of this dataset. 0.05 is a signal-to-noise ratio of about 30 in tissue.
+    noise: float = Field(0.05, ge=0)
+    # That of the training volumes. Priors learn the noise of their references with the anatomy.
+    training_noise: float = Field(0.0, ge=0)
     anatomy: str | None = None  # of a phantom
     path: str | None = None  # may name an environment variable as ${NAME}
     pattern: str = "*"  # of file names, for the kinds folder and kspace
@@ -102,6 +106,16 @@ class Dataset(Strict):
     def folder(self) -> Path:
         """The folder of the files."""
         return expand(self.path) if self.path is not None else registry.data_root() / self.kind
+
+    def noise_of(self, subject: str | int, shape: tuple[int, int, int]) -> float:
+        """The noise of a subject's simulated scan of ``shape``, relative to the image there.
+
+        Larger voxels keep the noise of a k-space sample, while the image in them is stronger. So
+        the scan gets more noise than the dataset says, where its voxels are made larger later.
+        """
+        noise = self.training_noise if str(subject) in map(str, self.train) else self.noise
+        coarse = coarse_shape(shape, self.voxel_factor)
+        return noise * math.sqrt(math.prod(shape) / math.prod(coarse))
 
 
 def _kind(name: str) -> source.Source:

@@ -1,5 +1,12 @@
-"""From an image to a scan: coil sensitivities, k-space and noise."""
+"""The one imaging model of simulated scans: from an image to k-space, at any voxel size.
 
+A continuous object is measured by coils, and a scanner keeps the low frequencies of what they see.
+So an image is given on a finer grid than the scan's, coils act on it there, and k-space is cropped.
+Averages over voxels of the scan's own grid would have no frequencies beyond it. A reconstruction on
+that grid would then know more of the object than a scanner does.
+"""
+
+import math
 import zlib
 
 import torch
@@ -9,7 +16,7 @@ from torch import Tensor
 from recon import phantoms
 from recon.data.section import Dataset
 from recon.mri import fourier
-from recon.mri.resample import to_voxel
+from recon.mri.resample import central_frequencies, crop_kspace
 from recon.mri.scan import Scan
 
 
@@ -21,24 +28,34 @@ def simulate(
     seed: int,
     name: str,
     origin: str,
+    shape: tuple[int, int, int] | None = None,
 ) -> Scan:
-    """The fully sampled scan of ``image`` with simulated coils, and a noise scan.
+    """The fully sampled scan of ``shape`` voxels that simulated coils make of ``image``.
 
-    ``voxel`` is in mm. ``noise`` is the standard deviation of the noise per real component of
-    k-space, relative to that of the image. As the transform is orthonormal, each coil image has
-    noise of the same standard deviation.
+    ``voxel`` is that of the image, in mm. The scan has the same field of view. ``noise`` is the
+    standard deviation of the noise per real component of k-space, relative to that of the image at
+    the scan's voxels. As the transform is orthonormal, each coil image has noise of the same
+    standard deviation. The scan comes with a noise scan, and with the truth: the image as the coils
+    see it, at the scan's resolution.
     """
     generator = torch.Generator().manual_seed(phantoms.stream(seed, "noise"))
+    shape = shape or tuple(image.shape)
     fov = tuple(v * n for v, n in zip(voxel, image.shape, strict=True))
-    maps = phantoms.coil_maps(coils, image.shape, fov, phantoms.stream(seed, "coils"))
-    std = noise * float(torch.view_as_real(image).std())
+    maps = phantoms.coil_maps(coils, tuple(image.shape), fov, phantoms.stream(seed, "coils"))
+    std = noise * float(torch.view_as_real(crop_kspace(image, shape)).std())
+    gain = math.sqrt(math.prod(shape) / image.numel())  # keeps the amplitude of the image
     kspace = torch.stack(
-        [fourier.fft(s * image) + phantoms.complex_noise(image.shape, std, generator) for s in maps]
+        [
+            gain * central_frequencies(fourier.fft(s * image), shape)
+            + phantoms.complex_noise(shape, std, generator)
+            for s in maps
+        ]
     )
     noise_scan = phantoms.complex_noise((coils, 4096), std, generator)
-    everything = torch.ones(image.shape[1:], dtype=torch.bool)
-    meta = {"coils": coils, "noise_std": std, "seed": seed}
-    seen = image * maps.abs().square().sum(0).sqrt()
+    everything = torch.ones(shape[1:], dtype=torch.bool)
+    meta = {"coils": coils, "noise_std": std, "seed": seed, "imaged_at": tuple(image.shape)}
+    voxel = tuple(f / n for f, n in zip(fov, shape, strict=True))
+    seen = crop_kspace(image * maps.abs().square().sum(0).sqrt(), shape)
     return Scan(
         kspace, voxel, everything, name=name, noise=noise_scan, truth=seen, origin=origin, meta=meta
     )
@@ -60,19 +77,21 @@ def semi_synthetic(
 ) -> Scan:
     """The fully sampled scan that simulated coils make of a volume.
 
-    Where the section gives a voxel size, the volume is resampled to it; where it gives a shape, the
-    volume is cropped and zero-padded to it. ``stored_voxel`` is in mm. A magnitude gets a smooth
-    phase. Phase, coils and noise are drawn from a seed that follows from the subject's name.
+    The coils act on the stored grid, ``stored_voxel`` mm wide. Where the section gives a voxel size
+    and a shape, the volume is cropped and zero-padded to their field of view, and the scan has that
+    shape. Its voxels are as wide as asked to within half a stored voxel in the whole field of view.
+    A magnitude gets a smooth phase. Phase, coils and noise are drawn from a seed that follows from
+    the subject's name.
     """
-    volume, voxel = (
-        to_voxel(volume, stored_voxel, section.voxel, "trilinear")
-        if section.voxel
-        else (volume, stored_voxel)
+    wanted = section.voxel or stored_voxel
+    shape = section.shape or tuple(
+        max(1, round(n * v / w)) for n, v, w in zip(volume.shape, stored_voxel, wanted, strict=True)
     )
-    volume = crop_or_pad(volume, section.shape or tuple(volume.shape))
+    sizes = zip(shape, wanted, stored_voxel, strict=True)
+    volume = crop_or_pad(volume, tuple(max(1, round(n * w / v)) for n, w, v in sizes))
     seed = zlib.crc32(str(subject).encode())
     if not volume.imag.any():
-        fov = tuple(v * n for v, n in zip(voxel, volume.shape, strict=True))
+        fov = tuple(v * n for v, n in zip(stored_voxel, volume.shape, strict=True))
         volume = torch.polar(
             volume.real.clamp(min=0),
             phantoms.smooth_phase(tuple(volume.shape), fov, phantoms.stream(seed, "phase")),
@@ -80,10 +99,11 @@ def semi_synthetic(
     volume = volume / volume.abs().amax().clamp(min=torch.finfo(torch.float32).tiny)
     return simulate(
         volume,
-        voxel,
+        stored_voxel,
         section.coils,
-        section.noise,
+        section.noise_of(subject, shape),
         seed,
         name=str(subject),
         origin="semi-synthetic",
+        shape=shape,
     )

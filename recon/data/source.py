@@ -11,7 +11,16 @@ from recon.mri.scan import Scan
 from recon.schema import Strict
 
 # Keys of a configuration's section that only some kinds understand.
-OPTIONAL = ("shape", "coils", "noise", "anatomy", "path", "pattern", "voxel")
+OPTIONAL = (
+    "shape",
+    "coils",
+    "noise",
+    "training_noise",
+    "anatomy",
+    "path",
+    "pattern",
+    "voxel",
+)
 
 
 def nowhere(section: Any, subject: str | int) -> Path | None:

@@ -70,17 +70,23 @@ class VariationalSettings:
     seed: int = 0
 
 
-def random_slabs(size: int, slices: int, slab: int, generator: torch.Generator) -> Int[Tensor, "n"]:
-    """Indices of about ``slices`` of ``size`` positions, in random disjoint runs of ``slab``."""
+def random_slabs(
+    size: int, slices: int, slab: int, generator: torch.Generator
+) -> tuple[Int[Tensor, "n"], float]:
+    """Indices of about ``slices`` of ``size`` positions, in random disjoint runs of ``slab``.
+
+    The second value is the probability with which each position is among them. It is the same for
+    all positions, although runs at the border are cut short.
+    """
     if slices >= size:
-        return torch.arange(size)
+        return torch.arange(size), 1.0
     slab = min(slab, slices)
     offset = int(torch.randint(slab, (1,), generator=generator))
     starts = torch.arange(-offset, size, slab)
     order = torch.randperm(len(starts), generator=generator)
-    chosen = starts[order[: max(1, round(slices / slab))]]
-    index = (chosen[:, None] + torch.arange(slab)).flatten()
-    return index[(index >= 0) & (index < size)]
+    runs = max(1, round(slices / slab))
+    index = (starts[order[:runs]][:, None] + torch.arange(slab)).flatten()
+    return index[(index >= 0) & (index < size)], min(1.0, runs / len(starts))
 
 
 def timesteps(
@@ -144,8 +150,9 @@ def variational(
     """Paper A's method: Adam on the parameters of a representation, which starts at the zero-filled
     volume.
 
-    Per iteration and axis, ``slices`` random slices are regularised. Their gradient is weighted by
-    (axis length)/(planes × slices), so that λ does not depend on how many are drawn.
+    Per iteration and axis, about ``slices`` random slices are regularised. Their gradient is
+    divided by the number of planes and by the probability of being drawn. So λ does not depend on
+    how many are drawn, and every voxel is regularised alike in expectation.
     """
     generator = torch.Generator().manual_seed(settings.seed)
     shape, support = problem.operator.shape, problem.operator.support
@@ -153,12 +160,12 @@ def variational(
 
     def penalty(model: Representation, volume: Tensor, iteration: int) -> None:
         for axis in axes:
-            index = random_slabs(shape[axis], settings.slices, settings.slab, generator)
+            index, drawn = random_slabs(shape[axis], settings.slices, settings.slab, generator)
             index = index.to(volume.device)
             pixels = mesh(shape, axis, settings.pixel)
             slices = model.slices(axis, index, pixels) * seen(support, axis, index, pixels)
             t = timesteps(settings, iteration, len(index), generator)
-            share = settings.weight * shape[axis] / (len(axes) * len(index))
+            share = settings.weight / (len(axes) * drawn)
             options = t, generator, settings.weighting, settings.prior_scale
             slices.backward(share * regulariser(slices.detach(), index, prior, *options))
 

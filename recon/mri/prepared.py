@@ -15,7 +15,7 @@ class Prepared:
     mask: Bool[Tensor, "y z"]  # measured phase encodes
     maps: Complex[Tensor, "coil x y z"] | None  # ESPIRiT from all measured data
     reference: Complex[Tensor, "x y z"]  # MVUE of all measured data (paper A, section 5)
-    support: Bool[Tensor, "x y z"]  # the object: where the reference exceeds 5 % of its maximum
+    support: Bool[Tensor, "x y z"]  # the object; see `recon.data.preparation.support`
     noise: float  # standard deviation of the k-space noise, per real component
     voxel: tuple[float, float, float]  # mm
     name: str
@@ -23,3 +23,12 @@ class Prepared:
     hash: str  # of the contents; identifies the volume in sidecars and case keys
     # The reference without noise, where the scan is simulated.
     truth: Complex[Tensor, "x y z"] | None = None
+
+    @property
+    def target(self) -> Complex[Tensor, "x y z"]:
+        """What reconstructions are compared with: the truth, or the reference where none is known.
+
+        The reference shares the noise of the data. A comparison with it rewards a method for
+        keeping that noise.
+        """
+        return self.reference if self.truth is None else self.truth

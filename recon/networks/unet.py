@@ -30,6 +30,7 @@ class UNetConfig(ArchitectureSettings):
     attention: tuple[int, ...] = (2,)  # levels with self-attention, 0 the finest
     head_channels: int = Field(64, ge=1)
     image_channels: int = Field(2, ge=1)  # real and imaginary part
+    outputs: int = Field(1, ge=1)  # how many estimates of such an image it gives
     # 1 is the paper's. 2 first folds 2×2 pixels into channels, which halves the time per slice on
     # a CPU.
     patch: int = Field(2, ge=1)
@@ -192,13 +193,13 @@ class UNet(nn.Module):
                 width = w
             if i > 0:
                 self.decoder.append(ResBlock(width, width, embedding, "up"))
-        last = zeroed(nn.Conv2d(width, folded, 3, padding=1))
+        last = zeroed(nn.Conv2d(width, config.outputs * folded, 3, padding=1))
         self.head = nn.Sequential(GroupNorm(width), nn.SiLU(), last)
 
     def forward(
         self, x: Float[Tensor, "n c h w"], t: Float[Tensor, "n"]
-    ) -> Float[Tensor, "n c h w"]:
-        """Noise estimate for slices ``x`` at timesteps ``t`` (real numbers in [0, T])."""
+    ) -> Float[Tensor, "n d h w"]:
+        """The estimates, one after the other, for slices ``x`` at timesteps ``t`` in [0, T]."""
         height, width = x.shape[-2:]
         patch = self.config.patch
         multiple = patch * 2 ** (len(self.config.multipliers) - 1)

@@ -30,9 +30,10 @@ def coil_maps(
 
     They are B1- = Bx - i By of unit currents, with the main field along z, by the law of
     Biot–Savart over wire segments (Roemer et al., MRM 16, 1990). Their root sum of squares has
-    mean 1. The fields are smooth, so they are computed on a grid of 27 points along each axis and
-    interpolated by cubics. ``seed`` moves and tilts the loops a little and gives every receiver its
-    phase. ``fov`` is in mm. Raises ReconError for fewer than one coil.
+    mean 1. Seven coils and more form several rings along z. The fields are smooth, so they are
+    computed on a grid of 27 points along each axis and interpolated by cubics. ``seed`` moves and
+    tilts the loops a little and gives every receiver its phase. ``fov`` is in mm. Raises ReconError
+    for fewer than one coil.
     """
     if coils < 1:
         raise ReconError(f"coil_maps: {coils} coils are not possible; give at least 1")
@@ -58,7 +59,7 @@ def _loop(
     index: int, coils: int, fov: tuple[float, float, float], generator: torch.Generator
 ) -> tuple[Float[Tensor, "segment 3"], Float[Tensor, "segment 3"]]:
     """Wire segments of one loop: their midpoints and their direction vectors, in mm."""
-    rings = max(1, round(math.sqrt(coils / 6)))
+    rings = max(1, round(math.sqrt(coils / 3)))
     first = [round(coils * r / rings) for r in range(rings + 1)]
     ring = max(r for r in range(rings) if first[r] <= index)
     members = first[ring + 1] - first[ring]

@@ -1,7 +1,16 @@
-"""The DDPM: a network that predicts noise, with the linear schedule of Ho et al. (2020).
+"""The DDPM: a diffusion prior with the linear schedule of Ho et al. (2020).
 
 It answers ``denoise(x, sigma)`` at the timestep whose noise-to-signal ratio is ``sigma`` (see
-`recon.priors.schedule`).
+`recon.priors.schedule`). Let ``x_t = α x0 + σ_t ε``. The papers' networks predict the noise, and the
+clean slice is ``(x_t − σ_t ε_hat) / α``. At high noise α is small. There this multiplies the error
+of the network by up to 157, and the answer zero would be better.
+
+A network may predict both noise and clean slice. The answer is then the mean
+``α² (x_t − σ_t ε_hat) / α + σ_t² x0_hat`` (compare Benny and Wolf 2022). At low noise it is the
+noise predictor, at high noise the direct one. Its error is σ_t times that of the velocity
+``v = α ε − σ_t x0`` (Salimans and Ho 2022), as with EDM's preconditioning for data of unit variance
+(Karras et al. 2022). A network that predicts v itself was worse: its error was twice as large at
+σ = 0.1 to 1, on knees of 2× voxels after 3000 steps.
 """
 
 from collections.abc import Sequence
@@ -9,7 +18,7 @@ from typing import Literal
 
 import torch
 from jaxtyping import Float
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from recon.mri.prepared import Prepared
@@ -17,6 +26,9 @@ from recon.networks.trained import Kind, SliceTraining
 from recon.priors.denoiser import Denoiser
 from recon.priors.schedule import ALPHA_BAR, SIGMAS, T, ddpm_timestep
 from recon.priors.validation import denoising_error
+
+Levels = Float[Tensor, "#n 1 1 1"]
+HIGH_NOISE = 0.05  # weight of the error of v; see `DDPM.loss`
 
 
 class DDPMTraining(SliceTraining):
@@ -28,31 +40,61 @@ class DDPMTraining(SliceTraining):
     kind: Literal["ddpm"] = "ddpm"
     # The exponent in the distribution of the timesteps; see `DDPM.loss`. 1 is the paper's.
     focus: float = Field(2.0, gt=0)
+    # The papers' networks predict the noise. "both" needs a network of two outputs.
+    predicts: Literal["noise", "both"] = "noise"
+
+    @model_validator(mode="after")
+    def _outputs(self):
+        needed, found = (2 if self.predicts == "both" else 1), getattr(self.network, "outputs", 1)
+        if needed != found:
+            wrong = f"predicts {self.predicts!r} needs a network of {needed} outputs"
+            raise ValueError(f"{wrong}, and this one has {found}; set network.outputs")
+        return self
 
 
 class DDPM(Denoiser):
-    """A noise-predicting network as a denoiser."""
+    """A network that predicts the noise, or noise and clean slice, as a denoiser."""
 
     sigma_max = float(SIGMAS[-1])
 
-    def epsilon(
-        self, x_t: Float[Tensor, "n 2 h w"], t: Float[Tensor, "n"]
+    def __init__(
+        self,
+        network: nn.Module,
+        batch: int = 32,
+        bf16: bool | None = None,
+        predicts: Literal["noise", "both"] = "noise",
+    ):
+        super().__init__(network, batch, bf16)
+        self.predicts = predicts
+
+    def velocity(
+        self, x_t: Float[Tensor, "n 2 h w"], t: Float[Tensor, "n"], alpha: Levels, sigma: Levels
     ) -> Float[Tensor, "n 2 h w"]:
-        """The network's estimate of the noise in ``x_t``."""
+        """The estimate of ``alpha eps − sigma x0``, with ``alpha² + sigma² = 1``."""
         with self.autocast(x_t.device.type):
-            return self.network(x_t, t).float()
+            output = self.network(x_t, t).float()
+        if self.predicts == "noise":
+            return (output - sigma * x_t) / alpha
+        eps_hat, x0_hat = output.chunk(2, dim=1)
+        return alpha * eps_hat - sigma * x0_hat
 
     def estimate(
         self, x: Float[Tensor, "n 2 h w"], sigma: Float[Tensor, "n"]
     ) -> Float[Tensor, "n 2 h w"]:
-        """``x - sigma eps_hat`` (Tweedie), with all slices in one network call."""
-        t, level = ddpm_timestep(sigma).to(x.device), sigma.view(-1, 1, 1, 1)
-        return x - level * self.epsilon(x * (1 + level**2).rsqrt(), t)
+        """``E[x0 | x0 + sigma n = x]``, with all slices in one network call."""
+        level = sigma.view(-1, 1, 1, 1)
+        alpha = (1 + level**2).rsqrt()
+        x_t = alpha * x
+        v_hat = self.velocity(x_t, ddpm_timestep(sigma).to(x.device), alpha, alpha * level)
+        return alpha * (x_t - level * v_hat)
 
     def loss(
         self, x0: Float[Tensor, "n 2 h w"], generator: torch.Generator, focus: float = 1.0
     ) -> Float[Tensor, ""]:
-        """Mean of ``‖eps_hat - eps‖²`` (Ho et al., equation 14).
+        """Mean of ``‖eps_hat − eps‖²`` (Ho et al., equation 14), where the network predicts noise.
+
+        With two estimates it is ``(α² + c) ‖v_hat − v‖²``. The first term is the same error of the
+        noise. It hardly sees high noise, where α is small, so the second adds some of v's.
 
         Timesteps are ``t = ceil(T · u**focus)`` with u uniform in (0, 1]. ``focus = 1`` is the
         paper's uniform t. Larger values spend a short training on the small t that reconstruction
@@ -62,13 +104,15 @@ class DDPM(Denoiser):
         t = (T * u**focus).ceil().clamp(1, T).long()
         alpha_bar = ALPHA_BAR[t].float().view(-1, 1, 1, 1).to(x0.device)
         eps = torch.randn(x0.shape, generator=generator).to(x0.device)
-        x_t = alpha_bar.sqrt() * x0 + (1 - alpha_bar).sqrt() * eps
-        return (self.epsilon(x_t, t.to(x0.device).float()) - eps).square().mean()
+        alpha, sigma = alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
+        v_hat = self.velocity(alpha * x0 + sigma * eps, t.to(x0.device).float(), alpha, sigma)
+        weight = alpha_bar if self.predicts == "noise" else alpha_bar + HIGH_NOISE
+        return (weight * (v_hat - (alpha * eps - sigma * x0)).square()).mean()
 
 
 def ddpm(network: nn.Module, settings: DDPMTraining) -> DDPM:
     """The model of a network."""
-    return DDPM(network)
+    return DDPM(network, predicts=settings.predicts)
 
 
 def ddpm_loss(
@@ -82,7 +126,7 @@ def ddpm_check(
     model: DDPM, volumes: Sequence[Prepared], settings: DDPMTraining
 ) -> dict[str, float]:
     """The denoising error on volumes that training does not see, by noise level."""
-    return denoising_error(model, [volume.reference for volume in volumes])
+    return denoising_error(model, [volume.target for volume in volumes])
 
 
 KIND = Kind(ddpm, DDPMTraining, loss=ddpm_loss, batches="slices", check=ddpm_check, denoises=True)

@@ -61,22 +61,21 @@ def magnitude_of(
 
 
 def scores_of(magnitude: Float[Tensor, "x y z"], scan: Prepared) -> dict[str, float]:
-    """All metrics against the reference, and two more PSNRs.
+    """All metrics against the target of the scan, and two more PSNRs.
 
-    ``psnr_support`` looks inside the object only. ``psnr_truth`` compares with the truth; it is NaN
-    where no truth is known.
+    ``psnr`` and ``nrmse`` look inside the object. ``psnr_volume`` counts the background as well.
+    ``psnr_reference`` compares with the reference, whose noise is that of the data.
     """
-    reference = scan.reference.abs()
-    scores = metrics.all_metrics(magnitude, reference)
-    scores["psnr_support"] = metrics.psnr(magnitude, reference, scan.support)
-    known = scan.truth is not None
-    scores["psnr_truth"] = metrics.psnr(magnitude, scan.truth.abs()) if known else float("nan")
+    target = scan.target.abs()
+    scores = metrics.all_metrics(magnitude, target, scan.support)
+    scores["psnr_volume"] = metrics.psnr(magnitude, target)
+    scores["psnr_reference"] = metrics.psnr(magnitude, scan.reference.abs(), scan.support)
     return scores
 
 
 def psnr_of(magnitude: Float[Tensor, "x y z"], scan: Prepared) -> float:
-    """The score by which tuning chooses: PSNR against the reference, in dB."""
-    return metrics.psnr(magnitude, scan.reference.abs())
+    """The score by which tuning chooses, in dB: ``psnr`` of `scores_of`."""
+    return metrics.psnr(magnitude, scan.target.abs(), scan.support)
 
 
 class Stopwatch:

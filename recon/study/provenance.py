@@ -146,6 +146,9 @@ def preparation(section: Dataset, subject: str | int, reference_only: bool = Fal
     """What a prepared volume follows from: the settings of its dataset, its file, and the code."""
     settings = section.model_dump(mode="json", exclude=CHOICES)
     inputs = {"dataset": settings, "subject": str(subject), "source": fingerprint(section, subject)}
+    # Training volumes are simulated with another noise.
+    simulated = "training_noise" in source.lookup(section.kind).takes
+    inputs["trains"] = simulated and str(subject) in map(str, section.train)
     return inputs | {"reference_only": reference_only, "code": preparation_code(section)}
 
 
@@ -162,7 +165,9 @@ def made_from(
     except (OSError, KeyError, ValueError):
         return False
     expected = preparation(section, subject)
-    same = all(stored.get(key) == expected[key] for key in ("dataset", "subject", "source"))
+    same = all(
+        stored.get(key) == expected[key] for key in ("dataset", "subject", "source", "trains")
+    )
     return same and (reference_only or not stored.get("reference_only", False))
 
 

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from recon import methods
 from recon.files import alone, write_text
-from recon.mri import masks, metrics
+from recon.mri import masks
 from recon.mri.prepared import Prepared
 from recon.priors.denoiser import multiplies_bf16
 from recon.study import provenance
@@ -168,12 +168,12 @@ class Study(Inputs):
         path = self.results / "traces" / f"{self.key(case)}.csv"
         if not path.exists():
             problem = self.problem(case.dataset, case.subject, case.acceleration)
-            reference = self.volume(case.dataset, case.subject).reference.abs()
+            scan = self.volume(case.dataset, case.subject)
             networks, counted = self._opened(case)
             rows = []
 
             def record(iteration: int, volume: Complex[Tensor, "x y z"]) -> None:
-                psnr = metrics.psnr(problem.unscale(volume).abs().cpu(), reference)
+                psnr = psnr_of(problem.unscale(volume).abs().cpu(), scan)
                 slices = sum(prior.slices for prior in counted)
                 rows.append({"iteration": iteration, "denoised_slices": slices, "psnr": psnr})
 

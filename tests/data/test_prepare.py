@@ -7,11 +7,14 @@ import pytest
 import torch
 
 from recon import ReconError, phantoms
-from recon.data.preparation import load_prepared, prepare
+from recon.data.opening import open_scan
+from recon.data.preparation import load_prepared, prepare, support
+from recon.data.section import Dataset
 from recon.data.simulate import simulate
 from recon.mri import coils, fourier, masks
 from recon.mri.channels import channels, mixed
 from recon.mri.problem import undersampled
+from recon.mri.resample import crop_kspace
 from tests.conftest import complex_normal
 
 SHAPE = (24, 32, 28)
@@ -42,6 +45,41 @@ def stored(scan, folder, **options):
     prepare(scan, folder / "v.h5", {"seed": 3}, **options)
     assert [p.name for p in folder.iterdir()] == ["v.h5"], "nothing else is left"
     return load_prepared(folder / "v.h5")
+
+
+def test_a_scan_keeps_the_low_frequencies_of_what_its_coils_see(image):
+    """Coils act on the finer grid. Without noise, k-space is that of the fine coil images, cropped.
+
+    The truth keeps its amplitude, and its phase encodes beyond the scan's matrix are lost.
+    """
+    shape, voxel = tuple(n // 2 for n in SHAPE), (5.0, 5.0, 5.0)
+    scan = simulate(image, voxel, 3, 0.0, seed=3, name="k3", origin="phantom", shape=shape)
+    fov = tuple(v * n for v, n in zip(voxel, SHAPE, strict=True))
+    fine = phantoms.coil_maps(3, SHAPE, fov, phantoms.stream(3, "coils")) * image
+    expected = fourier.fft(crop_kspace(fine, shape))
+    assert scan.shape == shape and scan.voxel == (10.0, 10.0, 10.0)
+    assert torch.allclose(scan.kspace, expected, atol=1e-5 * float(expected.abs().max()))
+    seen = fine.abs().square().sum(0).sqrt()
+    assert scan.truth.abs().mean() == pytest.approx(float(seen.mean()), rel=0.05)
+
+
+def test_voxels_of_every_size_have_the_noise_that_their_dataset_says():
+    """The noise is relative to the image at the voxel size of the dataset; training has its own."""
+    options = {"kind": "phantom", "label": "", "anatomy": "knee", "shape": SHAPE, "noise": 0.1}
+    for factor in (1.0, 2.0, (1.0, 1.0, 2.0)):
+        section = Dataset(
+            **options, coils=2, voxel_factor=factor, train=[1], validation=[], test=[3]
+        )
+        scan = open_scan(section, 3)
+        image = torch.view_as_real(scan.truth).square().mean().sqrt()
+        assert float(torch.view_as_real(scan.noise).std() / image) == pytest.approx(0.1, rel=0.15)
+        assert not open_scan(section, 1).noise.any()
+
+
+def test_the_object_is_above_the_noise():
+    """Background of pure noise is not object, though it exceeds 5 % of the maximum."""
+    noise = complex_normal(30, 30, 30, generator=torch.Generator().manual_seed(0)).abs()
+    assert float(support(noise, 2**-0.5).float().mean()) < 0.02
 
 
 def test_simulated_scan_is_the_forward_model(scan, image, maps):
@@ -144,9 +182,8 @@ def test_what_is_stored_is_what_was_computed(scan, prepared):
     assert torch.equal(prepared.maps, maps) and torch.equal(
         prepared.reference, coils.mvue(scan.kspace, maps)
     )
-    assert torch.equal(
-        prepared.support, prepared.reference.abs() > 0.05 * prepared.reference.abs().max()
-    )
+    truth = scan.truth.abs()
+    assert torch.equal(prepared.support, truth > 0.05 * truth.max())
     assert (prepared.voxel, prepared.name, prepared.origin) == (scan.voxel, "k3", "phantom")
 
 

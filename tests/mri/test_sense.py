@@ -82,15 +82,19 @@ def test_chunked_equals_unchunked(generator):
 
 
 def test_problem_scale(scene, generator):
-    """The zero-filled volume has unit variance for any units of the scan; unscaling undoes it."""
+    """The volume has unit power for any units of the scan and any mask; unscaling undoes it."""
     image, maps = scene
     mask = torch.rand(image.shape[1:], generator=generator) < 0.4
+    mask |= fourier.pad(torch.ones(4, 4, dtype=torch.bool), mask.shape, (0, 1))
     kspace = torch.stack([fourier.fft(s * image) for s in maps])
     small, large = (
         Problem.build(kspace, mask, maps, 0.1),
         Problem.build(1000 * kspace, mask, maps, 100.0),
     )
-    assert torch.view_as_real(small.rhs).std() == pytest.approx(1, rel=1e-5)
+    everything = Problem.build(kspace, torch.ones_like(mask), maps, 0.0)
+    assert torch.view_as_real(everything.rhs).square().mean() == pytest.approx(1, rel=0.02)
+    clean = Problem.build(kspace, mask, maps, 0.0)
+    assert clean.scale == pytest.approx(everything.scale, rel=0.05)
     assert torch.allclose(small.rhs, large.rhs, atol=1e-4) and small.noise == pytest.approx(
         large.noise, rel=1e-5
     )

@@ -10,7 +10,7 @@ from recon.networks.unet import UNet, UNetConfig
 from recon.priors.ddpm import DDPMTraining
 from recon.priors.validation import denoising_error
 from recon.training.loop import averaged, learning_rate, run_key, train_network
-from recon.training.slices import DiverseSource, SliceSource, scaled_shape
+from recon.training.slices import DiverseSource, SliceSource, scaled_shape, spread
 from tests.conftest import complex_normal
 from tests.gaussian import GaussianPrior
 
@@ -70,9 +70,7 @@ def test_diverse_slices_are_those_of_the_resampled_volume(resampling, resample, 
             place = coarse.shape[axis] // 2
             index = int((place + 0.5) * volume.shape[axis] / coarse.shape[axis])
             found = source._slice(0, index, axis, factor)
-            assert torch.allclose(
-                found, coarse.select(axis, place) / torch.view_as_real(coarse).std(), atol=0.02
-            )
+            assert torch.allclose(found, coarse.select(axis, place) / spread(coarse), atol=0.02)
 
 
 def test_what_lies_outside_the_object_stays_zero(generator):
