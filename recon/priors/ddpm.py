@@ -1,9 +1,9 @@
 """The DDPM: a diffusion prior with the linear schedule of Ho et al. (2020).
 
 It answers ``denoise(x, sigma)`` at the timestep whose noise-to-signal ratio is ``sigma`` (see
-`recon.priors.schedule`). Let ``x_t = α x0 + σ_t ε``. The papers' networks predict the noise, and the
-clean slice is ``(x_t − σ_t ε_hat) / α``. At high noise α is small. There this multiplies the error
-of the network by up to 157, and the answer zero would be better.
+`recon.priors.schedule`). Let ``x_t = α x0 + σ_t ε``. The papers' networks predict the noise; then
+the clean slice is ``(x_t − σ_t ε_hat) / α``. At high noise α is small. There this multiplies the
+error of the network by up to 157, and the answer zero would be better.
 
 A network may predict both noise and clean slice. The answer is then the mean
 ``α² (x_t − σ_t ε_hat) / α + σ_t² x0_hat`` (compare Benny and Wolf 2022). At low noise it is the

@@ -6,8 +6,6 @@ each function turns the table of that comparison into a list of `Claim`. Files w
 record hold what claims share.
 """
 
-from dataclasses import asdict
-
 import pandas as pd
 
 from recon import rooms
@@ -15,7 +13,8 @@ from recon.figures.claims.rules import (
     Claim,
     about,
     as_text,
-    decide,
+    growing_gain,
+    judged,
     largest_gain,
     one_row_each,
     paired_gain,
@@ -28,7 +27,8 @@ def scorecard(name: str, table: pd.DataFrame) -> list[dict]:
     """The claims that the table of the comparison ``name`` decides, in every file of this room."""
     files = rooms.members("figures/claims", "CLAIMS")
     records = [rooms.member("figures/claims", "CLAIMS", f, "file of claims") for f in files]
-    return [asdict(claim) for record in records if name in record for claim in record[name](table)]
+    families = [record[name](table) for record in records if name in record]
+    return [line for family in families for line in judged(family)]
 
 
 def summary(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
@@ -38,7 +38,8 @@ def summary(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """
     decided = [claim for name, table in tables.items() for claim in scorecard(name, table)]
     return pd.DataFrame(
-        decided, columns=["statement", "measured", "threshold", "holds", "agree", "volumes"]
+        decided,
+        columns=["statement", "measured", "low", "high", "threshold", "holds", "agree", "volumes"],
     )
 
 
@@ -46,7 +47,7 @@ __all__ = [
     "Claim",
     "about",
     "as_text",
-    "decide",
+    "growing_gain",
     "largest_gain",
     "one_row_each",
     "paired_gain",
