@@ -4,13 +4,16 @@ CONFIG ?= demo
 PROFILE ?= default
 FILES ?= 2000
 SEED ?= 0
+# Files to make instead of all figures, for example one table of results/.
+TARGET ?=
 INSTALLED := .venv/.installed
 
 .PHONY: figures test lab bench gpu fuzz clean
 
 figures: $(INSTALLED)
 	.venv/bin/python -m workflow.scripts.run \
-	    --profile workflow/profiles/$(PROFILE) --config run=$(CONFIG)
+	    --profile workflow/profiles/$(PROFILE) --config run=$(CONFIG) \
+	    -- $(TARGET)
 
 test: $(INSTALLED)
 	.venv/bin/ruff check .

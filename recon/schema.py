@@ -23,10 +23,17 @@ def read_yaml(path: Path, kind: Any) -> Any:
     A mistake raises `ReconError`, which names the first one in one line.
     """
     try:
-        return TypeAdapter(kind).validate_python(yaml.safe_load(path.read_text()))
+        values = yaml.safe_load(path.read_text())
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
         why = " ".join(str(error).split())
         raise ReconError(f"{path}: not valid YAML ({why}); restore or correct it") from error
+    return validated(path, values, kind)
+
+
+def validated(path: Path, values: Any, kind: Any) -> Any:
+    """Values that were read from a file, as ``kind``; mistakes are those of `read_yaml`."""
+    try:
+        return TypeAdapter(kind).validate_python(values)
     except ValidationError as error:
         first = error.errors()[0]
         inner = first.get("ctx", {}).get("key")  # in a section that is read by its kind

@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -11,7 +11,7 @@ from recon.data.section import Dataset, Mask
 from recon.errors import ReconError
 from recon.networks import trained
 from recon.networks.trained import AnyTraining
-from recon.schema import ROOT, Strict, read_yaml
+from recon.schema import ROOT, Strict, read_yaml, validated
 from recon.training import batches
 
 CONFIGS = ROOT / "workflow" / "config"
@@ -20,14 +20,18 @@ CONFIGS = ROOT / "workflow" / "config"
 class Tuning(Strict):
     """How every method's parameters are chosen: by the same number of trials on validation volumes.
 
-    The trials are repeated at each acceleration.
+    The trials are repeated at each acceleration. A trial that falls behind on the first volume is
+    not run on the others; see `recon.study.tuning.race`.
     """
 
     # A finished tuning file, relative to the repository. Null runs the tuning.
     shipped: str | None = None
-    accelerations: list[float] = [8.0]
-    trials: int = Field(8, ge=1)
-    subjects: int = Field(1, ge=1)  # how many validation volumes
+    # Null: every acceleration at which a comparison runs the method.
+    accelerations: list[float] | None = None
+    trials: int = Field(24, ge=1)
+    subjects: int = Field(2, ge=1)  # how many validation volumes
+    # How far behind the best a trial may fall on the first volume, in dB. It needs two subjects.
+    margin: float = Field(1.0, gt=0)
     widen: int = Field(2, ge=0)  # how often a range is widened whose edge was chosen
     # What follows when the edge is still chosen then: the tuning fails, or its record says so.
     edges: Literal["refuse", "report"] = "refuse"
@@ -104,7 +108,8 @@ class Config(Strict):
                 raise ValueError(f"{unknown}, which is not under datasets")
         sections = (*self.comparisons.values(), *self.datasets.values())
         compared = [r for section in sections for r in flat(section.accelerations)]
-        if any(r < 1 for r in self.accelerations + self.tuning.accelerations + compared):
+        tuned = self.tuning.accelerations or []
+        if any(r < 1 for r in self.accelerations + tuned + compared):
             raise ValueError("accelerations must be at least 1")
         for name, dataset in self.datasets.items():
             if dataset.prior is not None and dataset.prior not in self.networks:
@@ -160,12 +165,23 @@ class Config(Strict):
         """The accelerations at which ``dataset`` is reconstructed."""
         return self.datasets[dataset].accelerations or self.accelerations
 
-    def tuned_at(self, dataset: str) -> list[float]:
-        """The accelerations at which methods are tuned on ``dataset``.
+    def reported_at(self, dataset: str, method: str) -> list[float]:
+        """The accelerations at which some comparison runs a method on ``dataset``."""
+        own, found = self.accelerations_of(dataset), set()
+        for name, comparison in self.comparisons.items():
+            if dataset in dict(self.compared(name)) and method in self.methods_in(name):
+                found.update(comparison.accelerations_for(dataset) or own)
+        return sorted(found)
 
-        A dataset with its own accelerations is tuned at those nearest to the wanted ones.
+    def tuned_at(self, dataset: str, method: str) -> list[float]:
+        """The accelerations at which a method is tuned on ``dataset``.
+
+        Where the configuration names some, a dataset with its own accelerations is tuned at those
+        nearest to them.
         """
         own, wanted = self.datasets[dataset].accelerations, self.tuning.accelerations
+        if wanted is None:
+            return self.reported_at(dataset, method)
         if own is None:
             return wanted
         return sorted({min(own, key=lambda r: abs(math.log(r / w))) for w in wanted})
@@ -205,7 +221,7 @@ class Config(Strict):
 
     def serving(self, method: str, dataset: str) -> list[str]:
         """The networks that a method uses on ``dataset`` at its accelerations."""
-        at = [*self.accelerations_of(dataset), *self.tuned_at(dataset), None]
+        at = [*self.accelerations_of(dataset), *self.tuned_at(dataset, method), None]
         needs = methods.lookup(method).needs.values()
         found = [self.matched(dataset, need, r) for need in needs for r in at]
         return list(dict.fromkeys(name for name in found if name))
@@ -266,10 +282,32 @@ def number(name: str) -> str:
 
 
 def load(name: str | Path) -> Config:
-    """Reads a configuration: ``demo``, ``smoke``, ``paper``, … or the path of a YAML file."""
+    """Reads a configuration: ``demo``, ``smoke``, ``paper``, … or the path of a YAML file.
+
+    ``like: NAME`` takes over all that the configuration NAME says; the keys beside it are changes.
+    """
+    path = _file(name)
+    values = read_yaml(path, Any)
+    while isinstance(values, dict) and "like" in values:
+        model = _file(values.pop("like"))
+        if model == path:
+            raise ReconError(f"{path}: like: a configuration cannot be like itself")
+        values = _changed(read_yaml(model, Any), values)
+    return validated(path, values, Config)
+
+
+def _file(name: str | Path) -> Path:
+    """The file of a configuration."""
     path = Path(name) if str(name).endswith((".yaml", ".yml")) else CONFIGS / f"{name}.yaml"
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in CONFIGS.glob("*.yaml")))
         choice = f"give one of {known}, or the path of a .yaml file"
         raise ReconError(f"no configuration {name!s}: {choice}")
-    return read_yaml(path, Config)
+    return path
+
+
+def _changed(model: Any, values: Any) -> Any:
+    """The sections of ``model`` with some values changed, down to the innermost sections."""
+    if not isinstance(model, dict) or not isinstance(values, dict):
+        return values
+    return model | {key: _changed(model.get(key), value) for key, value in values.items()}

@@ -77,13 +77,9 @@ def check_masks(config: Config, dataset: str, section: Dataset) -> None:
     if shape is None or not config.methods_on(dataset):
         return
     mask, plane = config.mask_of(dataset), coarse_shape(shape, section.voxel_factor)[1:]
-    own = config.accelerations_of(dataset), config.tuned_at(dataset)
-    compared = [
-        comparison.accelerations_for(dataset) or []
-        for name, comparison in config.comparisons.items()
-        if dataset in dict(config.compared(name))
-    ]
-    for acceleration in set(chain(*own, *compared)):
+    run = [config.reported_at(dataset, method) for method in config.methods_on(dataset)]
+    tuned = [config.tuned_at(dataset, method) for method in config.methods_on(dataset)]
+    for acceleration in set(chain(config.accelerations_of(dataset), *run, *tuned)):
         masks.make(mask.kind, plane, acceleration, mask.calibration, mask.seed)
 
 
@@ -97,7 +93,7 @@ def check_shipped(config: Config) -> None:
     records = json.loads((ROOT / config.tuning.shipped).read_text())
     for dataset, method in ((d, m) for d in config.datasets for m in config.methods_on(d)):
         best = records.get(dataset, {}).get(method, {}).get("best", {})
-        if lacking := [r for r in config.tuned_at(dataset) if f"{r:g}" not in best]:
+        if lacking := [r for r in config.tuned_at(dataset, method) if f"{r:g}" not in best]:
             what = f"no record of {method} on {dataset} at R = {lacking[0]:g}"
             file = config.tuning.shipped
             refuse(config, f"{file} has {what}; set 'tuning.shipped: null' to tune")

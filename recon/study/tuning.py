@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable
 from itertools import count
+from typing import Any
 
 import numpy as np
 import optuna
@@ -78,23 +79,27 @@ def _rounded(value: float) -> float:
 def tune(study: Study, dataset: str, method: str) -> dict:
     """Every trial at every tuning acceleration, and the best of each.
 
-    A trial's score is the mean PSNR over the validation volumes. It is kept, so that a killed
-    tuning goes on where it was. An optimum at the edge of its range widens the range, and the
-    search begins again with the same number of trials.
+    A trial's score is the mean PSNR over the validation volumes (see `race`). What was computed is
+    kept, so that a killed tuning goes on where it was. An optimum at the edge of its range widens
+    the range, and the search begins again with the same number of trials.
     """
     section = study.config.tuning
     subjects = study.config.datasets[dataset].validation[: section.subjects]
     study.kept = len(subjects)  # the problems of all subjects: each trial poses them in turn
     record = {"dataset": dataset, "method": method, "subjects": subjects}
     parts = {"trials": {}, "best": {}, "at_edge": {}, "space": {}, "widened": {}}
-    for acceleration in study.config.tuned_at(dataset):
+    for acceleration in study.config.tuned_at(dataset, method):
         label = f"tuning {method} at R = {acceleration:g}"
         progress = track(count(), label, total=section.trials)
 
-        def score(values: dict, acceleration: float = acceleration, progress=progress) -> float:
+        def one(values: dict, subject: str | int, acceleration: float = acceleration) -> float:
+            return study.trial(study.case(dataset, subject, acceleration, method, **values))
+
+        raced = race(one, subjects, section.margin)
+
+        def score(values: dict, raced=raced, progress=progress) -> float:
             next(progress)
-            cases = [study.case(dataset, s, acceleration, method, **values) for s in subjects]
-            return float(np.mean([study.trial(case) for case in cases]))
+            return raced(values)
 
         found = inside(method, section, study.config.seed, score)
         if found["at_edge"] and section.edges == "refuse":
@@ -104,6 +109,29 @@ def tune(study: Study, dataset: str, method: str) -> dict:
         for name, part in parts.items():
             part[f"{acceleration:g}"] = found[name]
     return record | parts
+
+
+def race(
+    one: Callable[[dict, Any], float], subjects: list, margin: float
+) -> Callable[[dict], float]:
+    """The score of settings: the mean over the subjects of ``one(settings, subject)``, in dB.
+
+    Settings that are more than ``margin`` behind the best ones on the first subject are not run on
+    the others. They get the best mean less what they are behind. So they cannot be chosen, and the
+    search still learns how bad they are.
+    """
+    leader: dict[str, float] = {}
+
+    def score(values: dict) -> float:
+        first = one(values, subjects[0])
+        if leader and first < leader["first"] - margin:
+            return leader["mean"] + first - leader["first"]
+        mean = float(np.mean([first, *(one(values, subject) for subject in subjects[1:])]))
+        if not leader or mean > leader["mean"]:
+            leader.update(first=first, mean=mean)
+        return mean
+
+    return score
 
 
 def inside(method: str, section: Tuning, seed: int, score: Callable[[dict], float]) -> dict:

@@ -24,7 +24,8 @@ def test_the_same_scan_becomes_the_same_problem(scene, tmp_path, generator):
     data = {"kind": "kspace", "path": str(tmp_path), "pattern": "*.npz", "label": "scan"}
     data |= {"train": [], "validation": ["s0"], "test": ["s1"], "virtual_coils": 3}
     mask = {"kind": "poisson_disc", "calibration": (12, 12), "seed": 5}
-    config = Config(name="mine", title="", datasets={"d": data}, mask=mask, comparisons={})
+    options = {"mask": mask, "comparisons": {}, "tuning": {"subjects": 1}}
+    config = Config(name="mine", title="", datasets={"d": data}, **options)
     studied = Study(config, tmp_path).problem("d", "s1", 3.0)
 
     seed = 5 + zlib.crc32(b"s1")

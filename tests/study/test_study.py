@@ -8,12 +8,13 @@ import yaml
 
 from recon import ReconError, methods
 from recon.files import alone
+from recon.mri import metrics
 from recon.study import provenance
 from recon.study.config import CONFIGS, Comparison, Config, Tuning, load
 from recon.study.preflight import check
 from recon.study.provenance import file_hash
 from recon.study.study import Study
-from recon.study.tuning import at_edge, inside, search, tune
+from recon.study.tuning import at_edge, inside, race, search, tune
 from recon.training import Batches
 from recon.training.slices import slices_of
 
@@ -86,14 +87,15 @@ def test_a_case_is_computed_once(study, monkeypatch):
 
 
 def test_row_and_volume_belong_together(study):
-    """The stored magnitude reproduces the row's PSNR, in the units of the reference."""
-    from recon.mri import metrics
-
+    """The stored magnitude reproduces the row's PSNRs: of the truth in the object, and others."""
     row = study.run(study.case("knee", 200, 4, "cg_sense"))
-    volume = study.reconstruction(row)
-    assert metrics.psnr(volume, study.volume("knee", 200).reference.abs()) == pytest.approx(
-        row["psnr"], abs=0.02
-    )
+    volume, scan = study.reconstruction(row), study.volume("knee", 200)
+    for name, target, support in (
+        ("psnr", scan.truth, scan.support),
+        ("psnr_volume", scan.truth, None),
+        ("psnr_reference", scan.reference, scan.support),
+    ):
+        assert metrics.psnr(volume, target.abs(), support) == pytest.approx(row[name], abs=0.02)
     assert (
         row["R_realised"] == pytest.approx(4, rel=0.02)
         and row["seconds"] > 0
@@ -171,6 +173,21 @@ def test_tuning_takes_the_best_on_validation_volumes_and_opens_no_other(study, m
     weights = [trial["settings"]["weight"] for trial in record["trials"]["4"]]
     assert len(weights) == 12 and opened == {"100"}
     assert record["best"]["4"]["weight"] == min(weights, key=lambda w: abs(w - 0.02))
+
+
+def test_a_trial_that_falls_behind_is_not_run_on_the_other_volumes():
+    """The best of a race is that of the full table, and bad trials cost one volume."""
+    psnr = {1: (30.0, 40.0), 2: (28.0, 45.0), 3: (31.0, 41.0), 4: (29.5, 42.0), 5: (30.5, 38.0)}
+    run = []
+
+    def one(values, subject):
+        run.append((values["x"], subject))
+        return psnr[values["x"]][subject]
+
+    score = race(one, [0, 1], 1.0)
+    found = {x: score({"x": x}) for x in psnr}
+    assert found == {1: 35.0, 2: 33.0, 3: 36.0, 4: 34.5, 5: 34.25}
+    assert (2, 1) not in run and (4, 1) not in run and len(run) == 8
 
 
 def test_masks_differ_between_subjects_but_not_between_calls(study):
@@ -303,7 +320,11 @@ def test_a_dataset_may_have_its_own_mask_accelerations_and_priors():
         config.mask_of("knee_2x_gaussian").kind == "gaussian_2d"
         and config.mask_of("knee").kind == "poisson_disc"
     )
-    assert config.tuned_at("knee_2x_gaussian") == [3.0] and config.tuned_at("knee") == [4.0]
+    assert config.tuned_at("knee_2x_gaussian", "variational") == [3.0]
+    assert config.tuned_at("knee", "variational") == [4.0]
+    everywhere = config.model_copy(update={"tuning": Tuning()})
+    assert everywhere.tuned_at("knee_2x_gaussian", "variational") == [2.0, 3.0]
+    assert everywhere.tuned_at("knee_2x_gaussian", "dds") == []
     assert config.prior_of("knee_2x_gaussian") == "knee_2x" and config.methods_on(
         "knee_2x_gaussian"
     ) == ["variational"]
