@@ -25,7 +25,7 @@ from recon.figures.images import (
     voxel_sizes,
 )
 from recon.figures.saving import save
-from recon.figures.style import style
+from recon.figures.style import quality, style
 
 __all__ = [
     "PLANES",
@@ -39,6 +39,7 @@ __all__ = [
     "orientations",
     "orthogonal",
     "overview",
+    "quality",
     "same_slices",
     "save",
     "show",

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
 from recon.figures import claims
-from recon.figures.style import legend, style
+from recon.figures.style import legend, psnr_label, style
 
 
 def curves(table: pd.DataFrame, metrics: dict[str, str], by: str = "method") -> Figure:
@@ -75,10 +75,11 @@ def losses(table: pd.DataFrame, metrics: dict[str, str], best: str = "matched") 
     return fig
 
 
-def sweeps(table: pd.DataFrame, metric: str = "psnr", label: str = "PSNR [dB]") -> Figure:
+def sweeps(table: pd.DataFrame, metric: str = "psnr", label: str | None = None) -> Figure:
     """Mean over the volumes against the values of a setting, a line for each dataset and R.
 
-    There is a panel for each setting that was varied. ``label`` is that of the axis of ``metric``.
+    There is a panel for each setting that was varied. ``label`` is that of the axis of ``metric``;
+    by default it is that of PSNR.
     """
     settings = list(table["varied"].unique())
     fig, axes = plt.subplots(
@@ -100,7 +101,7 @@ def sweeps(table: pd.DataFrame, metric: str = "psnr", label: str = "PSNR [dB]") 
             ax.plot(values, means, "o-", label=f"{dataset}, R = {acceleration:g}")
         ax.set(xlabel=setting)
         ax.grid(alpha=0.3)
-    axes[0, 0].set_ylabel(label)
+    axes[0, 0].set_ylabel(label or psnr_label(table))
     axes[0, 0].legend(fontsize=8)
     return fig
 
@@ -116,7 +117,7 @@ def orientations(table: pd.DataFrame) -> Figure:
     fig, axes = plt.subplots(len(datasets), 2, figsize=size, squeeze=False, layout="constrained")
     accelerations = sorted(table["R"].unique())
     lines = dict(zip(accelerations, cycle(("-", "--", ":", "-.")), strict=False))
-    labels = {"psnr": "PSNR [dB]", "seconds": "time [s]"}
+    labels = {"psnr": psnr_label(table), "seconds": "time [s]"}
     for row, dataset in zip(axes, datasets, strict=True):
         shown = table[table["dataset"] == dataset]
         for ax, (column, label) in zip(row, labels.items(), strict=True):
@@ -138,7 +139,8 @@ def averages(table: pd.DataFrame) -> Figure:
     fig, ax = plt.subplots(figsize=(5, 3.4), layout="constrained")
     for volume, rows in table.groupby("volume", sort=False):
         ax.plot(rows["draws"], rows["psnr"], marker="o", label=f"volume {volume}")
-    ax.set(xlabel="draws averaged", ylabel="PSNR [dB]", xticks=sorted(table["draws"].unique()))
+    ax.set(xlabel="draws averaged", ylabel=psnr_label(table))
+    ax.set_xticks(sorted(table["draws"].unique()))
     ax.grid(alpha=0.3)
     ax.legend(fontsize=8)
     return fig
@@ -156,7 +158,7 @@ def cost(table: pd.DataFrame) -> Figure:
         ax.xaxis.set_major_formatter("{x:g}")
         ax.xaxis.set_minor_formatter("")
         ax.grid(alpha=0.3)
-    axes[0].set_ylabel("PSNR [dB]")
+    axes[0].set_ylabel(psnr_label(table))
     axes[1].legend(fontsize=8)
     return fig
 
@@ -177,7 +179,7 @@ def convergence(traces: pd.DataFrame) -> Figure:
         ax.set(
             xscale="log",
             xlabel="slices denoised",
-            ylabel="PSNR [dB]",
+            ylabel=psnr_label(traces),
             title=f"{dataset}, R = {shown['R'].iloc[0]:g}",
         )
         ax.grid(alpha=0.3)

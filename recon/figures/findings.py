@@ -17,8 +17,8 @@ from recon.figures.style import style
 # Of metrics for which more is better: the unit, the name in a sentence, the decimals.
 METRICS = {
     "psnr": (" dB", "", 1),
-    "psnr_support": (" dB", " inside the object", 1),
-    "psnr_truth": (" dB", " against the noise-free truth", 1),
+    "psnr_volume": (" dB", " over the whole volume", 1),
+    "psnr_reference": (" dB", " against the noisy reference", 1),
     "ssim": ("", " in SSIM", 2),
     "ssim_3d": ("", " in 3D SSIM", 2),
 }

@@ -1,6 +1,7 @@
 """How every method and every kind of prior looks in every figure."""
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
 from recon import methods
@@ -38,6 +39,22 @@ def style(name: str | float) -> dict[str, str]:
         method = methods.lookup(name)
         return {"label": method.label, "color": method.color, "marker": method.marker}
     return PRIORS.get(name, {"label": name, "color": "C7", "marker": "."})
+
+
+def quality(table: pd.DataFrame) -> dict[str, str]:
+    """The labels of PSNR and SSIM, which say what volumes are compared with; see `psnr_label`."""
+    return {"psnr": psnr_label(table), "ssim": f"SSIM of sagittal slices{_against(table)}"}
+
+
+def psnr_label(table: pd.DataFrame) -> str:
+    """The label of PSNR: it counts the object alone, against the truth or a noisy reference."""
+    return f"PSNR in the object{_against(table)} [dB]"
+
+
+def _against(table: pd.DataFrame) -> str:
+    """What the rows of a table are compared with, in words; empty where they do not say it."""
+    names = sorted(set(table["target"])) if "target" in table else []
+    return f"\nagainst the {' or '.join(names)}" if names else ""
 
 
 def legend(fig: Figure, axes: np.ndarray, fontsize: float = 9) -> None:

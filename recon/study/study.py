@@ -144,6 +144,7 @@ class Study(Inputs):
             "voxel_factor": self.config.datasets[case.dataset].voxel_factor,
             "R": case.acceleration,
             "origin": volume.origin,
+            "target": "noisy reference" if volume.truth is None else "noise-free truth",
             "R_realised": masks.acceleration(mask & volume.mask),
         }
 

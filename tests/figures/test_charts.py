@@ -8,6 +8,7 @@ from recon.errors import ReconError
 from recon.figures.style import style
 
 METRICS = {"psnr": "PSNR [dB]", "ssim": "SSIM of slices"}
+PSNR = "PSNR in the object [dB]"  # of tables that do not say what was compared with
 
 
 def table(by="method", names=("cg_sense", "annealed"), datasets=("knee",), seed=0):
@@ -116,7 +117,7 @@ def test_sweeps_draw_the_mean_at_every_value_of_every_setting():
     words = varied("schedule", ("uniform", "annealed"), seed=1)
     fig = figures.sweeps(pd.concat([bounds, words]))
     assert [ax.get_xlabel() for ax in fig.axes] == ["t_max", "schedule"]
-    assert [ax.get_ylabel() for ax in fig.axes] == ["PSNR [dB]", ""]
+    assert [ax.get_ylabel() for ax in fig.axes] == [PSNR, ""]
     for ax, rows, names in zip(
         fig.axes, (bounds, words), (["100", "400", "1000"], ["uniform", "annealed"]), strict=True
     ):
@@ -143,7 +144,7 @@ def test_orientations_draw_quality_and_time_against_their_number():
         ]
     )
     fig = figures.orientations(rows)
-    assert [ax.get_ylabel() for ax in fig.axes] == ["PSNR [dB]", "time [s]"]
+    assert [ax.get_ylabel() for ax in fig.axes] == [PSNR, "time [s]"]
     for ax, column in zip(fig.axes, ("psnr", "seconds"), strict=True):
         assert ax.get_xlabel() == "orientations" and ax.get_xticks().tolist() == [1, 2, 3]
         seen = set()
@@ -176,7 +177,7 @@ def test_averages_draw_a_line_for_every_volume():
         {"volume": ["a", "a", "b", "b"], "draws": [1, 4, 1, 4], "psnr": [30.0, 32, 28, 31]}
     )
     (ax,) = figures.averages(rows).axes
-    assert (ax.get_xlabel(), ax.get_ylabel()) == ("draws averaged", "PSNR [dB]")
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("draws averaged", PSNR)
     assert ax.get_xticks().tolist() == [1, 4]
     for name, psnr in (("a", [30, 32]), ("b", [28, 31])):
         one = line(ax, f"volume {name}")
@@ -187,7 +188,7 @@ def test_cost_is_a_dot_for_every_case():
     rows = table(names=("dds", "annealed")).assign(denoised_slices=lambda t: 1000 * t["ssim"])
     fig = figures.cost(rows)
     columns = {"denoised_slices": "slices denoised", "seconds": "time [s]"}
-    assert fig.axes[0].get_ylabel() == "PSNR [dB]"
+    assert fig.axes[0].get_ylabel() == PSNR
     for ax, (column, label) in zip(fig.axes, columns.items(), strict=True):
         assert (ax.get_xlabel(), ax.get_xscale()) == (label, "log")
         for method in ("dds", "annealed"):
@@ -209,8 +210,17 @@ def test_convergence_draws_a_line_for_every_solver():
     fig = figures.convergence(traces)
     for ax, (dataset, r) in zip(fig.axes, (("knee", 16), ("brain", 8)), strict=True):
         assert ax.get_title() == f"{dataset}, R = {r}" and ax.get_xscale() == "log"
-        assert (ax.get_xlabel(), ax.get_ylabel()) == ("slices denoised", "PSNR [dB]")
+        assert (ax.get_xlabel(), ax.get_ylabel()) == ("slices denoised", PSNR)
         assert [one.get_label() for one in ax.get_lines()] == ["Adam", "CG"]
         for one in ax.get_lines():
             assert one.get_xdata().tolist() == [36, 72, 108]
             assert one.get_ydata().tolist() == [21 + r, 22 + r, 23 + r]
+
+
+def test_axes_say_what_volumes_are_compared_with():
+    truth = pd.DataFrame({"target": ["noise-free truth"] * 2})
+    label = "PSNR in the object\nagainst the noise-free truth [dB]"
+    assert figures.quality(truth)["psnr"] == label
+    assert "noise-free truth" in figures.quality(truth)["ssim"]
+    both = pd.concat([truth, pd.DataFrame({"target": ["noisy reference"]})])
+    assert "noise-free truth or noisy reference" in figures.quality(both)["psnr"]

@@ -206,7 +206,7 @@ def test_cases_resume_and_repeat_bit_for_bit(copy):
         file.unlink()
     assert step(copy, "cases", "10_methods_without_shift", "knee", "200").returncode == 0
     after = pd.read_csv(path)
-    measured = ["key", "psnr", "ssim", "ssim_3d", "nrmse", "psnr_support", "psnr_truth"]
+    measured = ["key", "psnr", "ssim", "ssim_3d", "nrmse", "psnr_volume", "psnr_reference"]
     pd.testing.assert_frame_equal(after[measured], before[measured], check_exact=True)
     assert [c for c in cases if c.stat().st_mtime_ns != stamps[c]] == [lost]
 
