@@ -261,3 +261,28 @@ def test_scorecards_beyond_the_paper():
     assert claims.scorecard(
         "42_samplers", pd.concat([table, best])[lambda t: t["trained_at"] == "1"]
     )[0]["measured"] == pytest.approx(1.0)
+
+
+def test_tuning_with_the_exchanged_prior_is_compared_on_the_same_scans():
+    """Own settings gain 0.2 dB with one prior and 0.5 dB with the other."""
+    rows = [
+        {"dataset": dataset, "volume": v, "R": 8.0, "method": "variational", "prior": prior}
+        | {"psnr": 30 + v + gain}
+        for prior, own, more in (("knee", "k_by_1x", 0.2), ("knee_4x", "k_by_4x", 0.5))
+        for dataset, gain in (("k", 0.0), (own, more))
+        for v in range(3)
+    ]
+    found = claims.scorecard("43_tuned_with_the_prior", pd.DataFrame(rows))
+    assert [(c["holds"], round(c["measured"], 6)) for c in found] == [(True, 0.2), (False, 0.5)]
+
+
+def test_the_spread_over_seeds_is_taken_volume_by_volume():
+    """Volumes differ by far more than their seeds."""
+    rows = [
+        {"dataset": "k", "volume": v, "R": 8.0, "method": method, "psnr": 30 + 5 * v + width * seed}
+        for method, width in (("annealed", 0.01), ("dds", 1.0))
+        for v in range(4)
+        for seed in range(3)
+    ]
+    found = claims.scorecard("43_seeds", pd.DataFrame(rows))
+    assert [(c["holds"], round(c["measured"], 6)) for c in found] == [(True, 0.01), (False, 1.0)]

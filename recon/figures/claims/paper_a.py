@@ -48,6 +48,23 @@ def without_shift(table: pd.DataFrame) -> list[Claim]:
     return out
 
 
+def noise_levels(table: pd.DataFrame) -> list[Claim]:
+    """The same order of the methods, at every level of noise; ours, as the paper has one level."""
+    return [
+        smallest_gain(
+            paired_gain(rows, better, worse, "psnr"),
+            about(
+                "noise",
+                f"{dataset}.{better}>{worse}",
+                f"{dataset}: {better} has a higher mean PSNR than {worse}",
+                "ours",
+            ),
+        )
+        for dataset, rows in table.groupby("dataset", sort=False)
+        for better, worse, _, _ in ORDER
+    ]
+
+
 def hyperparameters(table: pd.DataFrame) -> list[Claim]:
     """Paper A, Figures A.2 and A.3: the bound of the timesteps and the number of slices.
 
@@ -173,6 +190,7 @@ def posterior_sampling(table: pd.DataFrame) -> list[Claim]:
 CLAIMS = {
     "10_methods_without_shift": without_shift,
     "11_hyperparameters": hyperparameters,
+    "43_noise_levels": noise_levels,
     "12_resolution_shift": resolution_shift,
     "13_posterior_sampling": posterior_sampling,
     "14_gaussian_mask": partial(resolution_shift, psnr="A.10", ssim="A.10"),
