@@ -6,6 +6,7 @@ size of k-space are written in parts, so that only the scan itself and one coil 
 
 import hashlib
 import json
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from recon.mri import coils
 from recon.mri.channels import centre, channels, mixed
 from recon.mri.prepared import Prepared
 from recon.mri.scan import Scan
+from recon.phantoms import complex_noise
 
 CHUNK = 2**20  # samples of an HDF5 chunk: a slab of one coil, whole phase-encode planes
 
@@ -30,6 +32,7 @@ def prepare(
     provenance: dict,
     virtual_coils: int | None = None,
     reference_only: bool = False,
+    split_noise: bool = False,
 ) -> None:
     """Prepares a scan and stores the result at ``path``.
 
@@ -38,7 +41,16 @@ def prepare(
     truth or, where none is known, of the reference. ``provenance`` is stored as JSON. The file is
     HDF5 in chunks, written whole or not at all. With ``reference_only``, k-space, maps and truth
     are not stored, as training does not need them.
+
+    A reference that shares the noise of the data rewards a method for keeping it. With
+    ``split_noise``, fresh noise n of the same level is drawn. The data become y + n, and the
+    reference is that of y − n. Their noises are uncorrelated, and so independent, both at √2 times
+    the level (Pang et al. 2021, Recorrupted-to-Recorrupted). Raises ReconError for a scan whose
+    truth is known, as it needs no such reference.
     """
+    if split_noise and scan.truth is not None:
+        known = "the noise-free truth of this scan is known"
+        raise ReconError(f"{scan.name}: {known}; remove split_noise")
     path = Path(path)
     # one chunk of every coil, as each tile of the maps is written to all coils
     cache = 16 * CHUNK * scan.coils
@@ -51,7 +63,11 @@ def prepare(
         ):
             arrays = spare if reference_only else file
             noise = _write_channels(arrays, scan, virtual_coils)
-            reference = coils.mvue(_coils(arrays["kspace"]), _coils(arrays["maps"]))
+            other = (
+                _split(arrays["kspace"], spare, scan, noise) if split_noise else arrays["kspace"]
+            )
+            noise *= 2**0.5 if split_noise else 1
+            reference = coils.mvue(_coils(other), _coils(arrays["maps"]))
             file["reference"], file["mask"] = reference.numpy(), scan.mask.numpy()
             target = reference if scan.truth is None else scan.truth
             file["support"] = support(
@@ -94,6 +110,17 @@ def _write_channels(file: h5py.File, scan: Scan, virtual_coils: int | None) -> f
     for where, tile in coils.espirit_tiles(mixed(centre(scan), matrix), scan.shape):
         maps[(slice(None), *where)] = tile.numpy()
     return noise
+
+
+def _split(kspace: h5py.Dataset, spare: h5py.File, scan: Scan, noise: float) -> h5py.Dataset:
+    """Adds noise to the measured samples of k-space; returns k-space less the same noise."""
+    generator = torch.Generator().manual_seed(zlib.crc32(scan.name.encode()))
+    other = spare.create_dataset("other", kspace.shape, "c8", chunks=kspace.chunks)
+    for c in range(len(kspace)):
+        fresh = scan.mask * complex_noise(scan.shape, noise, generator)
+        measured = torch.from_numpy(kspace[c])
+        kspace[c], other[c] = (measured + fresh).numpy(), (measured - fresh).numpy()
+    return other
 
 
 def _coils(dataset: h5py.Dataset) -> Iterator[Complex[Tensor, "x y z"]]:

@@ -51,6 +51,9 @@ class Dataset(Strict):
     pattern: str = "*"  # of file names, for the kinds folder and kspace
     voxel: tuple[float, float, float] | None = None  # mm; volumes are resampled to it
     virtual_coils: int | None = Field(None, ge=1)  # compress the channels to this many
+    # Measured scans: adds noise to the data and takes it from the reference, so that the noise of
+    # one says nothing of the noise of the other; see `recon.data.preparation.prepare`.
+    split_noise: bool = False
     # larger voxels over the same field of view: one factor for all axes, or one for each
     voxel_factor: float | tuple[float, float, float] = 1.0
     # "kspace": as a scanner would measure; "trilinear": as in paper A

@@ -41,7 +41,8 @@ class Inputs(Workspace):
         path, section = self.data_path(dataset, subject), self.config.datasets[dataset]
         light = self.config.reference_only(dataset, subject)
         made_of = preparation(section, subject, light)
-        prepare(open_scan(section, subject), path, made_of, section.virtual_coils, light)
+        scan, split = open_scan(section, subject), section.split_noise
+        prepare(scan, path, made_of, section.virtual_coils, light, split)
         return path
 
     def volume(self, dataset: str, subject: str | int, reference_only: bool = False) -> Prepared:

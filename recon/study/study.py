@@ -144,9 +144,16 @@ class Study(Inputs):
             "voxel_factor": self.config.datasets[case.dataset].voxel_factor,
             "R": case.acceleration,
             "origin": volume.origin,
-            "target": "noisy reference" if volume.truth is None else "noise-free truth",
+            "target": self._target(case.dataset, volume),
             "R_realised": masks.acceleration(mask & volume.mask),
         }
+
+    def _target(self, dataset: str, volume: Prepared) -> str:
+        """What the volumes of a dataset are compared with."""
+        if volume.truth is not None:
+            return "noise-free truth"
+        own = self.config.datasets[dataset].split_noise
+        return "reference with noise of its own" if own else "noisy reference"
 
     def _reconstruct(self, case: Case) -> tuple[Float[Tensor, "x y z"], dict]:
         """The magnitude of a case, and what it cost."""

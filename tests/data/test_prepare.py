@@ -194,6 +194,20 @@ def test_arrays_are_stored_in_chunks_of_one_coil(scan, tmp_path):
         assert json.loads(file.attrs["provenance"])["seed"] == 3
 
 
+def test_a_reference_may_have_noise_of_its_own(scan, tmp_path):
+    """The noise of the reference is uncorrelated with that of the data, both √2 times as strong."""
+    bare = replace(scan, origin="measured", truth=None)
+    before, after = stored(bare, tmp_path), stored(bare, tmp_path, split_noise=True)
+    assert after.noise == pytest.approx(2**0.5 * before.noise)
+    data = coils.mvue(after.kspace, after.maps)
+    between = (data + after.reference) / 2  # the reference of the data as they were measured
+    assert torch.allclose(between, before.reference, atol=1e-4 * float(between.abs().max()))
+    fresh = torch.view_as_real(data - before.reference)[before.support].flatten()
+    assert fresh.std() == pytest.approx(before.noise, rel=0.05)
+    with pytest.raises(ReconError, match="truth of this scan is known; remove split_noise"):
+        prepare(scan, tmp_path / "w.h5", {}, split_noise=True)
+
+
 def test_a_training_volume_keeps_its_reference_only(scan, prepared, tmp_path):
     back = stored(scan, tmp_path, reference_only=True)
     assert (

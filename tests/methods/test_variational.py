@@ -225,3 +225,15 @@ def test_slices_may_be_scaled_for_the_prior(problem):
     pull = weight * scale**2 * (1 + sigma**2) ** -0.5 * sigma**2 / (spread**2 + sigma**2)
     expected = ridge(problem, pull)
     assert (x - expected).norm() < 0.03 * expected.norm()
+
+
+def test_random_timesteps_have_their_fixed_point_in_expectation(problem):
+    """Each slice has a t of its own. The minimiser belongs to the mean of the pull over t."""
+    spread, weight = 0.3, 0.2
+    options = {"iterations": 1500, "learning_rate": 0.03, "decay": "linear", "slices": 50}
+    settings = VariationalSettings(weight=weight, t_min=1, t_max=400, **options)
+    x = variational(problem, GaussianPrior(spread=spread), settings)
+    levels = torch.tensor([ddpm_sigma(t) for t in torch.linspace(1, 400, 500).tolist()])
+    pulls = (1 + levels**2).rsqrt() * levels**2 / (spread**2 + levels**2)
+    expected = ridge(problem, weight * float(pulls.mean()))
+    assert (x - expected).norm() < 0.03 * expected.norm()
