@@ -52,6 +52,9 @@ class Comparison(Strict):
     priors: list[str] | dict[str, list[str]] | None = None
     # A setting, and the values that it takes in turn. All others are as tuned.
     vary: dict[str, list[float | str]] = {}
+    # Settings, and values of which the best are chosen on the validation volumes, anew for each
+    # varied value.
+    choose: dict[str, list[float | str]] = {}
 
     def accelerations_for(self, dataset: str) -> list[float] | None:
         """The accelerations named for ``dataset``; None for its own."""

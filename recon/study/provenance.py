@@ -96,7 +96,7 @@ def cases_code(config: Config, comparison: str, dataset: str) -> list[str]:
         used = [config.networks[name] for name in networks] if methods.lookup(method).needs else []
         for settings in _varied(config, method, config.comparisons[comparison].vary):
             hashes.append(reconstruction_code(method, settings, used))
-    return [*hashes, scoring_code(), table_code()]
+    return [*hashes, scoring_code(), trial_code(), table_code()]
 
 
 def _varied(config: Config, method: str, vary: dict[str, list]) -> list[dict]:

@@ -10,6 +10,7 @@ import hashlib
 import json
 from contextlib import AbstractContextManager
 from dataclasses import asdict
+from itertools import product
 from math import log
 from pathlib import Path
 from typing import Any
@@ -205,19 +206,48 @@ class Study(Inputs):
                 takes = set(vars(found.settings()))
                 for prior in named or [None]:
                     for change in (v for v in variations if set(v) <= takes):
-                        typed = {key: methods.varied(method, key, v) for key, v in change.items()}
+                        at = dataset, acceleration, method, prior
+                        typed = self._chosen(at, _typed(method, change), section.choose)
                         case = self.case(dataset, subject, acceleration, method, prior, **typed)
                         out.append((case, change))
         return out
 
+    def _chosen(
+        self, at: tuple[str, float, str, str | None], change: dict, grid: dict[str, list]
+    ) -> dict:
+        """``change``, and of a grid of other settings those that do best with it.
+
+        The best have the highest mean PSNR on the validation volumes that tuning has, ``at`` a
+        dataset and R, with a method and prior.
+        """
+        dataset, acceleration, method, prior = at
+        subjects = self.config.datasets[dataset].validation[: self.config.tuning.subjects]
+        self.kept = max(self.kept, len(subjects) + 1)  # each trial poses the problems in turn
+
+        def score(values: dict) -> float:
+            cases = [self.case(dataset, s, acceleration, method, prior, **values) for s in subjects]
+            return sum(self.trial(case) for case in cases)
+
+        points = [dict(zip(grid, point, strict=True)) for point in product(*grid.values())]
+        tried = [change | _typed(method, point) for point in points]
+        return max(tried, key=score) if len(tried) > 1 else tried[0]
+
     def comparison(self, name: str, pairs: list[tuple[str, str]] | None = None) -> pd.DataFrame:
         """The table of a comparison, for all of its (dataset, subject) pairs or those given.
 
-        Its columns ``varied`` and ``value`` say what was changed.
+        Its columns ``varied`` and ``value`` say what was changed, and ``chosen`` what was chosen
+        for it on validation volumes.
         """
-        rows = []
+        rows, names = [], self.config.comparisons[name].choose
         for dataset, subject in pairs or self.config.compared(name):
             for case, change in self.cases(name, dataset, subject):
                 varied, value = next(iter(change.items()), ("", float("nan")))
-                rows.append(self.run(case) | {"varied": varied, "value": value})
+                chosen = ", ".join(f"{key} = {case.settings[key]}" for key in names)
+                about = {"varied": varied, "value": value, "chosen": chosen}
+                rows.append(self.run(case) | about)
         return pd.DataFrame(rows)
+
+
+def _typed(method: str, values: dict) -> dict:
+    """Values from a configuration, in the types of the settings of a method."""
+    return {key: methods.varied(method, key, value) for key, value in values.items()}

@@ -262,6 +262,29 @@ def test_a_prepared_volume_of_other_settings_is_prepared_again(study):
     assert study.volume("knee", 200).hash == first
 
 
+def test_settings_are_chosen_on_validation_volumes_for_each_varied_value(study, monkeypatch):
+    """Each number of iterations gets the weight that does best with it there."""
+    best = {2: 0.1, 20: 0.01}
+    asked = []
+
+    def trial(self, case):
+        asked.append(case.subject)
+        return -abs(case.settings["weight"] - best[case.settings["iterations"]])
+
+    monkeypatch.setattr(Study, "trial", trial)
+    section = Comparison(
+        datasets=["knee"],
+        methods=["cg_sense"],
+        accelerations=[4],
+        vary={"iterations": [2, 20]},
+        choose={"weight": [0.1, 0.01, 0.001]},
+    )
+    changed = Study(study.config.model_copy(update={"comparisons": {"11_x": section}}), study.root)
+    found = [case.settings["weight"] for case, _ in changed.cases("11_x", "knee", "200")]
+    validation = map(str, changed.config.datasets["knee"].validation)
+    assert found == [0.1, 0.01] and set(asked) <= set(validation)
+
+
 def test_a_comparison_is_every_method_prior_variation_and_acceleration():
     """Methods without a prior appear once.
 
