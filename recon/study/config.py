@@ -29,7 +29,9 @@ class Tuning(Strict):
     # Null: every acceleration at which a comparison runs the method.
     accelerations: list[float] | None = None
     trials: int = Field(24, ge=1)
-    subjects: int = Field(2, ge=1)  # how many validation volumes
+    # How many validation volumes. Where the configuration does not say it and a dataset has fewer,
+    # those that it has.
+    subjects: int = Field(2, ge=1)
     # How far behind the best a trial may fall on the first volume, in dB. It needs two subjects.
     margin: float = Field(1.0, gt=0)
     widen: int = Field(2, ge=0)  # how often a range is widened whose edge was chosen
@@ -118,7 +120,8 @@ class Config(Strict):
             if dataset.prior is not None and dataset.prior not in self.networks:
                 unknown = f"dataset {name} names the prior {dataset.prior!r}"
                 raise ValueError(f"{unknown}, which is not under networks")
-            if self.tuning.subjects > len(dataset.validation):
+            stated = "subjects" in self.tuning.model_fields_set
+            if stated and self.tuning.subjects > len(dataset.validation):
                 there = f"dataset {name} has {len(dataset.validation)} for validation"
                 raise ValueError(f"tuning.subjects is {self.tuning.subjects}, but {there}")
         return self
