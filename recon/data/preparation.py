@@ -63,16 +63,13 @@ def prepare(
         ):
             arrays = spare if reference_only else file
             noise = _write_channels(arrays, scan, virtual_coils)
-            other = (
-                _split(arrays["kspace"], spare, scan, noise) if split_noise else arrays["kspace"]
-            )
-            noise *= 2**0.5 if split_noise else 1
+            other = arrays["kspace"]
+            if split_noise:
+                other, noise = _split(other, spare, scan, noise)
             reference = coils.mvue(_coils(other), _coils(arrays["maps"]))
             file["reference"], file["mask"] = reference.numpy(), scan.mask.numpy()
-            target = reference if scan.truth is None else scan.truth
-            file["support"] = support(
-                target.abs(), 0.0 if scan.truth is not None else noise
-            ).numpy()
+            target, level = (reference, noise) if scan.truth is None else (scan.truth, 0.0)
+            file["support"] = support(target.abs(), level).numpy()
             if scan.truth is not None and not reference_only:
                 file["truth"] = scan.truth.numpy()
             file.attrs.update(name=scan.name, origin=scan.origin, voxel=scan.voxel, noise=noise)
@@ -112,15 +109,19 @@ def _write_channels(file: h5py.File, scan: Scan, virtual_coils: int | None) -> f
     return noise
 
 
-def _split(kspace: h5py.Dataset, spare: h5py.File, scan: Scan, noise: float) -> h5py.Dataset:
-    """Adds noise to the measured samples of k-space; returns k-space less the same noise."""
+def _split(
+    kspace: h5py.Dataset, spare: h5py.File, scan: Scan, noise: float
+) -> tuple[h5py.Dataset, float]:
+    """Adds noise to the measured samples of k-space; returns k-space less the same noise, and the
+    noise level that both have then.
+    """
     generator = torch.Generator().manual_seed(zlib.crc32(scan.name.encode()))
     other = spare.create_dataset("other", kspace.shape, "c8", chunks=kspace.chunks)
     for c in range(len(kspace)):
         fresh = scan.mask * complex_noise(scan.shape, noise, generator)
         measured = torch.from_numpy(kspace[c])
         kspace[c], other[c] = (measured + fresh).numpy(), (measured - fresh).numpy()
-    return other
+    return other, 2**0.5 * noise
 
 
 def _coils(dataset: h5py.Dataset) -> Iterator[Complex[Tensor, "x y z"]]:

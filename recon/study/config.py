@@ -156,12 +156,7 @@ class Config(Strict):
 
     def methods_on(self, dataset: str) -> list[str]:
         """The methods that some comparison runs on ``dataset``, in the order of ``methods``."""
-        seen = [
-            c.methods or list(self.methods)
-            for name, c in self.comparisons.items()
-            if dataset in dict(self.compared(name))
-        ]
-        return [method for method in self.methods if any(method in methods for methods in seen)]
+        return [method for method in self.methods if self.reported_at(dataset, method)]
 
     def mask_of(self, dataset: str) -> Mask:
         """Which phase encodes of ``dataset`` are kept."""
@@ -293,13 +288,18 @@ def load(name: str | Path) -> Config:
     ``like: NAME`` takes over all that the configuration NAME says; the keys beside it are changes.
     """
     path = _file(name)
+    return validated(path, _contents(path), Config)
+
+
+def _contents(path: Path, seen: tuple[Path, ...] = ()) -> Any:
+    """The contents of a file, completed by the configuration that its key ``like`` names."""
     values = read_yaml(path, Any)
-    while isinstance(values, dict) and "like" in values:
-        model = _file(values.pop("like"))
-        if model == path:
-            raise ReconError(f"{path}: like: a configuration cannot be like itself")
-        values = _changed(read_yaml(model, Any), values)
-    return validated(path, values, Config)
+    if not isinstance(values, dict) or "like" not in values:
+        return values
+    model = _file(values.pop("like"))
+    if model in (path, *seen):
+        raise ReconError(f"{path}: like: a configuration cannot be like itself")
+    return _changed(_contents(model, (*seen, path)), values)
 
 
 def _file(name: str | Path) -> Path:

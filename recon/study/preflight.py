@@ -74,12 +74,12 @@ def check_masks(config: Config, dataset: str, section: Dataset) -> None:
     """Draws a mask at every acceleration of a dataset; an impossible one is refused."""
     known = section.kind in source.registered()
     shape = section.shape or (registry.lookup(section.kind).shape if known else None)
-    if shape is None or not config.methods_on(dataset):
+    used = config.methods_on(dataset)
+    if shape is None or not used:
         return
     mask, plane = config.mask_of(dataset), coarse_shape(shape, section.voxel_factor)[1:]
-    run = [config.reported_at(dataset, method) for method in config.methods_on(dataset)]
-    tuned = [config.tuned_at(dataset, method) for method in config.methods_on(dataset)]
-    for acceleration in set(chain(config.accelerations_of(dataset), *run, *tuned)):
+    run = [at(dataset, method) for at in (config.reported_at, config.tuned_at) for method in used]
+    for acceleration in set(chain(config.accelerations_of(dataset), *run)):
         masks.make(mask.kind, plane, acceleration, mask.calibration, mask.seed)
 
 

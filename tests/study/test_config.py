@@ -224,3 +224,18 @@ def test_likeness_goes_through_several_datasets_in_any_order(smoke):
     assert (found.coils, found.noise, found.anatomy) == (2, 0.5, "knee")
     with pytest.raises(ValueError, match="like itself"):
         Config(**smoke | {"datasets": datasets | {"b": {"like": "c"}}})
+
+
+def test_a_configuration_may_be_like_another(tmp_path, smoke):
+    """It changes the innermost sections only, over any number of files, but not in a circle."""
+    base, middle, last = (tmp_path / f"{name}.yaml" for name in ("base", "middle", "last"))
+    base.write_text(yaml.safe_dump(smoke))
+    middle.write_text(yaml.safe_dump({"like": str(base), "networks": {"knee": {"steps": 7}}}))
+    last.write_text(yaml.safe_dump({"like": str(middle), "datasets": {"knee": {"noise": 0.3}}}))
+    found, model = load(last), load(base)
+    assert found.networks["knee"].steps == 7 and found.datasets["knee_2x"].noise == 0.3
+    assert found.networks["knee"].batch == model.networks["knee"].batch
+    assert found.comparisons == model.comparisons and model.networks["knee"].steps != 7
+    base.write_text(yaml.safe_dump({"like": str(last)}))
+    with pytest.raises(ReconError, match="cannot be like itself"):
+        load(last)

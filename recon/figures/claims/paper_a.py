@@ -190,8 +190,8 @@ def posterior_sampling(table: pd.DataFrame) -> list[Claim]:
 CLAIMS = {
     "10_methods_without_shift": without_shift,
     "11_hyperparameters": hyperparameters,
-    "43_noise_levels": noise_levels,
     "12_resolution_shift": resolution_shift,
     "13_posterior_sampling": posterior_sampling,
     "14_gaussian_mask": partial(resolution_shift, psnr="A.10", ssim="A.10"),
+    "43_noise_levels": noise_levels,
 }

@@ -175,8 +175,6 @@ def growing_gain(gains: pd.DataFrame, words: dict[str, str]) -> Claim:
 
     It has no data where there is only one R.
     """
-    wide = gains.pivot(index=["dataset", "volume"], columns="R", values="gain")
-    wide = wide.iloc[:, [0, -1]] if wide.shape[1] > 1 else wide.iloc[:, :0]
-    growth = wide.dropna().diff(axis=1).iloc[:, 1:]
-    growth = growth.set_axis(["gain"] * growth.shape[1], axis=1).reindex(columns=["gain"])
-    return smallest_gain(growth.dropna().reset_index().assign(R=1.0), words)
+    ends = {gains["R"].min(): "lowest", gains["R"].max(): "highest"}
+    at_ends = gains.assign(end=gains["R"].map(ends), R=1.0)
+    return smallest_gain(paired_gain(at_ends, "highest", "lowest", "gain", "end"), words)
