@@ -28,7 +28,7 @@ def cg_sense(
         return problem.operator.normal(x) + settings.weight * x
 
     return conjugate_gradient(
-        operator, problem.rhs, torch.zeros_like(problem.rhs), settings.iterations, tolerance=1e-5
+        operator, problem.rhs, torch.zeros_like(problem.rhs), settings.iterations
     )
 
 

@@ -6,6 +6,10 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
+# Relative to the norm of the right-hand side. Below it, steps divide the rounding of complex64 by
+# itself: `Sense.normal` of one coil is a projection, and CG is done after one step.
+TOLERANCE = 1e-5
+
 
 def inner(a: Complex[Tensor, "*shape"], b: Complex[Tensor, "*shape"]) -> Float[Tensor, ""]:
     """Real part of the inner product ``⟨a, b⟩ = Σ conj(a) b``."""
@@ -17,12 +21,13 @@ def conjugate_gradient(
     rhs: Complex[Tensor, "*shape"],
     start: Complex[Tensor, "*shape"],
     iterations: int,
-    tolerance: float = 0.0,
+    tolerance: float = TOLERANCE,
 ) -> Complex[Tensor, "*shape"]:
     """Solves ``operator(x) = rhs`` for a Hermitian positive definite operator.
 
     Stops after ``iterations`` steps, or when the residual norm falls below ``tolerance`` times the
-    norm of ``rhs``. Source: Hestenes and Stiefel 1952.
+    norm of ``rhs``. In between it also stops where the operator no longer acts on the direction, as
+    that of one coil does on all that was not measured. Source: Hestenes and Stiefel 1952.
     """
     x = start.clone()
     residual = rhs - operator(x)
@@ -33,7 +38,10 @@ def conjugate_gradient(
         if rho <= goal or rho == 0:
             break
         applied = operator(direction)
-        step = rho / inner(direction, applied)
+        curvature = inner(direction, applied)
+        if curvature <= 0:
+            break
+        step = rho / curvature
         x += step * direction
         residual -= step * applied
         rho_new = inner(residual, residual)

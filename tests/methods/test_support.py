@@ -5,8 +5,10 @@ import torch
 
 from recon import methods, representations
 from recon.methods.variational import VariationalSettings, variational
+from recon.mri import fourier
 from recon.mri.problem import Problem
 from recon.representations.voxels import Voxels
+from tests.conftest import complex_normal
 from tests.gaussian import GaussianPrior, single_coil
 
 FEW = {
@@ -39,6 +41,18 @@ def test_volumes_are_zero_outside_the_maps(method, problem):
     prior = GaussianPrior(mean=0.5, spread=0.1) if methods.lookup(method).needs else None
     x = methods.reconstruct(problem, method, prior, **FEW[method])
     assert torch.equal(x != 0, problem.operator.support)
+
+
+@pytest.mark.parametrize("method", methods.names())
+@pytest.mark.parametrize("share", [0.95, 0.5, 0.1])
+def test_one_coil_keeps_the_size_of_the_volume(method, share, generator):
+    """There ``AᴴA`` is a projection: a data step is done at once, and must not go on after that."""
+    truth = complex_normal(12, 16, 14, generator=generator)
+    mask = torch.rand(16, 14, generator=generator) < share
+    one = Problem.build(fourier.fft(truth)[None], mask, torch.ones(1, 12, 16, 14) + 0j)
+    prior = GaussianPrior() if methods.lookup(method).needs else None
+    x = methods.reconstruct(one, method, prior, **FEW[method])
+    assert 0.02 < float(x.abs().max() / (truth.abs().max() * one.scale)) < 2
 
 
 @pytest.mark.parametrize("method", ["tpdm", "diffusion_mbir"])

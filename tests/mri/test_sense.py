@@ -128,6 +128,22 @@ def test_conjugate_gradient_solves_a_dense_system(generator):
     assert torch.allclose(x, torch.linalg.solve(matrix, rhs), atol=1e-8)
 
 
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+@pytest.mark.parametrize("penalty", [0.0, 1e-9, 1e-3])
+def test_conjugate_gradient_stops_where_a_projection_is_solved(scale, penalty, generator):
+    """A hundred steps are as good as one; steps in pure rounding once made values 10⁸ too large."""
+    kept = torch.rand(20, 30, generator=generator) < 0.5
+
+    def projection(x: torch.Tensor) -> torch.Tensor:
+        return fourier.ifft(kept * fourier.fft(x, (0, 1)), (0, 1))
+
+    rhs = scale * projection(complex_normal(20, 30, generator=generator))
+    x = conjugate_gradient(
+        lambda v: projection(v) + penalty * v, rhs, torch.zeros_like(rhs), iterations=100
+    )
+    assert torch.allclose(x, rhs / (1 + penalty), atol=1e-4 * scale)
+
+
 @pytest.mark.usefixtures("unchecked")
 def test_refusals(generator):
     maps = complex_normal(2, 4, 6, 8, generator=generator)
