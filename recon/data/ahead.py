@@ -28,7 +28,7 @@ checks of what is missing, cover only the first inversion, also for "001:inv2_te
 Uncertain: the exact name of the first inversion's file; which axis was the readout; and what the
 header says about the centre of k-space (atommic does not look). Where the header's centre is not
 the middle of the matrix, `recon.io` refuses the file. Where the centre of the data is not at the
-middle or at the ends, `recon.data.centring` refuses it.
+middle or at the ends, `recon.mri.centring` refuses it.
 
 Memory: the scan takes 5.1 GB, and twice that while it is sorted into a grid.
 """
@@ -37,12 +37,12 @@ from dataclasses import replace
 from glob import escape
 from pathlib import Path
 
-from recon.data.centring import centre_spectrum
 from recon.data.section import Dataset
 from recon.data.source import Source
 from recon.errors import ReconError
 from recon.io import read_scan
 from recon.io.checks import measured
+from recon.mri.centring import centre_spectrum
 from recon.mri.scan import Scan
 
 IMAGE = "inv1"  # the T1-weighted inversion

@@ -41,13 +41,13 @@ import torch
 from jaxtyping import Complex
 from torch import Tensor
 
-from recon.data.centring import centre_spectrum
 from recon.data.find import find
 from recon.data.section import Dataset
 from recon.data.source import Source
 from recon.errors import ReconError
 from recon.io.checks import check_dataset, check_finite, existing, measured, reading
 from recon.mri import fourier
+from recon.mri.centring import centre_spectrum
 from recon.mri.scan import Scan
 
 VOXEL = (1.0, 1.0, 1.0)  # mm

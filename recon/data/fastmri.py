@@ -43,6 +43,7 @@ from recon.data.section import Dataset
 from recon.errors import ReconError
 from recon.io import fastmri
 from recon.io.checks import existing, reading
+from recon.io.frames import Selection
 from recon.mri.scan import Scan
 
 
@@ -61,8 +62,9 @@ def fastmri_scan(folder: Path, subject: str) -> Scan:
     path = _file(folder, name)
     existing(path)
     with reading(path), h5py.File(path, "r") as file:
-        scan = fastmri.read_fastmri(file, path, int(number) if colon else None)
-    return replace(scan, name=subject)
+        chosen = Selection(slice=int(number) if colon else None)
+        scan = fastmri.read_fastmri(file, path, chosen)
+    return replace(scan, name=subject).volume()
 
 
 def _file(folder: Path, name: str) -> Path:

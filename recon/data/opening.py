@@ -5,12 +5,19 @@ from pathlib import Path
 from recon.data import source
 from recon.data.resolution import coarser
 from recon.data.section import Dataset
+from recon.mri.channels import alive
+from recon.mri.plausibility import plausible
 from recon.mri.scan import Scan
 
 
 def open_scan(section: Dataset, subject: str | int) -> Scan:
-    """The fully sampled scan of one subject, at the voxel size that the section asks for."""
-    scan = source.lookup(section.kind).scan(section, subject)
+    """The fully sampled scan of one subject, at the voxel size that the section asks for.
+
+    A stack of slices becomes a volume. Raises `ReconError` for a measured scan that is not
+    `plausible`.
+    """
+    scan = source.lookup(section.kind).scan(section, subject).volume()
+    scan = plausible(alive(scan)) if scan.origin == "measured" else scan
     return coarser(scan, section.voxel_factor, section.resampling)
 
 

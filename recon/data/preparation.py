@@ -105,7 +105,7 @@ def _write_channels(file: h5py.File, scan: Scan, virtual_coils: int | None) -> f
     for x in range(0, nx, slab):
         kspace[:, x : x + slab] = mixed(scan.kspace[:, x : x + slab], matrix).numpy()
     for where, tile in coils.espirit_tiles(mixed(centre(scan), matrix), scan.shape):
-        maps[(slice(None), *where)] = tile.numpy()
+        maps[(slice(None), *where)] = tile[0].numpy()
     return noise
 
 

@@ -18,7 +18,7 @@ A's own code (github.com/MLI-lab/robust_diffusion_prior_based_3d_mri,
   without a shift, so their sign alternates. A transform along the slices puts kz = 0 at index 0;
   then it is rolled to the middle. The later version of dl-cs, meddlr, atommic and paper A do the
   same with the sign (âˆ’1)^slice, or by omitting one shift. The first version of dl-cs took the
-  slices for kz. Here the data decide (`recon.data.centring`): a file of any of these kinds is read
+  slices for kz. Here the data decide (`recon.mri.centring`): a file of any of these kinds is read
   correctly or refused.
 - The data are fully sampled. The transform along z is orthonormal; amplitudes are those of the file
   (about 1e7).
@@ -37,12 +37,12 @@ of the 20 volumes; probably they are those of meddlr's list, without 2588bfa8-â€
 from dataclasses import replace
 from pathlib import Path
 
-from recon.data.centring import centre_spectrum
 from recon.data.find import find
 from recon.data.section import Dataset
 from recon.data.source import Source
 from recon.errors import ReconError
 from recon.io import read_scan
+from recon.mri.centring import centre_spectrum
 from recon.mri.scan import Scan
 
 
@@ -52,7 +52,7 @@ def stanford_scan(folder: Path, subject: str) -> Scan:
     ``subject`` is a UUID of mridata.org.
     """
     path = find(folder, "**/*.h5", subject)
-    scan = read_scan(path)  # transforms the slices along z, as those of any 2D stack
+    scan = read_scan(path).volume()  # the slices are those of a 3D scan
     if scan.meta["format"] != "ISMRMRD":
         raise ReconError(f"{path}: is not an ISMRMRD file; fetch it again from mridata.org")
     rolled = centre_spectrum(scan.kspace, (-1,), path)

@@ -7,7 +7,18 @@ NumPy, `write_volume` writes NIfTI. A reader returns a valid `Scan` or volume, o
 A newcomer adds one file with the reader of a format, and one branch in scans.py.
 """
 
-from recon.io.nifti import read_volume, write_volume
+from recon.io.frames import Selection, frames_of
+from recon.io.maps import read_maps, write_maps
+from recon.io.nifti import check_output, read_volume, write_volume
 from recon.io.scans import read_scan
 
-__all__ = ["read_scan", "read_volume", "write_volume"]
+__all__ = [
+    "Selection",
+    "check_output",
+    "frames_of",
+    "read_maps",
+    "read_scan",
+    "read_volume",
+    "write_maps",
+    "write_volume",
+]

@@ -6,6 +6,7 @@ allocated.
 
 import math
 import zipfile
+from io import BufferedIOBase
 from pathlib import Path
 
 import numpy as np
@@ -49,13 +50,7 @@ def _check_member(archive: zipfile.ZipFile, name: str, path: Path) -> None:
     """Refuses a pickle, and an array that is too large to come from its compressed bytes."""
     info = archive.getinfo(name)
     with archive.open(info) as stream:
-        version = np.lib.format.read_magic(stream)
-        header = (
-            np.lib.format.read_array_header_1_0
-            if version == (1, 0)
-            else np.lib.format.read_array_header_2_0
-        )
-        shape, _, dtype = header(stream)
+        shape, dtype = _header(stream)
     if dtype.hasobject:
         raise ReconError(
             f"{path}: '{name}' holds Python objects (a pickle), which are not read; "
@@ -67,6 +62,29 @@ def _check_member(archive: zipfile.ZipFile, name: str, path: Path) -> None:
         dtype.itemsize,
         min(info.file_size, DEFLATE * info.compress_size + ZIP_OVERHEAD),
     )
+
+
+def npz_shapes(path: Path) -> dict[str, str]:
+    """Type and shape of every array of a ``.npz`` file; no array is read."""
+    found = {}
+    with reading(path), zipfile.ZipFile(path) as archive:
+        for name in (n for n in archive.namelist() if n.endswith(".npy")):
+            with archive.open(name) as stream:
+                shape, dtype = _header(stream)
+            found[name.removesuffix(".npy")] = f"{dtype} {'×'.join(map(str, shape))}".strip()
+    return found
+
+
+def _header(stream: BufferedIOBase) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape and type that a ``.npy`` file claims."""
+    version = np.lib.format.read_magic(stream)
+    header = (
+        np.lib.format.read_array_header_1_0
+        if version == (1, 0)
+        else np.lib.format.read_array_header_2_0
+    )
+    shape, _, dtype = header(stream)
+    return shape, dtype
 
 
 def as_voxel(arrays: dict[str, np.ndarray], path: Path) -> tuple[float, float, float]:

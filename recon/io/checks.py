@@ -246,13 +246,15 @@ def check_finite(array: Tensor, path: Path, what: str) -> None:
 def measured(kspace: Complex[Tensor, "coil x y z"], path: Path) -> Bool[Tensor, "y z"]:
     """The phase encodes at which at least one coil has a non-zero sample.
 
-    Raises `ReconError` where more than half of the samples at these phase encodes are zero: then x
-    is not the readout. Single zeros are allowed, as they occur in simulated data. Zeros at the ends
-    of the readout are not counted: they are an asymmetric echo.
+    Raises `ReconError` where x is not the readout: where more than half of the samples at these
+    phase encodes are zero, or where x has gaps. Single zeros are allowed, as they occur in
+    simulated data. Zeros at the ends of the readout are not counted: they are an asymmetric echo.
     """
     samples = (kspace != 0).any(dim=0)
     mask, reached = samples.any(dim=0), samples.flatten(1).any(dim=1)
-    if 2 * samples.sum() < mask.sum() * reached.sum():
+    inside = torch.nonzero(reached).flatten()
+    gaps = len(inside) and int(inside[-1] - inside[0]) + 1 - len(inside)
+    if gaps or 2 * samples.sum() < mask.sum() * reached.sum():
         raise ReconError(
             f"{path}: the sampling varies along x, which must be the fully sampled readout; "
             "reorder the axes to (readout, y, z)"

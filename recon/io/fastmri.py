@@ -21,30 +21,34 @@ from recon.io.checks import (
     measured,
     member,
 )
+from recon.io.frames import Selection, chosen
 from recon.io.header import Header, parse_header, remove_oversampling
-from recon.mri import fourier
 from recon.mri.scan import Scan
 
 
-def read_fastmri(file: h5py.File, path: Path, number: int | None = None) -> Scan:
+def read_fastmri(file: h5py.File, path: Path, selection: Selection = Selection()) -> Scan:
     """``kspace`` (slice, coil, row, column), or (slice, row, column) of one coil.
 
-    All slices together become a 3D `Scan` that is fully sampled along kz. With ``number``, which
-    counts from 0 as in the file, only that slice is read and becomes a 2D scan. Rows are the
-    readout, columns the phase encodes. Where there is an ``ismrmrd_header``, it gives the voxel
-    size and the readout oversampling, which is removed. Where there is a ``mask`` (column), columns
-    outside it do not count as measured.
+    The slices are a stack; each may have a mask of its own. With ``selection.slice``, which counts
+    from 0 as in the file, only that slice is read. Rows are the readout, columns the phase encodes.
+    Where there is an ``ismrmrd_header``, it gives the voxel size and the readout oversampling,
+    which is removed. Where there is a ``mask`` (column), columns outside it do not count as
+    measured.
     """
-    dataset = _check_layout(check_dataset(file, path, "kspace"), path)
-    if number is not None and not 0 <= number < len(dataset):
-        raise ReconError(f"{path}: has no slice {number}; choose one of 0 to {len(dataset) - 1}")
+    selection.only("slice", path=path, layout="a fastMRI file")
+    dataset, number = _check_layout(check_dataset(file, path, "kspace"), path), selection.slice
+    if number is not None:
+        chosen(path, "slice", number, list(range(len(dataset))))
     numbers = range(len(dataset)) if number is None else [number]
     header = _header(file, dataset.shape[-2], path)
-    columns = _columns(dataset, numbers, _mask(file, dataset.shape[-1], path), path)
+    columns = _mask(file, dataset.shape[-1], path)
     readout = header.readout if header else dataset.shape[-2]
-    slices = [remove_oversampling(_slice(dataset, i) * columns, readout, -2) for i in numbers]
-    kspace = fourier.fft(torch.stack(slices, -1), (-1,))
-    mask = columns[:, None].expand(-1, len(numbers)).clone()
+    slices, masks = [], []
+    for i in numbers:
+        kept = _slice(dataset, i)
+        masks.append(measured(kept[..., None], path)[:, 0] & columns)
+        slices.append(remove_oversampling(kept * masks[-1], readout, -2))
+    kspace, mask = torch.stack(slices, -1), torch.stack(masks, -1)
     check_attributes(file, dataset, path)
     meta = (
         _attributes(file)
@@ -53,7 +57,17 @@ def read_fastmri(file: h5py.File, path: Path, number: int | None = None) -> Scan
     )
     meta |= {} if number is None else {"slice": number}
     name = path.name if number is None else f"{path.name}:{number}"
-    return Scan(kspace.contiguous(), _voxel(header, dataset.shape[-1]), mask, name=name, meta=meta)
+    shape, stack = tuple(kspace.shape[1:]), len(numbers) > 1
+    field_of_view = header.field_of_view(shape, stack=True) if header else None
+    return Scan(
+        kspace,
+        _voxel(header, dataset.shape[-1]),
+        mask,
+        name=name,
+        meta=meta,
+        stack=stack,
+        field_of_view=field_of_view,
+    )
 
 
 def _check_layout(dataset: h5py.Dataset, path: Path) -> h5py.Dataset:
@@ -99,24 +113,6 @@ def _voxel(header: Header | None, columns: int) -> tuple[float, float, float]:
     if header is None:
         return UNKNOWN_VOXEL
     return header.voxel[0], header.fov[1] / columns, header.recon_fov[2] / header.recon_matrix[2]
-
-
-def _columns(
-    dataset: h5py.Dataset, numbers: range | list[int], mask: Bool[Tensor, "y"], path: Path
-) -> Bool[Tensor, "y"]:
-    """The columns that were measured, which must be the same in all slices.
-
-    The zero-padded edges of a fastMRI matrix are not measured.
-    """
-    sampled = torch.cat([measured(_slice(dataset, i)[..., None], path) for i in numbers], 1)
-    # a slice of zeros does not show the mask
-    sampled = sampled[:, sampled.any(0)] if sampled.any() else sampled
-    if (sampled != sampled[:, :1]).any():
-        raise ReconError(
-            f"{path}: the slices are sampled differently, so they do not make one 3D scan; "
-            "keep the slices of one mask"
-        )
-    return sampled[:, 0] & mask
 
 
 def _mask(file: h5py.File, columns: int, path: Path) -> Bool[Tensor, "y"]:

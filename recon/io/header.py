@@ -16,7 +16,7 @@ from recon.mri import fourier
 
 @dataclass(frozen=True)
 class Header:
-    """The first ``<encoding>`` of the header (schema: ismrmrd.xsd).
+    """One ``<encoding>`` of the header (schema: ismrmrd.xsd).
 
     Matrices are in samples, fields of view in mm, both in axis order.
     """
@@ -45,6 +45,18 @@ class Header:
         """
         return max(1, min(self.matrix[0], round(self.matrix[0] * self.recon_fov[0] / self.fov[0])))
 
+    def field_of_view(
+        self, shape: tuple[int, int, int], stack: bool
+    ) -> tuple[int, int, int] | None:
+        """The central voxels of ``shape`` that lie in the reconstructed field of view.
+
+        The rest is phase oversampling. None where there is none. A stack has none along z.
+        """
+        wanted = [n * r / f for n, r, f in zip(shape, self.recon_fov, self.fov, strict=True)]
+        kept = tuple(max(1, min(n, round(w))) for n, w in zip(shape, wanted, strict=True))
+        kept = (shape[0], kept[1], shape[2] if stack else kept[2])
+        return kept if kept != tuple(shape) else None
+
     def facts(self) -> dict:
         """The header as a dictionary for `Scan.meta`."""
         facts = asdict(self)
@@ -53,12 +65,17 @@ class Header:
         return facts
 
 
-def parse_header(xml: bytes | str, path: Path) -> Header:
-    """Reads the header; raises `ReconError` where sizes are missing or impossible."""
+def parse_header(xml: bytes | str, path: Path, number: int = 0) -> Header:
+    """Reads one encoding of the header, counted from 0.
+
+    Raises `ReconError` where it, or one of its sizes, is missing or impossible.
+    """
     root = ET.fromstring(xml)
-    encoding = root.find("{*}encoding")
-    if encoding is None:
-        raise ReconError(f"{path}: the ISMRMRD header has no <encoding>; export the file again")
+    encodings = root.findall("{*}encoding")
+    if number >= len(encodings):
+        found = f"has no <encoding> {number}" if encodings else "has no <encoding>"
+        raise ReconError(f"{path}: the ISMRMRD header {found}; export the file again")
+    encoding = encodings[number]
     limits = [f"encodingLimits/kspace_encoding_step_{i}/center" for i in (1, 2)]
     matrix = _triple(encoding, "encodedSpace/matrixSize", int, path)
     center = tuple(

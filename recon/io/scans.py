@@ -3,7 +3,6 @@
 A new format gets its reader in a file of its own, and a branch in `read_scan`.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -12,42 +11,56 @@ from recon.errors import ReconError
 from recon.io.bart import read_bart
 from recon.io.checks import existing, member, reading
 from recon.io.fastmri import read_fastmri
+from recon.io.frames import Selection
+from recon.io.matlab import is_complex, read_matlab, read_matlab73
 from recon.io.mrd import read_ismrmrd
 from recon.io.npy import read_npy, read_npz
 from recon.mri.scan import Scan
 
+BY_SUFFIX = {".npy": read_npy, ".npz": read_npz, ".mat": read_matlab}
+HDF5 = (".h5", ".hdf5", ".mrd")
 
-def read_scan(path: str | Path) -> Scan:
-    """K-space of one volume; the name and the content of the file tell its format.
+
+def read_scan(path: str | Path, selection: Selection = Selection()) -> Scan:
+    """K-space of one frame; the name and the content of the file tell its format.
 
     Formats are ISMRMRD and fastMRI (``.h5``, ``.hdf5``, ``.mrd``), BART (``.cfl``, ``.hdr``, or the
-    name without either), ``.npy`` and ``.npz``. Readout oversampling that the header states is
-    removed. Slices of a 2D stack are transformed to kz. Repeated lines are averaged. ``meta`` tells
-    what was done. Where the file gives no voxel size, it is 1 mm and ``meta["voxel"]`` is
-    ``"unknown"``. Raises `ReconError` for a missing, damaged or unsupported file.
+    name without either), MATLAB (``.mat``), ``.npy`` and ``.npz``. Readout oversampling that the
+    header states is removed. Repeated lines are averaged. ``meta`` and ``notes`` tell what was
+    done. Where the file gives no voxel size, it is 1 mm and ``meta["voxel"]`` is ``"unknown"``.
+    Raises `ReconError` for a missing, damaged or unsupported file, and for a selection that the
+    format does not have.
     """
     path = Path(path)
-    if path.suffix in (".cfl", ".hdr") or Path(f"{path}.cfl").is_file():
-        return read_bart(path)
+    if is_bart(path):
+        return read_bart(path, selection)
     existing(path)
-    if path.suffix in (".h5", ".hdf5", ".mrd"):
-        return _read_hdf5(
-            path, {"dataset": (h5py.Group, read_ismrmrd), "kspace": (h5py.Dataset, read_fastmri)}
-        )
-    if path.suffix not in (".npy", ".npz"):
-        raise ReconError(f"{path}: unknown kind of k-space file; expected .h5, .cfl, .npy or .npz")
-    return read_npy(path) if path.suffix == ".npy" else read_npz(path)
+    if path.suffix in HDF5:
+        return _read_hdf5(path, selection)
+    if path.suffix not in BY_SUFFIX:
+        known = ", ".join((*HDF5, ".cfl", *BY_SUFFIX))
+        raise ReconError(f"{path}: unknown kind of k-space file; expected one of {known}")
+    return BY_SUFFIX[path.suffix](path, selection)
 
 
-def _read_hdf5(path: Path, layouts: dict[str, tuple[type, Callable]]) -> Scan:
+def is_bart(path: Path) -> bool:
+    """Whether a path names a pair of BART's files."""
+    return path.suffix in (".cfl", ".hdr") or Path(f"{path}.cfl").is_file()
+
+
+def _read_hdf5(path: Path, selection: Selection) -> Scan:
     with reading(path):
         if not h5py.is_hdf5(path):
             raise ReconError(f"{path}: is not an HDF5 file; check that the download is complete")
         with h5py.File(path, "r") as file:
-            for key, (kind, read) in layouts.items():
-                if isinstance(member(file, key, path), kind):
-                    return read(file, path)
+            if isinstance(member(file, "dataset", path), h5py.Group):
+                return read_ismrmrd(file, path, selection)
+            kspace = member(file, "kspace", path)
+            if is_complex(kspace):
+                return read_matlab73(file, path, selection)
+            if isinstance(kspace, h5py.Dataset):
+                return read_fastmri(file, path, selection)
             raise ReconError(
-                f"{path}: neither ISMRMRD (group 'dataset') nor fastMRI (dataset 'kspace'); "
-                f"the file holds {sorted(file)[:8]}"
+                f"{path}: neither ISMRMRD (group 'dataset') nor fastMRI or MATLAB (dataset "
+                f"'kspace'); the file holds {sorted(file)[:8]}"
             )

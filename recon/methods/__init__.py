@@ -7,6 +7,7 @@ Files without a record hold what methods share.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
+from inspect import cleandoc
 from typing import Any
 
 from jaxtyping import Complex
@@ -18,6 +19,7 @@ from recon.errors import ReconError
 from recon.methods.common import Callback, ignore
 from recon.methods.ranges import Range
 from recon.mri.problem import Problem
+from recon.mri.slices import planes
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,26 @@ def settings_of(name: str, **values: Any) -> Any:
         raise ReconError(f"method {name}: {wrong}; write numbers as 0.001 or 1.0e-3") from error
 
 
+def explained(name: str) -> list[str]:
+    """What a user is told of a method: what it does, and its settings with defaults."""
+    method = lookup(name)
+    lines = [f"{name}: {method.label}", "", *cleandoc(method.run.__doc__).splitlines(), ""]
+    if method.needs:
+        lines += [f"needs: {', '.join(f'{r} ({kind})' for r, kind in method.needs.items())}", ""]
+    known = fields(method.settings)
+    if not known:
+        return [*lines, "It has no settings."]
+    lines.append("settings (--set KEY=VALUE), in the scale of unit power of the volume:")
+    defaults = vars(method.settings())
+    for field_ in known:
+        default = defaults[field_.name]
+        value = f"{default:g}" if isinstance(default, float) else str(default)
+        value = default["kind"] if isinstance(default, dict) and "kind" in default else value
+        what = getattr(field_.default, "description", None) or ""
+        lines.append(f"  {field_.name:16} {value:10} {what}".rstrip())
+    return lines
+
+
 def varied(name: str, setting: str, value: float | str) -> Any:
     """A value from a configuration, in the type of the setting; impossible values are refused.
 
@@ -90,6 +112,10 @@ def reconstruct(
     as it is.
     """
     method = lookup(name)
+    if "denoiser" in method.needs.values() and not planes(problem.operator.shape):
+        size = "×".join(map(str, problem.operator.shape))
+        why = f"a scan of {size} voxels has no slices that are images"
+        raise ReconError(f"method {name} denoises slices, but {why}; choose another method")
     if not isinstance(networks, dict):
         networks = dict.fromkeys(list(method.needs)[:1], networks)
     for role, kind in method.needs.items():

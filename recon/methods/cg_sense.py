@@ -5,7 +5,7 @@ from jaxtyping import Complex
 from torch import Tensor
 
 from recon.methods import Method
-from recon.methods.common import Callback, Count, NonNegative, checked, ignore
+from recon.methods.common import Callback, Count, NonNegative, checked, ignore, says
 from recon.methods.ranges import decades
 from recon.mri.problem import Problem
 from recon.mri.solvers import conjugate_gradient
@@ -15,8 +15,8 @@ from recon.mri.solvers import conjugate_gradient
 class CgSenseSettings:
     """``weight`` is the Tikhonov parameter. Stopping after few iterations also regularises."""
 
-    weight: NonNegative = 0.01
-    iterations: Count = 30
+    weight: NonNegative = says(0.01, "of ½‖x‖², relative to the data term")
+    iterations: Count = says(30, "conjugate gradients, at most")
 
 
 def cg_sense(

@@ -1,7 +1,7 @@
 """What methods share: the form of their settings and the callback that watches them."""
 
 from collections.abc import Callable
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from jaxtyping import Complex
 from pydantic import ConfigDict, Field
@@ -18,6 +18,7 @@ Volume = Complex[Tensor, "x y z"]
 checked = dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 
 Count = Annotated[int, Field(ge=1, le=100_000)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -27,6 +28,15 @@ Axis = Literal[0, 1, 2]
 Planes = Annotated[int, Field(ge=1, le=3)]
 # Called with the iteration and the volume, in the scale of the problem.
 Callback = Callable[[int, Tensor], None]
+
+
+def says(default: object, what: str) -> Any:
+    """A setting with its default, and what ``recon methods`` says of it."""
+    return Field(default, description=what, validate_default=True)
+
+
+# The seed that every method with random numbers has.
+SEED = says(0, "of all random numbers")
 
 
 def ignore(iteration: int, volume: Tensor) -> None:

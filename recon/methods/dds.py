@@ -13,15 +13,18 @@ from torch import Tensor
 
 from recon.methods import DENOISER, Method
 from recon.methods.common import (
+    SEED,
     Axis,
     Callback,
     Count,
     Fraction,
     NonNegative,
     Positive,
+    Seed,
     check_plane,
     checked,
     ignore,
+    says,
 )
 from recon.methods.sampling import TV_SPACE, admm_tv, clean_estimate, ddim_levels
 from recon.mri.problem import Problem
@@ -39,13 +42,13 @@ class DdsSettings:
     the zero-filled volume. The defaults are those of the same group for MRI (Chung et al. 2023).
     """
 
-    weight: NonNegative = 0.005  # λ_TV
-    rho: Positive = 0.01
-    steps: Count = 50
-    eta: Fraction = 0.85
-    cg_iterations: Count = 5
-    axis: Axis = 2  # slices across it see the network; total variation acts along it
-    seed: int = 0
+    weight: NonNegative = says(0.005, "λ_TV, of total variation along the axis")
+    rho: Positive = says(0.01, "ρ, the penalty of ADMM")
+    steps: Count = says(50, "of DDIM")
+    eta: Fraction = says(0.85, "share of the noise of a step that is fresh")
+    cg_iterations: Count = says(5, "conjugate gradients of a data step, at most")
+    axis: Axis = says(2, "slices across it see the network; total variation acts along it")
+    seed: Seed = SEED
 
 
 def dds(

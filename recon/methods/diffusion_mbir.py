@@ -8,14 +8,17 @@ from torch import Tensor
 
 from recon.methods import DENOISER, Method
 from recon.methods.common import (
+    SEED,
     Axis,
     Callback,
     Count,
     NonNegative,
     Positive,
+    Seed,
     check_plane,
     checked,
     ignore,
+    says,
 )
 from recon.methods.sampling import TV_SPACE, admm_tv, correct, predict, score, ve_levels
 from recon.mri.problem import Problem
@@ -28,13 +31,13 @@ from recon.progress import track
 class DiffusionMbirSettings:
     """Chung et al. (2023): 2000 steps, SNR 0.16, λ 0.005, ρ 0.01, one CG step."""
 
-    weight: NonNegative = 0.005  # λ
-    rho: Positive = 0.01
-    steps: Count = 2000
-    snr: Positive = 0.16
-    cg_iterations: Count = 1
-    axis: Axis = 2  # slices across it see the network; total variation acts along it
-    seed: int = 0
+    weight: NonNegative = says(0.005, "λ, of total variation along the axis")
+    rho: Positive = says(0.01, "ρ, the penalty of ADMM")
+    steps: Count = says(2000, "noise levels, each with a predictor and a corrector")
+    snr: Positive = says(0.16, "signal-to-noise ratio that sets the corrector's step")
+    cg_iterations: Count = says(1, "conjugate gradients of a data step, at most")
+    axis: Axis = says(2, "slices across it see the network; total variation acts along it")
+    seed: Seed = SEED
 
 
 def diffusion_mbir(

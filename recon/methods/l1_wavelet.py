@@ -1,40 +1,52 @@
 """Compressed sensing with the ℓ1 norm of wavelet details."""
 
+from typing import Annotated
+
 import torch
 from jaxtyping import Complex
+from pydantic import Field
 from torch import Tensor
 
 from recon.methods import Method
-from recon.methods.common import Callback, Count, Positive, checked, ignore
+from recon.methods.common import SEED, Callback, Count, Positive, Seed, checked, ignore, says
 from recon.methods.ranges import decades
 from recon.mri.problem import Problem
 from recon.mri.wavelets import shrink_details
 from recon.progress import track
 
+NOISE_FLOOR = 1e-3  # the least noise level that is assumed, relative to the volume
+
 
 @checked
 class L1WaveletSettings:
-    """``weight`` multiplies the ℓ1 norm of the detail bands."""
+    """``weight`` multiplies the ℓ1 norm of the detail bands, in units of the noise level.
 
-    weight: Positive = 0.005
-    iterations: Count = 100
-    wavelet: str = "db2"
-    levels: Count = 3
-    # A new cyclic shift in each iteration makes the transform shift invariant on average.
-    random_shifts: bool = True
-    seed: int = 0
+    The threshold that suits an image is a multiple of its noise. So one value serves all scans, and
+    the default is the best one over noise levels of 0.02 to 1, for 2 and 8 coils at R = 2 to 8.
+    """
+
+    weight: Positive = says(0.5, "of ‖Ψx‖₁, relative to the noise level of the data")
+    iterations: Count = says(100, "of FISTA")
+    wavelet: str = says("db2", "an orthogonal wavelet of PyWavelets")
+    levels: Annotated[int, Field(ge=1, le=10)] = says(3, "how often an axis is halved, at most")
+    # It makes the transform shift invariant on average.
+    random_shifts: bool = says(True, "a new cyclic shift in each iteration")
+    seed: Seed = SEED
 
 
 def l1_wavelet(
     problem: Problem, settings: L1WaveletSettings = L1WaveletSettings(), callback: Callback = ignore
 ) -> Complex[Tensor, "x y z"]:
-    """Minimises ``½‖Ax − y‖² + weight ‖Ψx‖₁`` over the detail bands of a 3D wavelet transform Ψ.
+    """Minimises ``½‖Ax − y‖² + λ ‖Ψx‖₁`` over the detail bands of a 3D wavelet transform Ψ.
+
+    λ is ``weight`` times the noise level, the standard deviation per real component.
 
     The solver is FISTA (Beck and Teboulle 2009) with gradient restart (O'Donoghue and Candès 2015).
     Its step is 1, because maps of unit norm bound ``AᴴA`` by the identity. The approximation band
     is not penalised, because it is not sparse.
     """
     generator = torch.Generator().manual_seed(settings.seed)
+    weight = settings.weight * max(problem.noise, NOISE_FLOOR)
     step = 1 / float(problem.operator.maps.abs().square().sum(0).max())
     x = z = problem.rhs
     momentum = 1.0
@@ -43,7 +55,7 @@ def l1_wavelet(
         shift = tuple(torch.randint(most, (3,), generator=generator).tolist())
         new = shrink_details(
             z - step * problem.gradient(z),
-            step * settings.weight,
+            step * weight,
             settings.wavelet,
             settings.levels,
             shift,
@@ -59,5 +71,5 @@ def l1_wavelet(
 
 
 METHOD = Method(
-    l1_wavelet, L1WaveletSettings, "ℓ1-wavelet", "C2", "s", space={"weight": decades(5e-4, 0.05)}
+    l1_wavelet, L1WaveletSettings, "ℓ1-wavelet", "C2", "s", space={"weight": decades(0.02, 5.0)}
 )

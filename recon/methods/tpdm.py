@@ -11,15 +11,18 @@ from torch import Tensor
 from recon.errors import ReconError
 from recon.methods import DENOISER, Method
 from recon.methods.common import (
+    SEED,
     Axis,
     Callback,
     Count,
     NonNegative,
     Positive,
+    Seed,
     Volume,
     check_plane,
     checked,
     ignore,
+    says,
 )
 from recon.methods.ranges import decades
 from recon.methods.sampling import correct, predict, score, ve_levels
@@ -39,14 +42,15 @@ class TpdmSettings:
     voxel of unit variance it is about 0.004 to 0.02.
     """
 
-    zeta: NonNegative = 0.01  # largest root-mean-square change of a voxel by one data step
-    snr: Positive = 0.16
-    steps: Count = 2000
-    # K: each K-th step is on the perpendicular plane, and does not look at the data.
-    every: Annotated[int, Field(ge=2)] = 2
-    primary: Axis = 0  # slices across it are fitted to the data
-    perpendicular: Axis = 2
-    seed: int = 0
+    zeta: NonNegative = says(0.01, "largest root-mean-square change of a voxel by a data step")
+    snr: Positive = says(0.16, "signal-to-noise ratio that sets the corrector's step")
+    steps: Count = says(2000, "noise levels, each with a predictor and a corrector")
+    every: Annotated[int, Field(ge=2)] = says(
+        2, "K: each K-th step is on the perpendicular plane, and does not look at the data"
+    )
+    primary: Axis = says(0, "slices across it are fitted to the data")
+    perpendicular: Axis = says(2, "slices across it see the network alone")
+    seed: Seed = SEED
 
 
 def data_gradient(

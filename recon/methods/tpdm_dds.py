@@ -7,7 +7,17 @@ from jaxtyping import Complex
 from torch import Tensor
 
 from recon.methods import DENOISER, Method
-from recon.methods.common import Callback, Count, Fraction, NonNegative, checked, ignore
+from recon.methods.common import (
+    SEED,
+    Callback,
+    Count,
+    Fraction,
+    NonNegative,
+    Seed,
+    checked,
+    ignore,
+    says,
+)
 from recon.methods.ranges import decades, share
 from recon.methods.sampling import clean_estimate, ddim_levels
 from recon.mri.problem import Problem
@@ -22,11 +32,11 @@ from recon.progress import track
 class TpdmDdsSettings:
     """The defaults are those of paper A, section 5.1, after Chung, Lee and Ye (2024)."""
 
-    gamma: NonNegative = 0.95
-    eta: Fraction = 0.95
-    steps: Count = 80
-    cg_iterations: Count = 4
-    seed: int = 0
+    gamma: NonNegative = says(0.95, "weight of the data in a data step, relative to the estimate")
+    eta: Fraction = says(0.95, "share of the noise of a step that is fresh")
+    steps: Count = says(80, "of DDIM; the planes take turns")
+    cg_iterations: Count = says(4, "conjugate gradients of a data step, at most")
+    seed: Seed = SEED
 
 
 def tpdm_dds(

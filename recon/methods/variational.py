@@ -11,13 +11,24 @@ from typing import Annotated, Literal
 
 import torch
 from jaxtyping import Bool, Complex, Float, Int
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator
 from torch import Tensor
 
 from recon import representations
 from recon.errors import ReconError
 from recon.methods import DENOISER, Method
-from recon.methods.common import Callback, Count, Planes, Positive, Timestep, checked, ignore
+from recon.methods.common import (
+    SEED,
+    Callback,
+    Count,
+    Planes,
+    Positive,
+    Seed,
+    Timestep,
+    checked,
+    ignore,
+    says,
+)
 from recon.methods.ranges import decades
 from recon.mri.problem import Problem
 from recon.mri.resample import trilinear
@@ -50,24 +61,26 @@ class VariationalSettings:
     linear decay avoids this.
     """
 
-    weight: Positive = 0.05  # λ, in the scale of `Problem`, relative to the data term ½‖Ax − y‖²
-    iterations: Count = 200
-    learning_rate: Positive = 0.05
-    # How the rate falls: halved where the data term stalls (paper A), or linearly to 0.
-    decay: Literal["plateau", "linear"] = "plateau"
-    patience: Count = 20  # iterations without a fall of the data term that count as a stall
-    schedule: Literal["uniform", "annealed"] = "uniform"
-    t_max: Timestep = 400.0
-    t_min: Timestep = 1.0
-    slices: Count = 50  # per axis and iteration
-    slab: Count = 5  # neighbouring slices drawn together
-    planes: Planes = 3
-    # What the volume is made of: a file of `recon.representations`, with its settings.
-    representation: Form = Field("voxels", validate_default=True)
-    pixel: Positive = 1.0  # width of the prior's pixels in voxels (paper A, equation 4)
-    weighting: Weighting = "paper"  # of the slices of an iteration; see `regulariser`
-    prior_scale: Positive = 1.0  # the prior sees slices this many times as large; 2 in A's code
-    seed: int = 0
+    weight: Positive = says(0.05, "λ, in the scale of `Problem`, relative to ½‖Ax − y‖²")
+    iterations: Count = says(200, "of Adam")
+    learning_rate: Positive = says(0.05, "of Adam, in the scale of `Problem`")
+    decay: Literal["plateau", "linear"] = says(
+        "plateau", "how the rate falls: halved where the data term stalls (paper A), or linearly"
+    )
+    patience: Count = says(20, "iterations without a fall of the data term that are a stall")
+    schedule: Literal["uniform", "annealed"] = says("uniform", "of the timesteps")
+    t_max: Timestep = says(400.0, "T', the highest timestep, of 1000")
+    t_min: Timestep = says(1.0, "the lowest timestep")
+    slices: Count = says(50, "slices per axis and iteration")
+    slab: Count = says(5, "neighbouring slices drawn together")
+    planes: Planes = says(3, "orientations whose slices are regularised")
+    representation: Form = says("voxels", "what the volume is made of; see recon.representations")
+    pixel: Positive = says(1.0, "width of the prior's pixels in voxels (paper A, equation 4)")
+    weighting: Weighting = says("paper", "of the slices of an iteration; see `regulariser`")
+    prior_scale: Positive = says(
+        1.0, "the prior sees slices this many times as large; 2 in paper A's code"
+    )
+    seed: Seed = SEED
 
 
 def random_slabs(

@@ -1,5 +1,7 @@
 """Independent channels from those of a scan: whitening, coil compression and the noise level."""
 
+from dataclasses import replace
+
 import torch
 from jaxtyping import Complex
 from torch import Tensor
@@ -41,6 +43,32 @@ def channels(
     return matrix, noise
 
 
+def alive(scan: Scan) -> Scan:
+    """The scan without channels that hold nothing, and without a noise scan that cannot be used.
+
+    A note says what was left out. A noise scan cannot be used where a channel with signal has none
+    in it, or where channels repeat one another: its covariance has no inverse.
+    """
+    notes, kept = [], [c for c in range(scan.coils) if scan.kspace[c].any()]
+    if len(kept) < scan.coils:
+        dead = ", ".join(str(c) for c in range(scan.coils) if c not in kept)
+        notes.append(f"Channel {dead} holds nothing and was left out.")
+    parts = {
+        name: getattr(scan, name)[kept]
+        for name in ("kspace", "noise", "levels", "calibration")
+        if getattr(scan, name) is not None and len(kept) < scan.coils
+    }
+    scan = replace(scan, **parts)
+    if has_noise_scan(scan):
+        covariance = coils.noise_covariance(scan.noise)
+        silent = bool((covariance.diagonal().real == 0).any())
+        if silent or torch.linalg.cholesky_ex(covariance)[1]:
+            why = "has channels without noise" if silent else "has channels that repeat one another"
+            notes.append(f"The noise scan {why}; it was left out.")
+            scan = replace(scan, noise=None)
+    return replace(scan, notes=(*scan.notes, *notes))
+
+
 def has_noise_scan(scan: Scan) -> bool:
     """Whether the scan has a noise measurement long enough to estimate the coils' covariance."""
     return scan.noise is not None and scan.noise.shape[1] > 10 * scan.coils
@@ -55,7 +83,8 @@ def mixed(
 
 def centre(scan: Scan) -> Complex[Tensor, "coil x y z"]:
     """The centre of k-space, as large as a calibration can use it."""
-    return fourier.crop(scan.kspace, [min(n, coils.LARGEST) for n in scan.shape])
+    size = [min(n, coils.LARGEST) for n in scan.shape]
+    return fourier.crop(scan.kspace, [*size[:2], scan.shape[2] if scan.stack else size[2]])
 
 
 def independent(

@@ -54,7 +54,9 @@ def espirit(
     threshold: float = 0.01,
     crop: float = 0.8,
     voxels_at_once: int | None = None,
-) -> Complex[Tensor, "coil nx ny nz"]:
+    sets: int = 1,
+    virtual: Complex[Tensor, "coil"] | None = None,
+) -> Complex[Tensor, "coil nx ny nz"] | Complex[Tensor, "sets coil nx ny nz"]:
     """Coil sensitivity maps by ESPIRiT (Uecker et al. 2014), for 2D and 3D scans.
 
     A 2D scan has one axis of size 1. The maps have unit norm over the coils; outside the object
@@ -81,16 +83,21 @@ def espirit(
         voxels_at_once: bounds the memory of the per-voxel matrices to 16·coils² bytes times this
             number, or to one row along z. The default is 2048 on a CPU, which stays in the cache,
             and 2¹⁸ on a GPU. It does not change the result.
+        sets: how many maps a voxel gets. Two describe an object that is larger than the field of
+            view, where two places fold onto one voxel; see `recon.mri.sense`. With more than one,
+            the result has an axis for the sets before the coils.
+        virtual: the combination of coils that sets the phase, instead of the first principal
+            component of the block.
 
     Raises ReconError for a calibration block that is too small or not fully sampled.
     """
     shape = tuple(kspace.shape[1:]) if shape is None else shape
-    maps = kspace.new_empty(len(kspace), *shape)
+    maps = kspace.new_empty(sets, len(kspace), *shape)
     for part, tile in espirit_tiles(
-        kspace, shape, calibration, kernel, threshold, crop, voxels_at_once
+        kspace, shape, calibration, kernel, threshold, crop, voxels_at_once, sets, virtual
     ):
-        maps[:, *part] = tile
-    return maps
+        maps[:, :, *part] = tile
+    return maps[0] if sets == 1 else maps
 
 
 def espirit_tiles(
@@ -101,24 +108,38 @@ def espirit_tiles(
     threshold: float = 0.01,
     crop: float = 0.8,
     voxels_at_once: int | None = None,
-) -> Iterator[tuple[tuple[slice, slice, slice], Complex[Tensor, "coil _x _y _z"]]]:
+    sets: int = 1,
+    virtual: Complex[Tensor, "coil"] | None = None,
+) -> Iterator[tuple[tuple[slice, slice, slice], Complex[Tensor, "sets coil _x _y _z"]]]:
     """The maps of `espirit` tile by tile: the slices (x, y, z) of each tile, and its maps.
 
     So the whole maps need not be in memory.
     """
     voxels_at_once = voxels_at_once or (2**18 if kspace.is_cuda else 2048)
+    if not 1 <= sets <= len(kspace):
+        raise ReconError(
+            f"espirit: {sets} sets of maps cannot be told apart by {len(kspace)} coils; "
+            f"choose between 1 and {len(kspace)}"
+        )
     if len(kspace) == 1:
         for part in tiles(shape, voxels_at_once):
-            yield part, kspace.new_ones(1, *(span.stop - span.start for span in part))
+            yield part, kspace.new_ones(1, 1, *(span.stop - span.start for span in part))
         return
     block = calibration_block(kspace, calibration)
     lags = patch_operator(block, kernel, threshold)
-    reference = compression_matrix(block, 1)[0]
+    virtual = compression_matrix(block, 1)[0] if virtual is None else virtual
     for part in tiles(shape, voxels_at_once):
         matrix = fourier_series(lags, shape, part)
-        vector, value = dominant_eigenvector(matrix, fourier_series(block, shape, part), crop)
-        virtual = torch.einsum("c,cxyz->xyz", reference, vector)
-        yield part, torch.where(value >= crop, vector * torch.exp(-1j * virtual.angle()), 0)
+        images = fourier_series(block, shape, part)
+        found = []
+        for _ in range(sets):
+            vector, value = dominant_eigenvector(matrix, images, crop)
+            phase = torch.einsum("c,cxyz->xyz", virtual, vector).angle()
+            found.append(torch.where(value >= crop, vector * torch.exp(-1j * phase), 0))
+            if len(found) < sets:  # the next vector is orthogonal to those found
+                matrix = matrix - value * vector[:, None] * vector.conj()
+                images = images - vector * (vector.conj() * images).sum(0)
+        yield part, torch.stack(found)
 
 
 def calibration_block(
@@ -157,10 +178,17 @@ def patch_operator(
     Each patch is projected onto the space of the calibration patches. The lags run from 1 - k to
     k - 1 along each axis, for patches of size k. The eigenvalues of the kernels' Fourier series lie
     between 0 and 1. Patches are at most a third of the block: a small block holds too few wider
-    patches to determine their space.
+    patches to determine their space. An axis of two samples has patches of one: the only patch of
+    two says nothing of the one that wraps around. Raises ReconError where nothing in the block
+    rises above the noise.
     """
-    patch = tuple(max(min(n, 2), min(kernel, -(-n // 3))) for n in block.shape[1:])
+    patch = tuple(max(1 + (n > 2), min(kernel, -(-n // 3))) for n in block.shape[1:])
     basis = patch_space(block, patch, threshold)
+    if not len(basis):
+        raise ReconError(
+            f"espirit: nothing in the calibration block {tuple(block.shape[1:])} rises above the "
+            "noise; check that this is not a noise scan, or give maps of another scan"
+        )
     lags = [2 * k - 1 for k in patch]
     spectrum = basis.new_zeros(math.prod(lags), len(block), len(block))
     # The padded spectra of all vectors at once would need far more memory than the result.

@@ -7,8 +7,10 @@ from jaxtyping import Bool, Complex, Float
 from torch import Tensor
 
 from recon.errors import ReconError
-from recon.mri import coils
+from recon.mri.channels import channels, mixed
+from recon.mri.maps import Espirit, Maps, estimate
 from recon.mri.prepared import Prepared
+from recon.mri.scan import Scan
 from recon.mri.sense import Sense
 
 
@@ -33,24 +35,26 @@ class Problem:
         cls,
         kspace: Complex[Tensor, "coil x y z"],
         mask: Bool[Tensor, "y z"],
-        maps: Complex[Tensor, "coil x y z"],
+        maps: Complex[Tensor, "coil x y z"] | Complex[Tensor, "set coil x y z"],
         noise: float = 0.0,
         voxel: tuple[float, float, float] = (1.0, 1.0, 1.0),
+        stack: bool = False,
     ) -> "Problem":
         """Masks and scales ``kspace``.
 
-        ``noise`` is the standard deviation per real component before scaling. Raises ReconError for
-        shapes that disagree and for an empty zero-filled volume.
+        ``noise`` is the standard deviation per real component before scaling. In a ``stack``, the z
+        axis of k-space holds slices that were measured one by one. Raises ReconError for shapes
+        that disagree and for an empty zero-filled volume.
         """
-        if kspace.shape != maps.shape:
+        if kspace.shape != maps.shape[-4:]:
             raise ReconError(
                 f"k-space has shape {tuple(kspace.shape)} "
                 f"but the coil maps have {tuple(maps.shape)}; they must agree"
             )
-        operator = Sense(maps, mask)
+        operator = Sense(maps, mask, stack=stack)
         kspace = kspace * mask
         rhs = operator.adjoint(kspace)
-        spread = power(kspace, mask, noise) ** 0.5 if rhs.any() else 0.0
+        spread = power(kspace, mask, noise, stack) ** 0.5 if rhs.any() else 0.0
         if not spread > 0:
             raise ReconError(
                 "the zero-filled volume is empty; "
@@ -67,12 +71,21 @@ class Problem:
         return self.operator.normal(volume) - self.rhs
 
     def unscale(self, volume: Complex[Tensor, "x y z"]) -> Complex[Tensor, "x y z"]:
-        """The volume in the units of the scan."""
+        """The volume in the units of the scan.
+
+        Images of several sets of maps are combined: the magnitude is the root of their sum of
+        squares, the phase that of the first.
+        """
+        if self.operator.sets > 1:
+            images = torch.stack(volume.chunk(self.operator.sets, dim=-1))
+            size = torch.linalg.vector_norm(images, dim=0)
+            volume = torch.polar(size, images[0].angle())
         return volume / self.scale
 
     def to(self, device: torch.device | str) -> "Problem":
         """The same problem on another device."""
-        operator = Sense(self.operator.maps.to(device), self.operator.mask.to(device))
+        maps, mask = self.operator.maps.to(device), self.operator.mask.to(device)
+        operator = Sense(maps, mask, stack=self.operator.stack)
         return Problem(
             operator,
             self.kspace.to(device),
@@ -84,18 +97,22 @@ class Problem:
 
 
 def power(
-    kspace: Complex[Tensor, "coil x y z"], mask: Bool[Tensor, "y z"], noise: float = 0.0
+    kspace: Complex[Tensor, "coil x y z"],
+    mask: Bool[Tensor, "y z"],
+    noise: float = 0.0,
+    stack: bool = False,
 ) -> float:
     """Mean square of the real and imaginary parts of the volume, estimated from its samples.
 
     Maps of unit norm keep the energy of a volume in k-space. Its samples thin out towards the edge,
     so each ring of phase encodes counts as much as if it were fully sampled. The zero-filled volume
     alone has less: its references were at 1.04 to 1.08 of unit spread. ``noise`` is the standard
-    deviation per real component; its part of the energy is left out.
+    deviation per real component; its part of the energy is left out. In a ``stack``, a ring is the
+    phase encodes of all slices at one distance from ky = 0.
     """
     coils, nx, ny, nz = kspace.shape
-    y = (torch.arange(ny) - ny // 2)[:, None] * (max(ny, nz) / ny)
-    z = (torch.arange(nz) - nz // 2)[None] * (max(ny, nz) / nz)
+    y = (torch.arange(ny) - ny // 2)[:, None] * (1 if stack else max(ny, nz) / ny)
+    z = (torch.arange(nz) - nz // 2)[None] * (0 if stack else max(ny, nz) / nz)
     ring = (y**2 + z**2).sqrt().round().long()
     energy = kspace.abs().square().sum((0, 1)).double().cpu() - 2 * nx * coils * noise**2
     measured = mask.cpu()
@@ -111,17 +128,50 @@ def pose(
     mask: Bool[Tensor, "y z"],
     noise: float,
     voxel: tuple[float, float, float],
-    maps: Complex[Tensor, "coil x y z"] | None = None,
+    known: Maps | None = None,
+    stack: bool = False,
+    settings: Espirit = Espirit(),
 ) -> Problem:
     """The problem of reconstructing independent channels when only ``mask`` is measured.
 
-    Without ``maps``, ESPIRiT estimates them from the fully sampled centre of the masked data, as at
-    the scanner.
+    Without ``known`` maps, ESPIRiT estimates them from the fully sampled centre of the masked data,
+    as at the scanner.
     """
     kspace = kspace * mask
-    return Problem.build(
-        kspace, mask, coils.espirit(kspace) if maps is None else maps, noise, voxel
-    )
+    maps = estimate(kspace, stack=stack, settings=settings) if known is None else known
+    return Problem.build(kspace, mask, maps, noise, voxel, stack)
+
+
+def pose_scan(
+    scan: Scan,
+    virtual_coils: int | None = None,
+    keep: Bool[Tensor, "y z"] | None = None,
+    known: Maps | None = None,
+    settings: Espirit = Espirit(),
+) -> Problem:
+    """The problem of reconstructing a scan: independent channels, and undersampling by ``keep``.
+
+    Maps come from a separate calibration scan where there is one. ``known`` maps belong to the
+    channels of the scan. They are mixed as its channels are, and scaled to unit norm. Raises
+    `ReconError` for maps of another size.
+    """
+    matrix, noise = channels(scan, virtual_coils)
+    kspace = mixed(scan.kspace, matrix)
+    mask = scan.mask if keep is None else scan.mask & keep
+    if known is not None:
+        if tuple(known.shape[-4:]) != tuple(scan.kspace.shape):
+            raise ReconError(
+                f"{scan.name}: the maps have shape {tuple(known.shape)}, the scan "
+                f"{tuple(scan.kspace.shape)}; they must agree in (coil, x, y, z)"
+            )
+        sets = known.view(-1, *known.shape[-4:])
+        sets = torch.stack([mixed(one, matrix) for one in sets])
+        norm = sets.abs().square().sum(1, keepdim=True).sqrt()
+        sets = torch.where(norm > 0, sets / norm.clamp(min=1e-30), 0)
+        known = sets[0] if len(sets) == 1 else sets
+    elif scan.calibration is not None:
+        known = estimate(mixed(scan.calibration, matrix), scan.shape, scan.stack, settings)
+    return pose(kspace, mask, noise, scan.voxel, known, scan.stack, settings)
 
 
 def undersampled(

@@ -1,21 +1,23 @@
 """`Scan`: the common record of every dataset, phantom and k-space file."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Complex, Float
 from torch import Tensor
 
 from recon.errors import ReconError
+from recon.mri import fourier
 
 
 @dataclass(frozen=True)
 class Scan:
     """Multi-coil Cartesian k-space of one volume.
 
-    A 2D scan has ``z = 1``. A stack of 2D slices with one mask is transformed along the slices and
-    becomes a 3D scan that is fully sampled along kz. Positions ``(y, z)`` that were not measured
-    hold zeros. Raises ReconError for k-space that cannot be used and for implausible voxel sizes.
+    A 2D scan has ``z = 1``. In a ``stack``, slices were measured one by one, and z counts them.
+    Positions ``(y, z)`` that were not measured hold zeros. Raises ReconError for k-space that
+    cannot be used and for implausible voxel sizes.
     """
 
     kspace: Complex[Tensor, "coil x y z"]  # centred; x is the readout, fully sampled
@@ -31,6 +33,14 @@ class Scan:
     # "measured", "semi-synthetic" or "phantom"; shown wherever the scan is shown.
     origin: str = "measured"
     meta: dict = field(default_factory=dict)  # facts from the file, kept for provenance
+    stack: bool = False
+    # Where voxels lie in the scanner: indices to mm, x to the right, y to the front, z up (RAS).
+    affine: np.ndarray | None = None
+    # Fully sampled k-space of a separate calibration scan over the same field of view, centred.
+    calibration: Complex[Tensor, "coil cx cy cz"] | None = None
+    # Central voxels that were asked for, where more were measured; None where all are.
+    field_of_view: tuple[int, int, int] | None = None
+    notes: tuple[str, ...] = ()  # what was assumed or left out, a sentence each
 
     def __post_init__(self):
         where = self.name or "scan"
@@ -64,6 +74,22 @@ class Scan:
     def shape(self) -> tuple[int, int, int]:
         """Voxels along (x, y, z)."""
         return tuple(self.kspace.shape[1:])
+
+    def volume(self) -> "Scan":
+        """A stack as a 3D scan that is fully sampled along kz; any other scan as it is.
+
+        So the methods for volumes apply to it. Raises ReconError where slices have different masks.
+        """
+        if not self.stack:
+            return self
+        seen = self.mask[:, self.mask.any(0)]  # a slice of zeros does not show its mask
+        if (seen != seen[:, :1]).any():
+            raise ReconError(
+                f"{self.name}: the slices are sampled differently, so they do not make one volume; "
+                "keep the slices of one mask"
+            )
+        mask = seen[:, :1].expand(-1, self.mask.shape[1]).clone()
+        return replace(self, kspace=fourier.fft(self.kspace, (-1,)), mask=mask, stack=False)
 
     @property
     def coils(self) -> int:

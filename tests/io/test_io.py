@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from recon.errors import ReconError
-from recon.io import read_scan, read_volume
+from recon.io import Selection, read_scan, read_volume
 from recon.mri import fourier
 from recon.mri.scan import Scan
 from tests.io.io_files import (
@@ -42,7 +42,7 @@ def images() -> np.ndarray:
 def assert_recovers(scan: Scan, images: np.ndarray) -> None:
     assert scan.kspace.dtype == torch.complex64 and scan.kspace.shape == images.shape
     torch.testing.assert_close(
-        fourier.ifft(scan.kspace), torch.from_numpy(images), rtol=1e-4, atol=1e-4
+        fourier.ifft(scan.volume().kspace), torch.from_numpy(images), rtol=1e-4, atol=1e-4
     )
 
 
@@ -115,7 +115,7 @@ def test_ismrmrd_asymmetric_echo_is_zero_filled_around_its_centre(tmp_path, imag
     assert f"{NX - start - pre - post} of {NX}" in scan.meta["asymmetric_echo"]
 
 
-def test_ismrmrd_slices_are_ordered_by_position_and_transformed_to_kz(tmp_path, images):
+def test_ismrmrd_slices_are_ordered_by_position_and_make_a_stack(tmp_path, images):
     """Slices are interleaved: the slice counter follows time, the positions follow space."""
     kspace, place = oversampled(images, (1, 2)), [3, 0, 5, 1, 6, 2, 4]
     acquisitions = [
@@ -126,6 +126,8 @@ def test_ismrmrd_slices_are_ordered_by_position_and_transformed_to_kz(tmp_path, 
     for acq in acquisitions:
         acq.position[:] = (7.0, 0.0, 3.5 * place[acq.idx.slice] - 10)
     scan = read_scan(write_mrd(tmp_path / "a.h5", acquisitions, header((2 * NX, NY, 1))))
+    assert scan.stack
+    scan = scan.volume()
     expected = transform(images, (1, 2, 3))
     expected[:, :, 1::2] = 0
     torch.testing.assert_close(scan.kspace, torch.from_numpy(expected), rtol=1e-4, atol=1e-4)
@@ -146,9 +148,12 @@ def test_ismrmrd_averages_are_the_mean_of_however_many_there_are(tmp_path, image
     assert scan.meta["averages"] == 3
 
 
-def test_ismrmrd_separate_calibration_and_later_frames_are_left_out(tmp_path, images):
+def test_ismrmrd_separate_calibration_and_frames_are_told_apart(tmp_path, images):
     kspace = transform(images, (1, 2, 3))
-    reference = lines(9 * kspace[:, :, :4], flags=[ismrmrd.ACQ_IS_PARALLEL_CALIBRATION])
+    flags = [ismrmrd.ACQ_IS_PARALLEL_CALIBRATION]
+    reference = [
+        acquisition(9 * kspace[:, :, y, z], y, z, flags) for y in range(3, 7) for z in range(NZ)
+    ]
     parallel = (
         "<parallelImaging><accelerationFactor>"
         "<kspace_encoding_step_1>2</kspace_encoding_step_1>"
@@ -159,7 +164,9 @@ def test_ismrmrd_separate_calibration_and_later_frames_are_left_out(tmp_path, im
     acquisitions = lines(kspace) + reference + lines(5 * kspace, encoding_space_ref=1)
     scan = read_scan(write_mrd(tmp_path / "a.h5", acquisitions, xml.format("separate")))
     assert_recovers(scan, images)
-    assert scan.meta["acceleration"] == (2, 1) and "further encoding" in scan.meta["left_out"]
+    assert scan.meta["acceleration"] == (2, 1)
+    assert any("further encoding" in note for note in scan.notes)
+    torch.testing.assert_close(scan.calibration, torch.from_numpy(9 * kspace[:, :, 3:7]))
     embedded = lines(kspace, flags=[ismrmrd.ACQ_IS_PARALLEL_CALIBRATION])
     assert_recovers(
         read_scan(write_mrd(tmp_path / "b.h5", embedded, xml.format("embedded"))), images
@@ -167,23 +174,23 @@ def test_ismrmrd_separate_calibration_and_later_frames_are_left_out(tmp_path, im
     echoes = lines(kspace, contrast=0) + lines(7 * kspace, contrast=1)
     scan = read_scan(write_mrd(tmp_path / "c.h5", echoes, xml.format("other")))
     assert_recovers(scan, images)
-    assert scan.meta["contrast"] == "first of 2"
+    assert scan.meta["frames"]["contrast"] == [0, 1] and "first of 2 contrasts" in scan.notes[0]
+    scan = read_scan(tmp_path / "c.h5", Selection(contrast=1))
+    assert_recovers(scan, 7 * images)
 
 
 def test_ismrmrd_refuses_what_it_cannot_place(tmp_path, images):
     kspace = transform(images, (1, 2, 3))
     good, xml = lines(kspace), header((NX, NY, NZ), oversampling=1)
-    flat = [acquisition(kspace[:, :, y, s], y, slice=s) for y in range(NY) for s in range(NZ)]
     cases = {
         "trajectory 'radial'": (good, header(trajectory="radial")),
-        "2 repetitions of different sizes": (good + lines(kspace, repetition=1)[:9], xml),
         "number_of_samples differs": ([*good, acquisition(kspace[:, :-2, 0, 0])], xml),
-        "do not fit the encoded matrix": (lines(kspace, center=1), xml),
+        "do not fit the encoded matrix": (lines(kspace[:, 1:], center=1), xml),
+        "lack some on both sides": (lines(kspace[:, 3:-2]), xml),
         "encoding step 1 runs outside": ([*good, acquisition(kspace[:, :, 0, 0], NY)], xml),
         "reversed": (lines(kspace, flags=[ismrmrd.ACQ_IS_REVERSE]), xml),
         "is imaging data": (lines(kspace, flags=[ismrmrd.ACQ_IS_NOISE_MEASUREMENT]), xml),
         "slabs": (good + lines(kspace, slice=1), xml),
-        "sampled differently": (flat[:-1], header((NX, NY, 1), oversampling=1)),
         "the file holds": (good, header((NX, 40000, 40000), center=(5, 3), oversampling=1)),
         "expected three positive sizes": (good, header((0, NY, NZ), oversampling=1)),
         "NaN": ([*good, acquisition(np.nan * kspace[:, :, 0, 0])], xml),
@@ -255,7 +262,9 @@ def test_fastmri_multicoil_stack_recovers_the_coil_images(tmp_path, images):
     scan = read_scan(write_fastmri(tmp_path / "b.h5", kspace, mask=mask.astype(np.float32)))
     expected = transform(np.pad(images, ((0, 0), (NX // 2, NX // 2), (0, 0), (0, 0))), (1, 2, 3))
     expected[:, :, ~(mask & (np.arange(NY) >= 2))] = 0
-    torch.testing.assert_close(scan.kspace, torch.from_numpy(expected), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        scan.volume().kspace, torch.from_numpy(expected), rtol=1e-4, atol=1e-4
+    )
     assert (
         scan.mask[:, 0].tolist() == (mask & (np.arange(NY) >= 2)).tolist()
         and scan.meta["voxel"] == "unknown"
@@ -271,10 +280,13 @@ def test_fastmri_refuses_other_layouts(tmp_path, images):
     kspace = transform(images, (1, 2)).transpose(3, 0, 1, 2)
     differs = kspace.copy()
     differs[0, ..., 3] = 0
+    scan = read_scan(write_fastmri(tmp_path / "differs.h5", kspace=differs))
+    assert scan.mask.sum(0).tolist() == [NY - 1] + (NZ - 1) * [NY]  # each slice has its own mask
+    with pytest.raises(ReconError, match="sampled differently"):
+        scan.volume()
     cases = {
         "not complex": {"kspace": kspace.real},
         "expected .slice": {"kspace": kspace[0, 0]},
-        "sampled differently": {"kspace": differs},
         "one per column": {"kspace": kspace, "mask": np.ones(NY + 1)},
         "rows, the header": {"kspace": kspace, "xml": header((2 * NX, NY, 1))},
         "NaN": {"kspace": np.where(kspace == kspace[0, 0, 0, 0], np.nan, kspace)},

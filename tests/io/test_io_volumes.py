@@ -85,7 +85,7 @@ def test_volumes_that_are_not_single_finite_grids_are_refused(tmp_path):
         with pytest.raises(ReconError, match=message):
             read_volume(tmp_path / name)
     for arguments, message in [
-        (("a.png", torch.ones(2, 2, 2), (1.0, 1.0, 1.0)), "ends with .nii.gz"),
+        (("a.png", torch.ones(2, 2, 2), (1.0, 1.0, 1.0)), "end the name in .nii.gz"),
         (("a.nii.gz", torch.ones(2, 0, 2), (1.0, 1.0, 1.0)), "expected .x, y, z."),
         (("a.nii.gz", torch.ones(2, 2, 2), (1.0, 1.0, 0.0)), "not plausible"),
         (("a.nii.gz", torch.ones(2, 2, 2), (1.0, 1.0, 2.0), np.eye(4)), "affine"),

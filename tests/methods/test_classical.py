@@ -37,9 +37,10 @@ def test_fista_reaches_the_long_run_objective(problem):
     They also end far below plain zero-filling.
     """
     weight = 0.02
+    relative = weight / problem.noise
     x, long = (
         l1_wavelet(
-            problem, settings=L1WaveletSettings(weight=weight, iterations=n, random_shifts=False)
+            problem, settings=L1WaveletSettings(weight=relative, iterations=n, random_shifts=False)
         )
         for n in (60, 1000)
     )
@@ -50,8 +51,9 @@ def test_fista_reaches_the_long_run_objective(problem):
 
 def test_l1_wavelet_minimum_cannot_be_improved(problem, generator):
     """No small random step lowers the objective at the solution."""
+    relative = 0.02 / problem.noise
     x = l1_wavelet(
-        problem, settings=L1WaveletSettings(weight=0.02, iterations=500, random_shifts=False)
+        problem, settings=L1WaveletSettings(weight=relative, iterations=500, random_shifts=False)
     )
     best = objective(x, problem, 0.02)
     for scale in (1e-1, 1e-2):

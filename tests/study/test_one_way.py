@@ -5,9 +5,11 @@ import zlib
 import numpy as np
 import torch
 
-from recon.__main__ import parser, pose_scan
+from recon.__main__ import parser
+from recon.commands.reconstruct import undersampling
 from recon.io import read_scan
 from recon.mri import fourier
+from recon.mri.problem import pose_scan
 from recon.study.config import Config
 from recon.study.study import Study
 from tests.conftest import complex_normal
@@ -41,7 +43,8 @@ def test_the_same_scan_becomes_the_same_problem(scene, tmp_path, generator):
         str(seed),
     ]
     options = parser().parse_args(["reconstruct", str(path), "out.nii.gz", *wanted])
-    posed = pose_scan(read_scan(path), options)
+    scan = read_scan(path)
+    posed = pose_scan(scan, options.coils, undersampling(scan, options))
     assert torch.equal(studied.operator.mask, posed.operator.mask)
     assert torch.equal(studied.operator.maps, posed.operator.maps)
     assert torch.equal(studied.kspace, posed.kspace) and torch.equal(studied.rhs, posed.rhs)

@@ -134,12 +134,12 @@ def test_a_search_follows_what_it_finds():
 
 
 def test_an_optimum_at_an_edge_widens_the_range_until_it_lies_inside():
-    """The range of ℓ1-wavelet's weight ends at 0.05; here 0.3 is best."""
+    """The range of ℓ1-wavelet's weight ends at 5; here 20 is best."""
     section = Tuning(trials=16, widen=4)
-    found = inside("l1_wavelet", section, 0, lambda values: -abs(log(values["weight"] / 0.3)))
+    found = inside("l1_wavelet", section, 0, lambda values: -abs(log(values["weight"] / 20)))
     assert found["widened"] and set(found["widened"]) == {"weight"} and not found["at_edge"]
-    assert found["space"]["weight"][0] == 5e-4 and found["space"]["weight"][1] > 0.3
-    assert 0.15 < found["best"]["weight"] < 0.6 and len(found["trials"]) == 16
+    assert found["space"]["weight"][0] == 0.02 and found["space"]["weight"][1] > 20
+    assert 10 < found["best"]["weight"] < 40 and len(found["trials"]) == 16
 
 
 @pytest.mark.parametrize("edges", ["refuse", "report"])

@@ -1,0 +1,359 @@
+"""``recon reconstruct``: one scan of one's own, from the file to the volume."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from recon import rooms
+from recon.commands import Command
+from recon.errors import ReconError
+
+if TYPE_CHECKING:
+    from recon.io import Selection
+    from recon.mri.scan import Scan
+
+MASKS = ("gaussian_1d", "gaussian_2d", "poisson_disc", "uniform", "uniform_1d")
+COUNTERS = {
+    "contrast": ("--contrast", "echo or inversion"),
+    "phase": ("--cardiac-phase", "phase of the heart or of breathing"),
+    "repetition": ("--repetition", "repetition"),
+    "set": ("--set-number", "set"),
+    "slice": ("--slice", "slice of a stack, or slab of several"),
+}
+
+
+def options(command: argparse.ArgumentParser) -> None:
+    """The options of ``recon reconstruct``."""
+    methods = ", ".join(rooms.members("methods", "METHOD"))
+    command.epilog = (
+        f"methods:\n  {methods}\n  (python -m recon methods NAME explains one)\n"
+        f"masks:\n  {', '.join(MASKS)}"
+    )
+    option = command.add_argument
+    formats = "ISMRMRD, fastMRI (.h5), BART (.cfl), MATLAB (.mat), .npy, .npz"
+    option("input", type=Path, help=f"k-space, 2D or 3D: {formats}")
+    option("output", type=Path, help="magnitude, .nii.gz; a .json beside it says how it was made")
+
+    option = command.add_argument_group("method").add_argument
+    option("--method", default="l1_wavelet", metavar="NAME", help="default %(default)s")
+    option("--prior", type=Path, help="weights of the network that the method needs, .safetensors")
+    repeated = {"action": "append", "default": []}
+    more = "another network of a method that needs several; repeatable"
+    option("--network", **repeated, metavar="ROLE=PATH", help=more)
+    option("--set", **repeated, metavar="KEY=VALUE", help="a setting of the method; repeatable")
+    option("--seed", type=int, help="of the method and of --acceleration (default 0)")
+    option("--device", help="cpu or cuda (default: the GPU where there is one)")
+
+    option = command.add_argument_group("what is read").add_argument
+    named = "names of an array's axes, as in x,y,coil,slice (default coil,x,y,z)"
+    option("--axes", metavar="NAMES", help=named)
+    option("--variable", metavar="NAME", help="the array of a file that holds several")
+    sizes = {"type": float, "nargs": 3, "metavar": ("X", "Y", "Z")}
+    option("--voxel", **sizes, help="voxel size in mm, where the file is silent or wrong")
+    for flag, what in COUNTERS.values():
+        option(flag, type=int, metavar="N", help=f"this {what}, as the file counts them")
+    option("--all", action="store_true", help="every frame, each in a file of its own")
+    option("--force", action="store_true", help="go on where the data look wrong")
+
+    option = command.add_argument_group("coils").add_argument
+    option("--coils", type=int, metavar="N", help="compress to N virtual coils first")
+    option("--maps", type=Path, metavar="FILE", help="sensitivity maps, .npy, .npz or .cfl")
+    option("--save-maps", type=Path, metavar="FILE", help="write the maps, .npy or .cfl")
+    tuned = "of ESPIRiT: kernel (5), threshold (0.01), crop (0.8), sets (1; 2 where the object is"
+    option("--espirit", **repeated, metavar="KEY=VALUE", help=f"{tuned} larger than the field)")
+
+    option = command.add_argument_group("undersampling, to try a method").add_argument
+    option("--acceleration", type=float, metavar="R", help="keep one in R phase encodes")
+    option("--mask", choices=MASKS, help="which of them (default poisson_disc)")
+    pair = {"type": int, "nargs": 2, "metavar": ("Y", "Z")}
+    option("--calibration", **pair, help="the full centre that is kept (default 24 24)")
+
+    option = command.add_argument_group("what is written").add_argument
+    option("--complex", action="store_true", help="complex numbers instead of the magnitude")
+    option("--phase", action="store_true", help="the phase in radians, too, as ..._phase.nii.gz")
+    completed = "pocs completes what was measured on one side of k-space (default), zero does not"
+    option("--partial-fourier", choices=("pocs", "zero"), help=completed)
+
+
+def reconstruct(options: argparse.Namespace) -> None:
+    """Reconstructs one scan. Its sensitivity maps come from the fully sampled centre of k-space,
+    from a calibration scan in the file, or from --maps.
+    """
+    from recon import methods
+    from recon.io import Selection, check_output, frames_of, read_maps, read_scan
+    from recon.io.maps import check_maps_output
+    from recon.mri.maps import Espirit
+    from recon.networks.weights import load_weights
+
+    check_options(options)
+    outputs = [options.output, *([phase_file(options.output)] if options.phase else [])]
+    for path in outputs:
+        check_output(path)
+    if options.save_maps:
+        check_maps_output(options.save_maps)
+    device, settings = chosen_device(options.device), parse_settings(options)
+    methods.settings_of(options.method, **settings)  # refused before anything is read
+    espirit = Espirit(**parse_espirit(options.espirit))
+    paths = chosen_networks(options)
+    networks = {role: load_weights(path)[0].to(device) for role, path in paths.items()}
+    known = read_maps(options.maps) if options.maps else None
+    values = {
+        name: getattr(options, flag[2:].replace("-", "_")) for name, (flag, _) in COUNTERS.items()
+    }
+    axes = tuple(options.axes.split(",")) if options.axes else None
+    selection = Selection(**values, axes=axes, variable=options.variable)
+    scan = read_scan(options.input, selection)
+    frames = frames_of(scan, selection) if options.all else [selection]
+    for number, frame in enumerate(frames):
+        scan = scan if number == 0 and len(frames) == 1 else read_scan(options.input, frame)
+        output = options.output if len(frames) == 1 else frame_file(options.output, frame, scan)
+        check_output(output)
+        run(scan, output, options, settings, espirit, networks, paths, known, device)
+
+
+def run(
+    scan: Scan,
+    output: Path,
+    options: argparse.Namespace,
+    settings: dict,
+    espirit: object,
+    networks: dict,
+    paths: dict[str, Path],
+    known: object,
+    device: str,
+) -> None:
+    """Reconstructs one frame and writes it."""
+    import time
+    from dataclasses import asdict
+
+    from recon import methods
+    from recon.files import digest
+    from recon.io import write_maps, write_volume
+    from recon.mri import masks, partial_fourier
+    from recon.mri.channels import alive
+    from recon.mri.plausibility import check_maps, plausible
+    from recon.mri.problem import pose_scan
+
+    scan = alive(given_voxel(scan, options.voxel))
+    if not options.force:
+        scan = plausible(scan)
+    keep = undersampling(scan, options)
+    seen = partial_fourier.reach(scan.kspace, scan.mask)
+    axes = [a for a in partial_fourier.one_sided(seen) if not (scan.stack and a == 2)]
+    if options.partial_fourier == "pocs" and not axes:
+        raise ReconError(
+            f"{scan.name}: both sides of k-space were measured alike; do not give --partial-fourier"
+        )
+    problem = pose_scan(scan, options.coils, keep, known, espirit)
+    explained = None
+    if not options.force:
+        explained = check_maps(scan, problem)
+    for line in told(scan, problem, axes, options):
+        print(line, flush=True)
+    begun = time.perf_counter()
+    problem = problem.to(device)
+    volume = methods.reconstruct(problem, options.method, networks, **settings)
+    volume = problem.unscale(volume).cpu()
+    if options.partial_fourier != "zero":
+        volume = partial_fourier.pocs(volume, seen, axes)
+    volume, affine = cropped(volume, scan)
+    chosen = methods.settings_of(options.method, **settings)
+    meta = {
+        "input": str(options.input),
+        "input_sha256": digest(options.input)[:16] if options.input.is_file() else None,
+        "origin": scan.origin,
+        "method": options.method,
+        "settings": asdict(chosen),
+        "networks": {role: digest(path)[:16] for role, path in paths.items()},
+        "acceleration": masks.acceleration(problem.operator.mask),
+        "noise": problem.noise / problem.scale,
+        "maps": str(options.maps) if options.maps else vars(espirit),
+        "explained_by_maps": explained,
+        "partial_fourier": ["xyz"[a] for a in axes] if options.partial_fourier != "zero" else [],
+        "notes": list(scan.notes),
+        "scan": scan.meta,
+        "seconds": round(time.perf_counter() - begun, 2),
+    }
+    write_volume(output, volume, scan.voxel, affine, meta, complex=options.complex)
+    if options.phase:
+        write_volume(phase_file(output), volume.angle(), scan.voxel, affine, meta, signed=True)
+    if options.save_maps:
+        write_maps(options.save_maps, problem.operator.maps.cpu())
+    size, took = " × ".join(map(str, volume.shape)), f"{meta['seconds']:.1f} s"
+    print(f"{output}: {size} voxels, R = {meta['acceleration']:.1f}, {took}")
+
+
+def check_options(options: argparse.Namespace) -> None:
+    """Refuses options that would have no effect."""
+    from recon import methods
+
+    method = methods.lookup(options.method)
+    if options.acceleration is None:
+        for name in ("mask", "calibration"):
+            if getattr(options, name) is not None:
+                raise ReconError(f"--{name} belongs to --acceleration; give both or neither")
+    if options.prior and not method.needs:
+        raise ReconError(f"method {options.method} needs no network; do not give --prior")
+    if options.seed is not None:
+        if not 0 <= options.seed < 2**63:
+            raise ReconError(f"--seed {options.seed}: choose a number from 0 to 2⁶³ − 1")
+        if options.acceleration is None and "seed" not in vars(method.settings()):
+            raise ReconError(f"method {options.method} draws nothing; do not give --seed")
+    if options.maps and options.espirit:
+        raise ReconError("--espirit estimates maps and --maps gives them; choose one")
+    for name, least in (("coils", 1), ("acceleration", 1)):
+        value = getattr(options, name)
+        if value is not None and not value >= least:
+            raise ReconError(f"--{name} {value}: choose at least {least}")
+    if options.voxel and not all(0 < v < 1000 for v in options.voxel):
+        raise ReconError(f"--voxel {options.voxel}: expected three sizes in mm")
+
+
+def chosen_device(name: str | None) -> str:
+    """The device that was asked for, else the GPU where there is one."""
+    import torch
+
+    device = name or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        kind, index = torch.device(device).type, torch.device(device).index or 0
+    except RuntimeError:
+        kind, index = device, 0
+    here = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if kind != "cpu" and not (kind == "cuda" and index < here):
+        raise ReconError(f"--device {device}: not available here; use --device cpu")
+    return device
+
+
+def chosen_networks(options: argparse.Namespace) -> dict[str, Path]:
+    """The weights of the networks that the method needs, by role; a missing one is refused."""
+    from recon import methods
+
+    needs = methods.lookup(options.method).needs
+    paths = dict.fromkeys(list(needs)[:1], options.prior) if options.prior else {}
+    for pair in options.network:
+        role, found, path = pair.partition("=")
+        if not found or role not in needs:
+            roles = ", ".join(needs) or "no network"
+            raise ReconError(
+                f"--network {pair}: expected ROLE=PATH; {options.method} takes {roles}"
+            )
+        paths[role] = Path(path)
+    for role in needs:
+        if role not in paths:
+            option = "--prior" if role == "prior" else f"--network {role}=PATH"
+            where = "shipped weights lie in data/priors"
+            raise ReconError(f"method {options.method} needs {option}; {where}")
+    return paths
+
+
+def parse_settings(options: argparse.Namespace) -> dict:
+    """``--set key=value`` pairs; the method's seed follows ``--seed``."""
+    from recon import methods
+
+    known = vars(methods.lookup(options.method).settings())
+    settings = {"seed": options.seed or 0} if "seed" in known else {}
+    return settings | pairs(options.set, "--set", "weight=0.02")
+
+
+def parse_espirit(given: list[str]) -> dict:
+    """The settings of ESPIRiT as numbers."""
+    from recon.mri.maps import Espirit
+
+    known, out = vars(Espirit()), {}
+    for key, value in pairs(given, "--espirit", "crop=0.9").items():
+        if key not in known:
+            raise ReconError(f"--espirit {key}: no such setting; it has {', '.join(known)}")
+        try:
+            out[key] = type(known[key])(value)
+        except ValueError:
+            raise ReconError(f"--espirit {key}={value}: expected a number") from None
+    return out
+
+
+def pairs(given: list[str], option: str, example: str) -> dict[str, str]:
+    """``KEY=VALUE`` arguments as a dictionary."""
+    out = {}
+    for pair in given:
+        key, found, value = pair.partition("=")
+        if not found:
+            raise ReconError(f"{option} {pair}: expected KEY=VALUE, as in {option} {example}")
+        out[key] = value
+    return out
+
+
+def given_voxel(scan: Scan, voxel: list[float] | None) -> Scan:
+    """The scan with the voxel size that the user gives; its middle stays where it is."""
+    if voxel is None:
+        return scan
+    affine = scan.affine
+    if affine is not None:
+        affine = affine.copy()
+        middle = [n // 2 for n in scan.shape]
+        centre = affine[:3, :3] @ middle + affine[:3, 3]
+        affine[:3, :3] *= [new / old for new, old in zip(voxel, scan.voxel, strict=True)]
+        affine[:3, 3] = centre - affine[:3, :3] @ middle
+    meta = {key: value for key, value in scan.meta.items() if key != "voxel"}
+    return replace(scan, voxel=tuple(voxel), affine=affine, meta=meta)
+
+
+def undersampling(scan: Scan, options: argparse.Namespace) -> object:
+    """Which phase encodes ``--acceleration`` keeps; None without it."""
+    from recon.mri import masks
+
+    if options.acceleration is None:
+        return None
+    already = masks.acceleration(scan.mask)
+    if already > 1.5:
+        known = f"already undersampled (R = {already:.1f})"
+        raise ReconError(f"{options.input}: {known}; do not give --acceleration")
+    shape = (scan.shape[1], 1) if scan.stack else tuple(scan.mask.shape)
+    wanted = options.calibration or (24, 24)
+    calibration = tuple(min(c, n) for c, n in zip(wanted, shape, strict=True))
+    kind, seed = options.mask or "poisson_disc", options.seed or 0
+    kept = masks.make(kind, shape, options.acceleration, calibration, seed)
+    return kept.expand(scan.mask.shape)
+
+
+def cropped(volume: object, scan: Scan) -> tuple:
+    """The volume within the field of view that was asked for, and the affine of its voxels."""
+    from recon.mri import fourier
+
+    if scan.field_of_view is None:
+        return volume, scan.affine
+    affine = None if scan.affine is None else scan.affine.copy()
+    if affine is not None:
+        pairs = zip(scan.shape, scan.field_of_view, strict=True)
+        affine[:3, 3] += affine[:3, :3] @ [n // 2 - kept // 2 for n, kept in pairs]
+    return fourier.crop(volume, scan.field_of_view), affine
+
+
+def told(scan: Scan, problem: object, axes: list[int], options: argparse.Namespace) -> list[str]:
+    """What was read, in a few lines."""
+    from recon.io.summary import described
+
+    lines = described(scan, problem)
+    if axes:
+        along = " and ".join("xyz"[a] for a in axes)
+        done = "stays zero" if options.partial_fourier == "zero" else "is completed by POCS"
+        lines.append(f"  One side of k-space was not measured along {along}; it {done}.")
+    return lines
+
+
+def phase_file(output: Path) -> Path:
+    """Where the phase of a volume is written."""
+    ending = ".nii.gz" if output.name.endswith(".nii.gz") else ".nii"
+    return output.with_name(f"{output.name.removesuffix(ending)}_phase{ending}")
+
+
+def frame_file(output: Path, frame: Selection, scan: Scan) -> Path:
+    """Where one of several frames is written: its counters stand in the name."""
+    ending = ".nii.gz" if output.name.endswith(".nii.gz") else ".nii"
+    counted = scan.meta.get("frames", {})
+    marks = [f"{n}-{getattr(frame, n)}" for n, values in counted.items() if len(values) > 1]
+    return output.with_name("_".join([output.name.removesuffix(ending), *marks]) + ending)
+
+
+COMMAND = Command("reconstruct one scan", options, reconstruct)

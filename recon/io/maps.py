@@ -1,0 +1,69 @@
+"""Sensitivity maps in files: NumPy and BART pairs."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from recon.errors import ReconError
+from recon.files import whole
+from recon.io.arrays import load_npy, load_npz
+from recon.io.bart import load_cfl
+from recon.io.checks import check_finite, existing
+from recon.mri.maps import Maps
+
+SUFFIXES = (".npy", ".npz", ".cfl", ".hdr")
+
+
+def read_maps(path: Path) -> Maps:
+    """Maps (coil, x, y, z), or (set, coil, x, y, z) where a voxel has several.
+
+    ``.npy`` and ``.npz`` (``maps``, or a single array) have these axes, or lack z. BART's pair has
+    its own: x, y, z, coil, set.
+    """
+    path = Path(path)
+    if path.suffix not in SUFFIXES:
+        raise ReconError(f"{path}: maps are read from {', '.join(SUFFIXES)}; save them so")
+    if path.suffix in (".cfl", ".hdr"):
+        array, path = load_cfl(path)
+        if any(n > 1 for n in array.shape[5:]):
+            raise ReconError(f"{path}: dimensions {list(array.shape)} are not those of maps")
+        array = array.reshape(array.shape[:5], order="F").transpose(4, 3, 0, 1, 2)
+        array = array[0] if len(array) == 1 else array
+    else:
+        existing(path)
+        array = load_npy(path) if path.suffix == ".npy" else load_npz(path, "maps", ())["maps"]
+        array = array[..., None] if array.ndim == 3 else array
+    if array.dtype.kind != "c" or array.ndim not in (4, 5):
+        raise ReconError(
+            f"{path}: maps are {array.dtype} of shape {array.shape}; "
+            "expected complex (coil, x, y, z) or (set, coil, x, y, z)"
+        )
+    maps = torch.from_numpy(np.array(array, dtype=np.complex64, order="C"))
+    check_finite(maps, path, "maps")
+    return maps
+
+
+def write_maps(path: Path, maps: Maps) -> None:
+    """Writes maps in a form that `read_maps` reads: ``.npy``, or BART's pair (``.cfl``)."""
+    check_maps_output(path)
+    array = maps.detach().cpu().numpy()
+    if path.suffix == ".npy":
+        with whole(path) as part, part.open("wb") as file:
+            np.save(file, array)
+        return
+    array = array[None] if array.ndim == 4 else array
+    array = array.transpose(2, 3, 4, 1, 0)
+    sizes = " ".join(map(str, (*array.shape, *(11 * [1]))))
+    with whole(path) as part:
+        part.write_bytes(array.astype("<c8").tobytes(order="F"))
+    with whole(path.with_suffix(".hdr")) as part:
+        part.write_text(f"# Dimensions\n{sizes}\n")
+
+
+def check_maps_output(path: Path) -> None:
+    """Refuses a path that `write_maps` could not write."""
+    if path.suffix not in (".npy", ".cfl"):
+        raise ReconError(f"{path}: maps are written as .npy or .cfl; end the name so")
+    if not path.parent.is_dir() or path.is_dir():
+        raise ReconError(f"{path}: the folder {path.parent} does not exist; make it first")

@@ -1,0 +1,194 @@
+"""Is this the k-space of a scan? A check of every scan before any work on it.
+
+Arrays carry no sign of what they hold, and headers are wrong now and then. An image in place of
+k-space, a zero frequency at the corner or coils along the last axis all end in an image, a wrong
+one. What can be put right is put right and said; what cannot is refused.
+"""
+
+from dataclasses import replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from recon.errors import ReconError
+from recon.mri import fourier
+from recon.mri.coils import LARGEST, SMALLEST, calibration_region
+from recon.mri.problem import Problem
+from recon.mri.scan import Scan
+
+SHORTEST = 16  # samples; a shorter axis shows nothing of its centre
+# The least share of the energy above the noise that lies within 1/16 of the axis on either side of
+# the centre of k-space. Of an image that fills a third of the field of view it has less.
+SHARE = 0.4
+VOXELS, FIELDS = (0.005, 100.0), (1.0, 1500.0)  # mm; what scanners and microscopes have
+MANY_COILS = 256
+EXPLAINED = 0.3  # the least share of the signal in the centre that maps must explain
+
+
+def refuse(scan: Scan, why: str) -> None:
+    """Raises a `ReconError` that says how to go on all the same."""
+    raise ReconError(f"{scan.name or 'scan'}: {why}; --force reconstructs it as it is")
+
+
+def plausible(scan: Scan) -> Scan:
+    """The same scan with the zero frequency at its place, and notes of what was moved.
+
+    Raises `ReconError` where the data or their sizes are not those of a scan.
+    """
+    check_sizes(scan)
+    if min(scan.shape[:2]) < 2 and scan.shape[2] < 2:
+        return scan
+    if coils_come_last(scan):
+        count = scan.shape[2] if scan.shape[2] > 1 else scan.shape[1]
+        refuse(
+            scan,
+            f"the {scan.coils} coils look like an axis of k-space, and the last axis of {count} "
+            "like coils; name the axes, as in --axes x,y,z,coil",
+        )
+    for axis in spectral_axes(scan):
+        scan = centred(scan, axis)
+    return scan
+
+
+def spectral_axes(scan: Scan) -> list[int]:
+    """The axes of k-space whose centre can be seen: x and y, and z where it is not a stack."""
+    return [a for a in range(2 if scan.stack else 3) if scan.shape[a] >= SHORTEST]
+
+
+def check_sizes(scan: Scan) -> None:
+    """Refuses voxels and fields of view that no scanner has."""
+    if scan.meta.get("voxel") == "unknown":
+        return
+    fields = [v * n for v, n in zip(scan.voxel, scan.shape, strict=True)]
+    wide = [f for f, n in zip(fields, scan.shape, strict=True) if n > 1]
+    if all(VOXELS[0] <= v <= VOXELS[1] for v in scan.voxel) and all(
+        FIELDS[0] <= f <= FIELDS[1] for f in wide
+    ):
+        return
+    voxel, field = (" × ".join(f"{v:.3g}" for v in part) for part in (scan.voxel, fields))
+    why = f"voxels of {voxel} mm and a field of view of {field} mm are not those of a scanner"
+    refuse(scan, f"{why}; sizes must be in mm, and --voxel X Y Z sets them")
+
+
+def coils_come_last(scan: Scan) -> bool:
+    """Whether the first axis looks like k-space and the last one does not."""
+    last = 3 if scan.shape[2] > 1 else 2
+    first, count = scan.coils, scan.shape[last - 1]
+    if scan.stack or first < SHORTEST or count > MANY_COILS:
+        return False
+    energy = torch.view_as_real(scan.kspace).square().sum(-1, dtype=torch.float64)
+    along_coils = energy.sum((1, 2, 3))
+    if share(along_coils, first // 2) < SHARE:
+        return False
+    if count < SHORTEST:
+        return True
+    along_last = energy.sum([a for a in range(4) if a != last])
+    return max(share(along_last, count // 2), share(along_last, 0)) < SHARE
+
+
+def profile(scan: Scan, axis: int) -> Float[Tensor, "n"]:
+    """The mean energy of the measured samples at every index along an axis of k-space."""
+    sums = torch.zeros(scan.shape[axis], dtype=torch.float64)
+    for coil in scan.kspace:  # one coil at a time, to save memory
+        energy = torch.view_as_real(coil).square().sum(-1)
+        sums += energy.sum([a for a in range(3) if a != axis], dtype=torch.float64).cpu()
+    if axis == 0:
+        return sums
+    return sums / scan.mask.cpu().sum(2 - axis).clamp(min=1)
+
+
+def share(energy: Float[Tensor, "n"], centre: int) -> float:
+    """The share of a profile's energy, above its noise, that lies about ``centre``.
+
+    The noise is taken for its lower quartile, as the signal falls off quickly in k-space. Indices
+    without a measurement are not counted.
+    """
+    reach = max(1, len(energy) // 16)
+    seen = energy > 0
+    above = torch.where(seen, energy - energy[seen].quantile(0.25), 0).clamp(min=0)
+    near = above.roll(len(energy) // 2 - centre)[len(energy) // 2 - reach :][: 2 * reach + 1]
+    return float(near.sum() / above.sum().clamp(min=1e-300))
+
+
+def is_noise(scan: Scan, energy: Float[Tensor, "n"], axis: int) -> bool:
+    """Whether a profile varies no more than one of white noise does, within five deviations."""
+    each = scan.coils * max(1, scan.kspace[0].numel() // len(energy) // 2)
+    level = float(energy[energy > 0].median())
+    return float(energy.max()) < level * (1 + 5 * each**-0.5)
+
+
+def centred(scan: Scan, axis: int) -> Scan:
+    """The scan with its zero frequency at ``n // 2`` along ``axis``, and a note if it was moved."""
+    energy, name = profile(scan, axis), "xyz"[axis]
+    n, half = len(energy), len(energy) // 2
+    if is_noise(scan, energy, axis):
+        return scan  # nothing can be seen; ESPIRiT will say so
+    peak = int(energy.argmax())
+    off = peak - half
+    if share(energy, half) > SHARE and (abs(off) <= 1 or energy[peak] < 2 * energy[half]):
+        return scan
+    if share(energy, 0) > SHARE and min(peak, n - peak) <= n // 16:
+        note = f"The zero frequency along {name} lay at the ends, and was moved to the middle."
+        return moved(scan, axis, half, wraps=True, note=note)
+    if abs(off) <= n // 4 and share(energy, peak) > SHARE:
+        far = f"The echo lay {abs(off)} samples off the middle along {name}, and was moved there."
+        return moved(scan, axis, -off, wraps=False, note=far)
+    refuse(
+        scan,
+        f"k-space has no centre along {name}, in the middle or at the ends, so that axis is not "
+        "k-space: this may be an image, hybrid data, or slices (--axes coil,x,y,slice)",
+    )
+    return scan
+
+
+def moved(scan: Scan, axis: int, by: int, wraps: bool, note: str) -> Scan:
+    """The scan with k-space moved by ``by`` samples along ``axis``.
+
+    What leaves at one end comes in at the other, or zeros do.
+    """
+    kspace, mask = scan.kspace.roll(by, axis - 3), scan.mask
+    mask = mask if axis == 0 else mask.roll(by, axis - 3)
+    if not wraps:
+        gone = slice(0, by) if by > 0 else slice(by, None)
+        kspace.movedim(axis - 3, 0)[gone] = 0
+        if axis > 0:
+            mask.movedim(axis - 3, 0)[gone] = False
+    return replace(scan, kspace=kspace, mask=mask, notes=(*scan.notes, note))
+
+
+def explained(problem: Problem) -> float | None:
+    """The share of the signal in the fully sampled centre of k-space that the maps explain.
+
+    The expected part of the noise is left out. None where the centre is too small to tell.
+    """
+    operator, kspace = problem.operator, problem.kspace
+    mask = operator.mask.all(1, keepdim=True) if operator.stack else operator.mask
+    size = calibration_region(mask)
+    if any(n < min(SMALLEST, full) for n, full in zip(size, mask.shape, strict=True)):
+        return None
+    wanted = (kspace.shape[1], size[0], kspace.shape[3] if operator.stack else size[1])
+    block = fourier.crop(kspace, [min(n, LARGEST) for n in wanted[:2]] + [wanted[2]])
+    if not operator.stack:
+        block = fourier.crop(block, (*block.shape[1:3], min(wanted[2], LARGEST)))
+    images = fourier.ifft(fourier.pad(block, kspace.shape[1:]), operator.axes)
+    sets = operator.maps.view(operator.sets, *kspace.shape)
+    combined = (sets.conj() * images).sum(1)
+    # White noise in the block spreads evenly over the voxels and the coils.
+    noise = 2 * problem.noise**2 * int((block != 0).any(0).sum())
+    seen = float((sets.abs().square().sum(1) > 0).double().mean())
+    total = float(images.abs().square().sum()) - len(kspace) * noise
+    kept = float(combined.abs().square().sum()) - operator.sets * seen * noise
+    return max(0.0, kept) / total if total > 0 else 0.0
+
+
+def check_maps(scan: Scan, problem: Problem) -> float | None:
+    """Refuses maps that do not explain the signal; returns the share that they do."""
+    found = explained(problem)
+    if found is not None and found < EXPLAINED:
+        refuse(
+            scan,
+            f"the sensitivity maps explain {found:.0%} of the signal in the centre of k-space; "
+            "its calibration lies in the noise, or the maps belong to other data",
+        )
+    return found
