@@ -14,6 +14,7 @@ from torch import Tensor
 from recon.errors import ReconError
 from recon.mri import coils, fourier
 
+SHORT = 3  # voxels; ESPIRiT's patches find nothing along a shorter axis
 Maps = Complex[Tensor, "coil x y z"] | Complex[Tensor, "set coil x y z"]
 
 
@@ -43,29 +44,44 @@ def estimate(
 ) -> Maps:
     """Maps of ``shape`` voxels from k-space, which may be undersampled or only its centre.
 
-    Slices of a stack without signal get maps of zeros. Raises `ReconError` where no slice has a
-    calibration block that ESPIRiT can use.
+    Slices of a stack without signal get maps of zeros. An axis of two or three voxels is too short
+    for patches. Where all of it is sampled, its slices get maps one by one, too. Raises
+    `ReconError` where no slice has a calibration block that ESPIRiT can use.
     """
     shape = tuple(kspace.shape[1:]) if shape is None else shape
-    options = vars(settings)
-    if not stack:
-        return coils.espirit(kspace, shape=shape, **options)
-    if shape[2] != kspace.shape[3]:
-        raise ReconError(
-            f"espirit: the calibration has {kspace.shape[3]} slices, the scan {shape[2]}; "
-            "they must agree"
-        )
-    centre = fourier.crop(kspace, [min(n, coils.LARGEST) for n in kspace.shape[1:3]], (-3, -2))
-    virtual, found, failed = coils.compression_matrix(centre, 1)[0], [], []
-    for z in range(shape[2]):
-        one = kspace[..., z : z + 1]
+    if stack:
+        if shape[2] != kspace.shape[3]:
+            raise ReconError(
+                f"espirit: the calibration has {kspace.shape[3]} slices, the scan {shape[2]}; "
+                "they must agree"
+            )
+        return _slice_by_slice(kspace, shape, 2, settings)
+    for axis, n in enumerate(shape):
+        if 1 < n <= SHORT and kspace.shape[axis + 1] == n and max(shape) > SHORT:
+            whole = (kspace != 0).any(0).all(axis, keepdim=True)
+            return _slice_by_slice(fourier.ifft(whole * kspace, (axis - 3,)), shape, axis, settings)
+    return coils.espirit(kspace, shape=shape, **vars(settings))
+
+
+def _slice_by_slice(
+    kspace: Complex[Tensor, "coil cx cy cz"],
+    shape: tuple[int, int, int],
+    axis: int,
+    settings: Espirit,
+) -> Maps:
+    """Maps of every slice across ``axis``, with phases from one combination of coils."""
+    size = [n if a == axis else min(n, coils.LARGEST) for a, n in enumerate(kspace.shape[1:])]
+    virtual = coils.compression_matrix(fourier.crop(kspace, size), 1)[0]
+    flat, found, failed = tuple(1 if a == axis else n for a, n in enumerate(shape)), [], []
+    for index in range(shape[axis]):
+        one = kspace.narrow(axis + 1, index, 1)
         try:
-            maps = coils.espirit(one, shape=(*shape[:2], 1), virtual=virtual, **options)
+            maps = coils.espirit(one, shape=flat, virtual=virtual, **vars(settings))
         except ReconError as error:
             sets = (settings.sets,) if settings.sets > 1 else ()
-            maps = kspace.new_zeros(*sets, len(kspace), *shape[:2], 1)
+            maps = kspace.new_zeros(*sets, len(kspace), *flat)
             failed.append(error)
         found.append(maps)
-    if len(failed) == shape[2]:
+    if len(failed) == shape[axis]:
         raise failed[0]
-    return torch.cat(found, -1)
+    return torch.cat(found, axis - 3)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from recon.mri import fourier
 
-EVEN = 0.9  # sides whose lengths have at least this ratio count as equal
+EVEN = 0.1, 2  # sides that differ by no more than this share, or these samples, are equal
 ITERATIONS = 20
 
 
@@ -25,7 +25,7 @@ def one_sided(seen: Sequence[Bool[Tensor, "_"]]) -> list[int]:
     found = []
     for axis, along in enumerate(seen):
         near, far = sorted(_sides(along))
-        if len(along) > 1 and near < EVEN * far:
+        if far - near > max(EVEN[0] * far, EVEN[1]):
             found.append(axis)
     return found
 
@@ -67,7 +67,8 @@ def pocs(
     phase = torch.exp(1j * fourier.ifft(low * measured, axes).angle())
     for _ in range(iterations):
         image = volume.abs() * phase
-        volume = fourier.ifft(torch.lerp(fourier.fft(image, axes), measured, known), axes)
+        completed = known * measured + (1 - known) * fourier.fft(image, axes)
+        volume = fourier.ifft(completed, axes)
     return volume
 
 

@@ -21,6 +21,7 @@ SHORTEST = 16  # samples; a shorter axis shows nothing of its centre
 # The least share of the energy above the noise that lies within 1/16 of the axis on either side of
 # the centre of k-space. Of an image that fills a third of the field of view it has less.
 SHARE = 0.4
+CENTRAL = 32  # samples of the other axes that show what one axis is
 VOXELS, FIELDS = (0.005, 100.0), (1.0, 1500.0)  # mm; what scanners and microscopes have
 MANY_COILS = 256
 EXPLAINED = 0.3  # the least share of the signal in the centre that maps must explain
@@ -113,7 +114,7 @@ def share(energy: Float[Tensor, "n"], centre: int) -> float:
 
 def is_noise(scan: Scan, energy: Float[Tensor, "n"], axis: int) -> bool:
     """Whether a profile varies no more than one of white noise does, within five deviations."""
-    each = scan.coils * max(1, scan.kspace[0].numel() // len(energy) // 2)
+    each = scan.coils * max(1, scan.kspace[0].numel() // len(energy))
     level = float(energy[energy > 0].median())
     return float(energy.max()) < level * (1 + 5 * each**-0.5)
 
@@ -122,10 +123,13 @@ def centred(scan: Scan, axis: int) -> Scan:
     """The scan with its zero frequency at ``n // 2`` along ``axis``, and a note if it was moved."""
     energy, name = profile(scan, axis), "xyz"[axis]
     n, half = len(energy), len(energy) // 2
-    if is_noise(scan, energy, axis):
-        return scan  # nothing can be seen; ESPIRiT will say so
     peak = int(energy.argmax())
     off = peak - half
+    other = share(transformed(scan, axis), half)
+    if other > max(SHARE, *(share(energy, place) for place in (0, half, peak))):
+        refuse_axis(scan, axis)
+    if is_noise(scan, energy, axis):
+        return scan  # nothing can be seen; ESPIRiT will say so
     if share(energy, half) > SHARE and (abs(off) <= 1 or energy[peak] < 2 * energy[half]):
         return scan
     if share(energy, 0) > SHARE and min(peak, n - peak) <= n // 16:
@@ -134,12 +138,29 @@ def centred(scan: Scan, axis: int) -> Scan:
     if abs(off) <= n // 4 and share(energy, peak) > SHARE:
         far = f"The echo lay {abs(off)} samples off the middle along {name}, and was moved there."
         return moved(scan, axis, -off, wraps=False, note=far)
+    refuse_axis(scan, axis)
+    return scan
+
+
+def transformed(scan: Scan, axis: int) -> Float[Tensor, "n"]:
+    """The profile along an axis after a Fourier transform of it.
+
+    K-space spreads out then, and an image contracts to the middle. The central part of the other
+    axes is enough to see it.
+    """
+    size = [n if a == axis else min(n, CENTRAL) for a, n in enumerate(scan.shape)]
+    block = fourier.fft(fourier.crop(scan.kspace, size), (axis - 3,))
+    energy = torch.view_as_real(block).square().sum(-1, dtype=torch.float64)
+    return energy.sum([a for a in range(4) if a != axis + 1]).cpu()
+
+
+def refuse_axis(scan: Scan, axis: int) -> None:
+    """Refuses a scan one of whose axes is not k-space."""
     refuse(
         scan,
-        f"k-space has no centre along {name}, in the middle or at the ends, so that axis is not "
-        "k-space: this may be an image, hybrid data, or slices (--axes coil,x,y,slice)",
+        f"k-space has no centre along {'xyz'[axis]}, in the middle or at the ends, so that axis is "
+        "not k-space: this may be an image, hybrid data, or slices (--axes coil,x,y,slice)",
     )
-    return scan
 
 
 def moved(scan: Scan, axis: int, by: int, wraps: bool, note: str) -> Scan:

@@ -25,7 +25,7 @@ class Problem:
 
     operator: Sense
     kspace: Complex[Tensor, "coil x y z"]  # measured samples, scaled; zero elsewhere
-    rhs: Complex[Tensor, "x y z"]  # Aᴴ y, the zero-filled volume
+    rhs: Complex[Tensor, "x y zs"]  # Aᴴ y, the zero-filled volume
     noise: float  # standard deviation of the noise in `kspace`, per real component
     scale: float
     voxel: tuple[float, float, float] = (1.0, 1.0, 1.0)  # mm
@@ -62,15 +62,15 @@ class Problem:
             )
         return cls(operator, kspace / spread, rhs / spread, noise / spread, 1 / spread, voxel)
 
-    def objective(self, volume: Complex[Tensor, "x y z"]) -> Float[Tensor, ""]:
+    def objective(self, volume: Complex[Tensor, "x y zs"]) -> Float[Tensor, ""]:
         """The data term ``½‖Ax − y‖²``."""
         return 0.5 * (self.operator.forward(volume) - self.kspace).abs().square().sum()
 
-    def gradient(self, volume: Complex[Tensor, "x y z"]) -> Complex[Tensor, "x y z"]:
+    def gradient(self, volume: Complex[Tensor, "x y zs"]) -> Complex[Tensor, "x y zs"]:
         """Gradient ``Aᴴ(Ax − y)`` of the data term, computed as ``AᴴA x − rhs``."""
         return self.operator.normal(volume) - self.rhs
 
-    def unscale(self, volume: Complex[Tensor, "x y z"]) -> Complex[Tensor, "x y z"]:
+    def unscale(self, volume: Complex[Tensor, "x y zs"]) -> Complex[Tensor, "x y z"]:
         """The volume in the units of the scan.
 
         Images of several sets of maps are combined: the magnitude is the root of their sum of

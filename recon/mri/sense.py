@@ -29,8 +29,8 @@ class Sense:
 
     Several sets of maps, an axis before the coils, describe an object that is larger than the field
     of view: what folds onto a voxel needs maps of its own (Uecker et al. 2014, "soft SENSE"). The
-    volume then holds the image of each set, one behind the other along z. So slices across z are
-    images still. Raises ReconError for a mask that does not match the maps.
+    volume then holds the image of each set, one behind the other along z (``zs``). So slices across
+    z are images still. Raises ReconError for a mask that does not match the maps.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class Sense:
         """The images of the sets as one volume; inverse of `_split`."""
         return images.movedim(0, -2).flatten(-2)
 
-    def forward(self, volume: Complex[Tensor, "x y z"]) -> Complex[Tensor, "coil x y z"]:
+    def forward(self, volume: Complex[Tensor, "x y zs"]) -> Complex[Tensor, "coil x y z"]:
         """Measured k-space ``A x`` of a volume; zero where nothing is measured."""
         images, out = self._split(volume), []
         for maps in self.modulated_maps.split(self.coils_per_chunk, dim=1):
@@ -97,7 +97,7 @@ class Sense:
             out.append(self.mask * fourier.fft(coils, self.axes))
         return torch.cat(out)
 
-    def adjoint(self, kspace: Complex[Tensor, "coil x y z"]) -> Complex[Tensor, "x y z"]:
+    def adjoint(self, kspace: Complex[Tensor, "coil x y z"]) -> Complex[Tensor, "x y zs"]:
         """Zero-filled coil combination ``Aᴴ y`` of measured k-space."""
         out = torch.zeros_like(self.modulated_maps[:, 0])
         chunks = self.modulated_maps.split(self.coils_per_chunk, dim=1)
@@ -114,8 +114,8 @@ class Sense:
         return torch.cat([self._normal(maps, part) for maps, part in slabs])
 
     def _normal(
-        self, maps: Complex[Tensor, "set coil slab y z"], volume: Complex[Tensor, "slab y z"]
-    ) -> Complex[Tensor, "slab y z"]:
+        self, maps: Complex[Tensor, "set coil slab y z"], volume: Complex[Tensor, "slab y zs"]
+    ) -> Complex[Tensor, "slab y zs"]:
         axes = self.axes[1:]
         if self.sets == 1:
             kspace = torch.fft.fftn(maps[0] * volume, dim=axes).mul_(self.mask)

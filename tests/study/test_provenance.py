@@ -126,7 +126,11 @@ def test_the_forward_model_stales_every_reconstruction(source):
     before = hashes()
     source("mri/sense.py", ".mul_(self.mask)", ".mul(self.mask)")
     assert changed(before) == METHODS - {"zero_filled"}
-    source("mri/sense.py", "torch.zeros_like(self.modulated_maps[:, 0])", "0 * self.modulated_maps[:, 0]")
+    source(
+        "mri/sense.py",
+        "torch.zeros_like(self.modulated_maps[:, 0])",
+        "0 * self.modulated_maps[:, 0]",
+    )
     assert changed(before) == METHODS | {"search"}  # which is that of zero-filled
 
 
