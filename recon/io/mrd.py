@@ -18,7 +18,7 @@ from torch import Tensor
 from recon.errors import ReconError
 from recon.io.acquisitions import Rows, choose, common
 from recon.io.checks import LIMIT, check_dataset, check_finite, check_lengths, check_text
-from recon.io.frames import Selection
+from recon.io.frames import COUNTERS, Selection
 from recon.io.header import Header, parse_header, remove_oversampling
 from recon.io.placement import affine, slice_order
 from recon.mri import fourier
@@ -39,6 +39,7 @@ def read_ismrmrd(file: h5py.File, path: Path, selection: Selection = Selection()
     ``noise``, and calibration lines of a separate scan as ``calibration``. Raises `ReconError` for
     non-Cartesian data, and for acquisitions that do not fit the header.
     """
+    selection.only(*COUNTERS, "slice", path=path, layout="an ISMRMRD file")
     table, header, heads = open_table(file, path)
     if header.trajectory != "cartesian":
         raise ReconError(

@@ -10,6 +10,10 @@ from recon.mri import coils, fourier
 from recon.mri.scan import Scan
 
 
+# Channels repeat one another where a mixture of them has this share of the largest variance.
+REPEATED = 1e-7
+
+
 def channels(
     scan: Scan, virtual_coils: int | None = None
 ) -> tuple[Complex[Tensor, "virtual coil"] | None, float]:
@@ -62,7 +66,8 @@ def alive(scan: Scan) -> Scan:
     if has_noise_scan(scan):
         covariance = coils.noise_covariance(scan.noise)
         silent = bool((covariance.diagonal().real == 0).any())
-        if silent or torch.linalg.cholesky_ex(covariance)[1]:
+        spread = torch.linalg.eigvalsh(covariance.to(torch.complex128))
+        if silent or spread[0] < REPEATED * spread[-1]:
             why = "has channels without noise" if silent else "has channels that repeat one another"
             notes.append(f"The noise scan {why}; it was left out.")
             scan = replace(scan, noise=None)
