@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from recon.io import Selection
     from recon.mri.scan import Scan
 
-MASKS = ("gaussian_1d", "gaussian_2d", "poisson_disc", "uniform", "uniform_1d")
+MASKS = ("gaussian_1d", "gaussian_2d", "poisson_disc", "random_1d", "uniform", "uniform_1d")
 COUNTERS = {
     "contrast": ("--contrast", "echo or inversion"),
     "phase": ("--cardiac-phase", "phase of the heart or of breathing"),

@@ -20,6 +20,8 @@ from jaxtyping import Bool, Complex
 from nibabel.filebasedimages import ImageFileError
 from nibabel.orientations import OrientationError
 from nibabel.spatialimages import HeaderDataError
+from safetensors import SafetensorError
+from scipy.io.matlab import MatReadError
 from torch import Tensor
 
 from recon.errors import ReconError
@@ -36,7 +38,8 @@ UNKNOWN_VOXEL = (1.0, 1.0, 1.0)  # mm, where a file does not give it
 LIBRARY_ERRORS = (
     OSError, LookupError, ValueError, RuntimeError, TypeError, EOFError, MemoryError, OverflowError,
     SyntaxError, ET.ParseError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error,
-    tokenize.TokenError, HeaderDataError, ImageFileError, OrientationError,
+    tokenize.TokenError, HeaderDataError, ImageFileError, OrientationError, MatReadError,
+    SafetensorError,
 )  # fmt: skip
 
 

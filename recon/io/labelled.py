@@ -33,6 +33,9 @@ def scan_of(
         )
     axes = checked_axes(array.shape, axes, path)
     check_size(path, array.size, 1, array.size)
+    for name in (*COUNTERS, "slice"):
+        if getattr(selection, name) is not None and name not in axes:
+            raise ReconError(f"{path}: has no {name} to choose: its axes are {', '.join(axes)}")
     frames, notes = {}, []
     for name in (n for n in (*COUNTERS, "slice") if n in axes):
         count, wanted = array.shape[axes.index(name)], getattr(selection, name)

@@ -9,7 +9,6 @@ from torch import Tensor
 from recon.mri import coils, fourier
 from recon.mri.scan import Scan
 
-
 # Channels repeat one another where a mixture of them has this share of the largest variance.
 REPEATED = 1e-7
 
