@@ -30,6 +30,8 @@ gpu: $(INSTALLED)
 	.venv/bin/python -m tests.bench.run --device cuda
 
 fuzz: $(INSTALLED)
+	FUZZ_EXAMPLES=$(FILES) OMP_NUM_THREADS=1 .venv/bin/python -m pytest -q -n 2 \
+	    tests/commands/test_options_fuzz.py tests/study/test_config_fuzz.py
 	OMP_NUM_THREADS=1 .venv/bin/python -m tests.fuzz --files $(FILES) --seed $(SEED)
 
 $(INSTALLED): requirements.lock pyproject.toml

@@ -4,14 +4,23 @@ weights.safetensors``.
 
 import argparse
 import sys
+from typing import NoReturn
 
 from recon import ReconError, __version__, commands
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, as all of ours are."""
+
+    def error(self, message: str) -> NoReturn:
+        """Ends the program with exit status 2."""
+        self.exit(2, f"recon: {message}; see {self.prog} --help\n")
 
 
 def parser() -> argparse.ArgumentParser:
     """The commands and their options."""
     about = "3D MRI reconstruction with 2D diffusion priors"
-    out = argparse.ArgumentParser(prog="recon", description=about)
+    out = Parser(prog="recon", description=about)
     out.add_argument("--version", action="version", version=__version__)
     parts = out.add_subparsers(dest="command", required=True)
     for name in commands.names():

@@ -1,20 +1,27 @@
 """What the configuration and the registry of datasets share: strict sections, one-line errors."""
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from recon.errors import ReconError
 
 ROOT = Path(__file__).resolve().parent.parent  # the repository
 
 
-class Strict(BaseModel):
-    """A section that knows all of its keys."""
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Count = Annotated[int, Field(ge=1, le=10**9)]
+Size = Annotated[float, Field(gt=0, lt=1000)]  # mm
+# A name that becomes a file or a folder: it stays in its own folder, and is no option.
+Name = Annotated[str, Field(pattern=r"^[\w][\w.+-]*$", max_length=100)]
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+
+class Strict(BaseModel):
+    """A section that knows all of its keys, and whose numbers are finite."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def read_yaml(path: Path, kind: Any) -> Any:

@@ -60,8 +60,8 @@ def options(command: argparse.ArgumentParser) -> None:
 
     option = command.add_argument_group("coils").add_argument
     option("--coils", type=int, metavar="N", help="compress to N virtual coils first")
-    option("--maps", type=Path, metavar="FILE", help="sensitivity maps, .npy, .npz or .cfl")
-    option("--save-maps", type=Path, metavar="FILE", help="write the maps, .npy or .cfl")
+    option("--maps", type=Path, metavar="FILE", help="sensitivity maps, .npy, .npz, .h5 or .cfl")
+    option("--save-maps", type=Path, metavar="FILE", help="write the maps, .npy, .h5 or .cfl")
     tuned = "of ESPIRiT: kernel (5), threshold (0.01), crop (0.8), sets (1; 2 where the object is"
     option("--espirit", **repeated, metavar="KEY=VALUE", help=f"{tuned} larger than the field)")
 

@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, NonNegativeInt, model_validator
 
 from recon import phantoms
 from recon.data import source
@@ -18,15 +18,16 @@ from recon.download import registry
 from recon.download.entries import SPLITS, overlap
 from recon.errors import ReconError
 from recon.mri import masks
-from recon.schema import Strict
+from recon.schema import Count, Seed, Size, Strict
 
 
 class Mask(Strict):
     """Which phase encodes are kept."""
 
     kind: str = Field("poisson_disc", pattern=f"^({'|'.join(masks.KINDS)})$")
-    calibration: tuple[int, int] = (12, 12)  # fully sampled centre (y, z), included in R
-    seed: int = 0  # a subject's mask is drawn from this seed and the subject's name
+    # fully sampled centre (y, z), included in R
+    calibration: tuple[NonNegativeInt, NonNegativeInt] = (12, 12)
+    seed: Seed = 0  # a subject's mask is drawn from this seed and the subject's name
 
 
 class Dataset(Strict):
@@ -39,8 +40,10 @@ class Dataset(Strict):
     kind: str  # a file of this room that ends in a record
     label: str
     options: dict = {}  # what one kind alone understands; its file says what
-    shape: tuple[int, int, int] | None = None  # voxels (x, y, z); k-space files have their own
-    coils: int = Field(8, ge=1)  # how many are simulated
+    shape: tuple[Count, Count, Count] | None = (
+        None  # voxels (x, y, z); k-space files have their own
+    )
+    coils: int = Field(8, ge=1, le=1024)  # how many are simulated
     # Simulated: standard deviation per real component, relative to that of the image at the voxel
     # size of this dataset. 0.05 is a signal-to-noise ratio of about 30 in tissue.
     noise: float = Field(0.05, ge=0)
@@ -48,8 +51,8 @@ class Dataset(Strict):
     training_noise: float = Field(0.0, ge=0)
     anatomy: str | None = None  # of a phantom
     path: str | None = None  # may name an environment variable as ${NAME}
-    pattern: str = "*"  # of file names, for the kinds folder and kspace
-    voxel: tuple[float, float, float] | None = None  # mm; volumes are resampled to it
+    pattern: str = Field("*", min_length=1)  # of file names, for the kinds folder and kspace
+    voxel: tuple[Size, Size, Size] | None = None  # mm; volumes are resampled to it
     virtual_coils: int | None = Field(None, ge=1)  # compress the channels to this many
     # Measured scans: adds noise to the data and takes it from the reference, so that the noise of
     # one says nothing of the noise of the other; see `recon.data.preparation.prepare`.
@@ -100,6 +103,11 @@ class Dataset(Strict):
         if self.anatomy not in (None, *phantoms.ANATOMIES):
             known = ", ".join(phantoms.ANATOMIES)
             raise ValueError(f"anatomy is {self.anatomy!r}; expected one of {known}")
+        if self.pattern.startswith(("/", "~")) or ".." in Path(self.pattern).parts:
+            raise ValueError(f"pattern is {self.pattern!r}; expected one below the dataset's path")
+        simulated = "coils" in kind.takes
+        if simulated and self.virtual_coils is not None and self.virtual_coils > self.coils:
+            raise ValueError(f"virtual_coils is {self.virtual_coils}, of {self.coils} coils")
         for key in kind.needs:
             if getattr(self, key) is None:
                 raise ValueError(f"a dataset of kind {self.kind} needs {key}")

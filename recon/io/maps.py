@@ -1,7 +1,8 @@
-"""Sensitivity maps in files: NumPy and BART pairs."""
+"""Sensitivity maps in files: NumPy, HDF5 and BART pairs."""
 
 from pathlib import Path
 
+import h5py
 import numpy as np
 import torch
 
@@ -9,17 +10,18 @@ from recon.errors import ReconError
 from recon.files import whole
 from recon.io.arrays import load_npy, load_npz
 from recon.io.bart import load_cfl
-from recon.io.checks import check_finite, existing
+from recon.io.checks import check_dataset, check_finite, existing, reading
 from recon.mri.maps import Maps
 
-SUFFIXES = (".npy", ".npz", ".cfl", ".hdr")
+SUFFIXES = (".npy", ".npz", ".h5", ".cfl", ".hdr")
+DATASET = "maps"  # in a .h5 file
 
 
 def read_maps(path: Path) -> Maps:
     """Maps (coil, x, y, z), or (set, coil, x, y, z) where a voxel has several.
 
-    ``.npy`` and ``.npz`` (``maps``, or a single array) have these axes, or lack z. BART's pair has
-    its own: x, y, z, coil, set.
+    ``.npy``, ``.npz`` (``maps``, or a single array) and ``.h5`` (``maps``) have these axes, or lack
+    z. BART's pair has its own: x, y, z, coil, set.
     """
     path = Path(path)
     if path.suffix not in SUFFIXES:
@@ -32,7 +34,13 @@ def read_maps(path: Path) -> Maps:
         array = array[0] if len(array) == 1 else array
     else:
         existing(path)
-        array = load_npy(path) if path.suffix == ".npy" else load_npz(path, "maps", ())["maps"]
+        if path.suffix == ".h5":
+            with reading(path), h5py.File(path, "r") as file:
+                array = check_dataset(file, path, DATASET)[()]
+        else:
+            array = (
+                load_npy(path) if path.suffix == ".npy" else load_npz(path, DATASET, ())[DATASET]
+            )
         array = array[..., None] if array.ndim == 3 else array
     if array.dtype.kind != "c" or array.ndim not in (4, 5):
         raise ReconError(
@@ -45,12 +53,16 @@ def read_maps(path: Path) -> Maps:
 
 
 def write_maps(path: Path, maps: Maps) -> None:
-    """Writes maps in a form that `read_maps` reads: ``.npy``, or BART's pair (``.cfl``)."""
+    """Writes maps in a form that `read_maps` reads: ``.npy``, ``.h5``, or BART's (``.cfl``)."""
     check_maps_output(path)
     array = maps.detach().cpu().numpy()
     if path.suffix == ".npy":
         with whole(path) as part, part.open("wb") as file:
             np.save(file, array)
+        return
+    if path.suffix == ".h5":
+        with whole(path) as part, h5py.File(part, "w") as file:
+            file[DATASET] = array
         return
     array = array[None] if array.ndim == 4 else array
     array = array.transpose(2, 3, 4, 1, 0)
@@ -63,7 +75,7 @@ def write_maps(path: Path, maps: Maps) -> None:
 
 def check_maps_output(path: Path) -> None:
     """Refuses a path that `write_maps` could not write."""
-    if path.suffix not in (".npy", ".cfl"):
-        raise ReconError(f"{path}: maps are written as .npy or .cfl; end the name so")
+    if path.suffix not in (".npy", ".h5", ".cfl") or not path.stem:
+        raise ReconError(f"{path}: maps are written as .npy, .h5 or .cfl; end the name so")
     if not path.parent.is_dir() or path.is_dir():
         raise ReconError(f"{path}: the folder {path.parent} does not exist; make it first")

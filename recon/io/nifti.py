@@ -113,7 +113,7 @@ def sidecar_of(path: Path) -> Path:
     Raises `ReconError` for another kind of file, and for a ``.json`` that we did not write, such as
     one of BIDS.
     """
-    if not path.name.endswith((".nii", ".nii.gz")):
+    if not path.name.endswith((".nii", ".nii.gz")) or path.name in (".nii", ".nii.gz"):
         raise ReconError(f"{path}: the volume is written as NIfTI; end the name in .nii.gz")
     sidecar = path.with_name(f"{path.name.removesuffix('.gz').removesuffix('.nii')}.json")
     if path.is_dir() or sidecar.is_dir():

@@ -41,15 +41,19 @@ def admm_tv(
 
     D is the difference between neighbouring slices. The x-update takes ``iterations`` steps of CG
     on ``(AᴴA + ρDᴴD) x = Aᴴy + ρDᴴ(d − u)``. Returns x, the split variable d and the dual u.
+    In a stack, the first slice does not follow the last one.
     """
+    wraps = not (problem.operator.stack and axis == 2)
 
     def operator(v: Tensor) -> Tensor:
-        return problem.operator.normal(v) + rho * difference_adjoint(difference(v, axis), axis)
+        return problem.operator.normal(v) + rho * difference_adjoint(
+            difference(v, axis, wraps), axis, wraps
+        )
 
-    rhs = problem.rhs + rho * difference_adjoint(d - u, axis)
+    rhs = problem.rhs + rho * difference_adjoint(d - u, axis, wraps)
     # The system is singular. Beyond this tolerance CG would amplify rounding without bound.
     x = conjugate_gradient(operator, rhs, x, iterations, tolerance=1e-4)
-    gradient = difference(x, axis)
+    gradient = difference(x, axis, wraps)
     d = soft(gradient + u, weight / rho)
     return x, d, u + gradient - d
 

@@ -50,11 +50,24 @@ def conjugate_gradient(
     return x
 
 
-def difference(x: Complex[Tensor, "*shape"], axis: int) -> Complex[Tensor, "*shape"]:
-    """``D x``: each next slice minus this one; the first slice follows the last one."""
-    return x.roll(-1, axis) - x
+def difference(
+    x: Complex[Tensor, "*shape"], axis: int, wraps: bool = True
+) -> Complex[Tensor, "*shape"]:
+    """``D x``: each next slice minus this one.
+
+    The first slice follows the last one, as in a Fourier volume, or with ``wraps=False`` none does.
+    """
+    d = x.roll(-1, axis) - x
+    if not wraps:
+        d.select(axis, -1).zero_()
+    return d
 
 
-def difference_adjoint(d: Complex[Tensor, "*shape"], axis: int) -> Complex[Tensor, "*shape"]:
+def difference_adjoint(
+    d: Complex[Tensor, "*shape"], axis: int, wraps: bool = True
+) -> Complex[Tensor, "*shape"]:
     """``Dᴴ d``, the adjoint of `difference`."""
+    if not wraps:
+        d = d.clone()
+        d.select(axis, -1).zero_()
     return d.roll(1, axis) - d

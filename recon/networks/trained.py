@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from recon import networks, rooms
 from recon.errors import ReconError
 from recon.networks import ArchitectureSettings
-from recon.schema import Strict
+from recon.schema import Count, Seed, Strict
 
 ROOMS = ("priors", "networks")  # where kinds are found
 
@@ -62,16 +62,16 @@ class Training(Strict):
     acceleration: float | None = Field(None, ge=1)
     # A file of finished weights, relative to the repository. Null trains the network.
     shipped: str | None = None
-    steps: int = Field(6000, ge=1)
-    batch: int = Field(8, ge=1)
+    steps: Count = 6000
+    batch: Count = 8
     learning_rate: float = Field(5.0e-4, gt=0)
     # "cosine" falls to zero. "constant" is paper A's.
     decay: str = Field("cosine", pattern="^(cosine|constant)$")
     warmup: int = Field(100, ge=0)  # steps of linear rise
     # What the average of the weights keeps of itself at each step.
     ema: float = Field(0.999, ge=0, lt=1)
-    seed: int = 0
-    check_every: int = Field(500, ge=1)  # steps between validation, log line and checkpoint
+    seed: Seed = 0
+    check_every: Count = 500  # steps between validation, log line and checkpoint
     network: AnyArchitecture = Field(default_factory=lambda: networks.lookup("unet").settings())
 
     def recipe(self) -> dict:

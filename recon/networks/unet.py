@@ -4,7 +4,7 @@ Source: Dhariwal and Nichol 2021, appendix; paper A, section 5.
 """
 
 import math
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
@@ -24,8 +24,8 @@ class UNetConfig(ArchitectureSettings):
     """
 
     kind: Literal["unet"] = "unet"
-    channels: int = Field(32, ge=1)
-    multipliers: tuple[int, ...] = Field((1, 2, 2), min_length=1)
+    channels: int = Field(32, ge=4, le=4096)  # a group of the normalisation has four
+    multipliers: tuple[Annotated[int, Field(ge=1, le=64)], ...] = Field((1, 2, 2), min_length=1)
     blocks: int = Field(1, ge=1)  # residual blocks per level
     attention: tuple[int, ...] = (2,)  # levels with self-attention, 0 the finest
     head_channels: int = Field(64, ge=1)

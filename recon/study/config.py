@@ -11,7 +11,7 @@ from recon.data.section import Dataset, Mask
 from recon.errors import ReconError
 from recon.networks import trained
 from recon.networks.trained import AnyTraining
-from recon.schema import ROOT, Strict, read_yaml, validated
+from recon.schema import ROOT, Name, Seed, Strict, read_yaml, validated
 from recon.training import batches
 
 CONFIGS = ROOT / "workflow" / "config"
@@ -70,22 +70,22 @@ class Comparison(Strict):
 class Config(Strict):
     """A whole workflow run."""
 
-    name: str
+    name: Name
     title: str
     device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$")
     # Threads of torch. Sums depend on their number in the last bit.
-    threads: int = Field(2, ge=1)
-    seed: int = 0
-    datasets: dict[str, Dataset]
-    networks: dict[str, AnyTraining] = {}  # trained networks: diffusion priors and others
+    threads: int = Field(2, ge=1, le=1024)
+    seed: Seed = 0
+    datasets: dict[Name, Dataset]
+    networks: dict[Name, AnyTraining] = {}  # trained networks: diffusion priors and others
     mask: Mask = Mask()
     # Sensitivity maps from the centre of the undersampled data, or from all data.
     maps: Literal["calibration", "full"] = "calibration"
     accelerations: list[float] = Field([4.0, 8.0, 12.0, 16.0], min_length=1)
     methods: dict[str, dict] = {}  # methods to compare, with settings that are not tuned
     tuning: Tuning = Tuning()
-    notebooks: list[str] = []
-    comparisons: dict[str, Comparison] = {"10_methods_without_shift": Comparison()}
+    notebooks: list[Name] = []
+    comparisons: dict[Name, Comparison] = {"10_methods_without_shift": Comparison()}
 
     @model_validator(mode="before")
     @classmethod

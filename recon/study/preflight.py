@@ -11,10 +11,11 @@ from recon import methods
 from recon.data import source
 from recon.data.opening import file_of
 from recon.data.resolution import coarse_shape
-from recon.data.section import Dataset
+from recon.data.section import Dataset, Mask
 from recon.download import fetch, registry
 from recon.errors import ReconError
 from recon.mri import masks
+from recon.mri.coils import SMALLEST
 from recon.networks.weights import load_weights
 from recon.schema import ROOT
 from recon.study.config import Config
@@ -80,7 +81,17 @@ def check_masks(config: Config, dataset: str, section: Dataset) -> None:
     mask, plane = config.mask_of(dataset), coarse_shape(shape, section.voxel_factor)[1:]
     run = [at(dataset, method) for at in (config.reported_at, config.tuned_at) for method in used]
     for acceleration in set(chain(config.accelerations_of(dataset), *run)):
+        if config.maps == "calibration" and not enough(mask, plane):
+            size = "×".join(map(str, mask.calibration))
+            least = f"ESPIRiT needs {SMALLEST} along each axis"
+            refuse(config, f"dataset {dataset}: mask.calibration is {size}, but {least}")
         masks.make(mask.kind, plane, acceleration, mask.calibration, mask.seed)
+
+
+def enough(mask: Mask, plane: tuple[int, int]) -> bool:
+    """Whether maps can be estimated from the centre that masks of ``plane`` keep."""
+    kept = mask.calibration[0], plane[1] if mask.kind.endswith("_1d") else mask.calibration[1]
+    return all(c >= min(SMALLEST, n) for c, n in zip(kept, plane, strict=True))
 
 
 def check_shipped(config: Config) -> None:

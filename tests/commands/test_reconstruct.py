@@ -197,7 +197,7 @@ def test_complex_numbers_and_the_phase(scan_file, scene, tmp_path):
     np.testing.assert_allclose(np.exp(1j * phase)[inside], (whole / abs(whole))[inside], atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["maps.npy", "maps.cfl"])
+@pytest.mark.parametrize("name", ["maps.npy", "maps.h5", "maps.cfl"])
 @pytest.mark.parametrize("sets", [1, 2])
 def test_maps_are_written_and_read_again(name, sets, scan_file, tmp_path):
     """The same maps give the same volume."""

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from recon.methods.cg_sense import CgSenseSettings, cg_sense
-from recon.methods.l1_wavelet import L1WaveletSettings, l1_wavelet
+from recon.methods.l1_wavelet import L1WaveletSettings, l1_wavelet, threshold
 from recon.methods.zero_filled import zero_filled
 from recon.mri import wavelets
 
@@ -37,7 +37,7 @@ def test_fista_reaches_the_long_run_objective(problem):
     They also end far below plain zero-filling.
     """
     weight = 0.02
-    relative = weight / problem.noise
+    relative = weight / threshold(problem.noise)
     x, long = (
         l1_wavelet(
             problem, settings=L1WaveletSettings(weight=relative, iterations=n, random_shifts=False)
@@ -51,7 +51,7 @@ def test_fista_reaches_the_long_run_objective(problem):
 
 def test_l1_wavelet_minimum_cannot_be_improved(problem, generator):
     """No small random step lowers the objective at the solution."""
-    relative = 0.02 / problem.noise
+    relative = 0.02 / threshold(problem.noise)
     x = l1_wavelet(
         problem, settings=L1WaveletSettings(weight=relative, iterations=500, random_shifts=False)
     )
