@@ -202,6 +202,12 @@ def check_options(options: argparse.Namespace) -> None:
             raise ReconError(f"--seed {options.seed}: choose a number from 0 to 2⁶³ − 1")
         if options.acceleration is None and "seed" not in vars(method.settings()):
             raise ReconError(f"method {options.method} draws nothing; do not give --seed")
+    if options.save_maps:
+        given = [options.input, options.maps, options.prior]
+        if options.save_maps.resolve() in [p.resolve() for p in given if p]:
+            raise ReconError(f"--save-maps {options.save_maps}: would overwrite what is read")
+        if options.all:
+            raise ReconError("--save-maps writes one file, --all reads many frames; give one")
     if options.maps and options.espirit:
         raise ReconError("--espirit estimates maps and --maps gives them; choose one")
     for name, least in (("coils", 1), ("acceleration", 1)):

@@ -127,6 +127,8 @@ def test_reconstruct_with_a_prior_undersamples_first(scan_file, tmp_path):
         (["IN", "out.nii.gz", "--prior", "x.safetensors"], "needs no network"),
         (["IN", "out.nii.gz", "--network", "prior=x.safetensors"], "takes no network"),
         (["IN", "out.nii.gz", "--method", "zero_filled", "--seed", "1"], "draws nothing"),
+        (["IN", "out.nii.gz", "--save-maps", "m.npy", "--all"], "give one"),
+        (["IN", "out.nii.gz", "--maps", "m.npy", "--save-maps", "m.npy"], "would overwrite"),
         (["IN", "out.nii.gz", "--maps", "m.npy", "--espirit", "crop=0.9"], "choose one"),
         (["IN", "out.nii.gz", "--partial-fourier", "pocs"], "do not give --partial-fourier"),
     ],
