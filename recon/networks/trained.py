@@ -79,6 +79,31 @@ class Training(Strict):
         return self.model_dump(mode="json", exclude={"dataset", "shipped"})
 
 
+class Transfer(Strict):
+    """What is varied of magnitude slices, so that a prior of them serves measured scans.
+
+    Each can be switched off, to see what it is worth.
+    """
+
+    size: tuple[Count, Count] = (64, 112)  # smallest and largest side of a slice, in pixels
+    factors: tuple[float, float] = (0.4, 1.0)  # of the matrix: voxels are made larger
+    phase: float = Field(1.0, ge=0)  # radians, of a smooth random phase
+    bias: float = Field(0.25, ge=0)  # of the logarithm of a smooth random bias field
+    contrast: float = Field(0.5, ge=0, le=1)  # how often intensities are mapped
+    inverted: float = Field(0.25, ge=0, le=1)  # how often such a map is turned around
+    flips: bool = True
+    jitter: float = Field(0.25, ge=0)  # of the logarithm of the scale
+
+    @model_validator(mode="after")
+    def _ranges(self):
+        low, high = self.factors
+        if not 0 < low <= high <= 1:
+            raise ValueError(f"factors is {self.factors}; expected two numbers in (0, 1]")
+        if not 8 <= self.size[0] <= self.size[1]:
+            raise ValueError(f"size is {self.size}; expected two sizes from 8, the smaller first")
+        return self
+
+
 class SliceTraining(Training):
     """A training on slices of references, at their own voxel size or at many."""
 
@@ -89,9 +114,13 @@ class SliceTraining(Training):
     # How diverse training makes voxels larger: as a scanner would, or as paper A does. The workflow
     # takes the setting of the dataset.
     resampling: Literal["kspace", "trilinear"] = "kspace"
+    # Varies magnitude slices for measured scans; null leaves them as they are.
+    transfer: Transfer | None = None
 
     @model_validator(mode="after")
     def _ranges(self):
+        if self.transfer and (self.factors or self.held_out):
+            raise ValueError("transfer has factors of its own; remove factors and held_out")
         low, high = self.factors or (1.0, 1.0)
         if not 0 < low <= high <= 1:
             expected = "expected two numbers in (0, 1], the smaller first"

@@ -270,7 +270,8 @@ def _resolved(name: str, datasets: dict, seen: tuple[str, ...] = ()) -> object:
     if not isinstance(section, dict) or "like" not in section:
         return section
     model = section["like"]
-    if not isinstance(datasets.get(model), dict) or model in (name, *seen):
+    known = isinstance(model, str) and isinstance(datasets.get(model), dict)
+    if not known or model in (name, *seen):
         wrong = f"dataset {name} is like {model!r}"
         raise ValueError(f"{wrong}, which is not under datasets, or like itself")
     own = {key: value for key, value in section.items() if key != "like"}
@@ -296,7 +297,10 @@ def _contents(path: Path, seen: tuple[Path, ...] = ()) -> Any:
     values = read_yaml(path, Any)
     if not isinstance(values, dict) or "like" not in values:
         return values
-    model = _file(values.pop("like"))
+    like = values.pop("like")
+    if not isinstance(like, str):
+        raise ReconError(f"{path}: like: expected the name of a configuration, not {like!r}")
+    model = _file(like)
     if model in (path, *seen):
         raise ReconError(f"{path}: like: a configuration cannot be like itself")
     return _changed(_contents(model, (*seen, path)), values)

@@ -14,7 +14,7 @@ from recon.mri.prepared import Prepared
 from recon.mri.resample import crop_kspace, sincs, triangles, trilinear
 from recon.mri.slices import planes
 from recon.networks.trained import SliceTraining
-from recon.training import Batches
+from recon.training import Batches, BatchSource
 
 
 class SliceSource:
@@ -130,7 +130,7 @@ class DiverseSource(SliceSource):
         return resampled(volume, self.weights_of) * inside / scale
 
 
-def spread(volume: Complex[Tensor, "x y z"]) -> Float[Tensor, ""]:
+def spread(volume: Complex[Tensor, "*shape"]) -> Float[Tensor, ""]:
     """The root mean square over real and imaginary parts; see `recon.mri.problem.power`."""
     return torch.view_as_real(volume).square().mean().sqrt()
 
@@ -143,8 +143,16 @@ def scaled_shape(shape: Sequence[int], factor: float) -> tuple[int, int, int]:
     return tuple(max(2, round(n * factor)) if n > 1 else 1 for n in shape)
 
 
-def slices_of(volumes: Sequence[Prepared], settings: SliceTraining, device: str) -> SliceSource:
-    """Slices of the references, at their own voxel size or, with ``settings.factors``, at many."""
+def slices_of(volumes: Sequence[Prepared], settings: SliceTraining, device: str) -> BatchSource:
+    """Slices of the references, at their own voxel size or, with ``settings.factors``, at many.
+
+    With ``settings.transfer`` they are varied for measured scans; see `recon.training.transfer`.
+    """
+    if settings.transfer:
+        from recon.training.transfer import TransferSource
+
+        voxels = [volume.voxel for volume in volumes]
+        return TransferSource([v.reference for v in volumes], voxels, settings.transfer)
     references = [volume.reference.to(device) for volume in volumes]
     if settings.factors:
         return DiverseSource(references, settings.factors, settings.held_out, settings.resampling)

@@ -1,0 +1,133 @@
+"""Batches of magnitude slices, varied so that a prior of them serves measured scans.
+
+A measured slice has a smooth phase, a bias field of its coils, some contrast, some voxel size and
+some field of view. A folder of magnitudes has none of the first and one of each of the others. So
+each slice gets its own, at random. It is cut to a bounded size, so that slices of 320² pixels train
+on two cores.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Complex, Float
+from torch import Tensor
+
+from recon.errors import ReconError
+from recon.mri import fourier
+from recon.mri.slices import planes
+from recon.networks.trained import Transfer
+from recon.training.slices import spread
+
+SQUARE = 1.5  # the sides of a pixel differ by no more than this factor
+EMPTY = 0.05  # slices with a smaller share of the mean energy teach nothing
+KNOTS = 6  # of a random map of intensities
+
+
+class TransferSource:
+    """Draws slices of random volumes and planes, varies them, and cuts them to one size."""
+
+    def __init__(
+        self,
+        volumes: Sequence[Complex[Tensor, "x y z"]],
+        voxels: Sequence[tuple[float, float, float]],
+        settings: Transfer,
+    ):
+        if not volumes:
+            raise ReconError("no training volumes; check the dataset's training split")
+        self.settings, self.slices = settings, []
+        for volume, voxel in zip(volumes, voxels, strict=True):
+            size, whole = volume.abs(), float(spread(volume))
+            top = float(size.flatten()[:: max(1, size.numel() // 10**6)].quantile(0.995))
+            for axis in planes(tuple(volume.shape)):
+                sides = [v for a, v in enumerate(voxel) if a != axis]
+                if max(sides) > SQUARE * min(sides):
+                    continue
+                energy = size.square().mean([a for a in range(3) if a != axis])
+                for index in torch.nonzero(energy > EMPTY * energy.mean()).flatten().tolist():
+                    power = math.sqrt(float(energy[index]) / 2) / whole
+                    self.slices.append((size.select(axis, index) / top, power))
+        if not self.slices:
+            raise ReconError(f"no plane of the volumes has pixels within 1 : {SQUARE}")
+
+    def batch(self, size: int, generator: torch.Generator) -> Float[Tensor, "n 2 h w"]:
+        """``size`` slices of one shape, at about the scale of `recon.mri.problem.Problem`."""
+        low, high = self.settings.size
+        steps = torch.randint(low // 8, high // 8 + 1, (2,), generator=generator)
+        shape = tuple((8 * steps).tolist())
+        picks = torch.randint(len(self.slices), (size,), generator=generator).tolist()
+        drawn = [self._varied(*self.slices[pick], shape, generator) for pick in picks]
+        return torch.view_as_real(torch.stack(drawn)).movedim(-1, 1).contiguous()
+
+    def _varied(
+        self,
+        image: Float[Tensor, "h w"],
+        power: float,
+        shape: tuple[int, int],
+        generator: torch.Generator,
+    ) -> Complex[Tensor, "p q"]:
+        """One slice with its own contrast, bias, phase, voxel size, orientation and place."""
+        chosen = self.settings
+        uniform = torch.rand(8, generator=generator).tolist()
+        if uniform[0] < chosen.contrast:
+            image = remapped(image, uniform[1] < chosen.inverted, generator)
+        if chosen.bias:
+            image = image * smooth(image.shape, 3, chosen.bias, generator).exp()
+        phase = smooth(image.shape, 4, chosen.phase, generator) + 2 * math.pi * uniform[2]
+        values = torch.polar(image, phase)
+        low, high = chosen.factors
+        factor = low + (high - low) * uniform[3]
+        kept = [max(8, round(n * factor)) for n in image.shape]
+        values = fourier.ifft(fourier.crop(fourier.fft(values, (0, 1)), kept, (0, 1)), (0, 1))
+        if chosen.flips:
+            values = values.flip([a for a in (0, 1) if uniform[4 + a] < 0.5])
+            values = values.T if uniform[6] < 0.5 else values
+        # Half of the scans are one slice, whose own power sets the scale, half are volumes.
+        power = power if uniform[7] < 0.5 else 1.0
+        scale = power * math.exp(chosen.jitter * float(torch.randn((), generator=generator)))
+        values = values * (scale / max(1e-6, float(spread(values))))
+        return window(values, shape, generator)
+
+
+def remapped(
+    image: Float[Tensor, "h w"], inverted: bool, generator: torch.Generator
+) -> Float[Tensor, "h w"]:
+    """The image in another contrast: its intensities go through a random rising curve.
+
+    ``inverted`` turns the curve around inside the head; zero stays zero.
+    """
+    rises = torch.rand(KNOTS, generator=generator) + 0.1
+    curve = F.pad((rises / rises.sum()).cumsum(0), (1, 0))
+    place = image.clamp(0, 1) * KNOTS
+    below = place.long().clamp(max=KNOTS - 1)
+    mapped = torch.lerp(curve[below], curve[below + 1], place - below)
+    if not inverted:
+        return mapped
+    inside = (image / 0.1).clamp(max=1)  # rises from the background to the tissue
+    return inside * (1.1 - mapped)
+
+
+def smooth(
+    shape: Sequence[int], knots: int, size: float, generator: torch.Generator
+) -> Float[Tensor, "h w"]:
+    """A smooth random field: ``knots``² normal numbers of standard deviation ``size``,
+    interpolated.
+    """
+    coarse = size * torch.randn((1, 1, knots, knots), generator=generator)
+    return F.interpolate(coarse, tuple(shape), mode="bicubic", align_corners=True)[0, 0]
+
+
+def window(
+    values: Complex[Tensor, "h w"], shape: tuple[int, int], generator: torch.Generator
+) -> Complex[Tensor, "p q"]:
+    """A random part of ``shape`` pixels; zeros where the image is smaller."""
+    out = values.new_zeros(shape)
+    taken, placed = [], []
+    for n, wanted in zip(values.shape, shape, strict=True):
+        size = min(n, wanted)
+        starts = [int(torch.randint(m - size + 1, (), generator=generator)) for m in (n, wanted)]
+        taken.append(slice(starts[0], starts[0] + size))
+        placed.append(slice(starts[1], starts[1] + size))
+    out[tuple(placed)] = values[tuple(taken)]
+    return out

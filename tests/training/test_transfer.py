@@ -1,0 +1,82 @@
+"""Magnitude slices are varied for measured scans, each variation on its own."""
+
+import pytest
+import torch
+
+from recon.errors import ReconError
+from recon.mri import fourier
+from recon.networks.trained import Transfer
+from recon.training.transfer import TransferSource, remapped, smooth, window
+
+STILL = {"phase": 0, "bias": 0, "contrast": 0, "flips": False, "jitter": 0, "factors": (1, 1)}
+
+
+@pytest.fixture
+def head() -> torch.Tensor:
+    """A ball with a darker core, in pixels of 1 × 1 × 4 mm."""
+    x, y, z = torch.meshgrid(*(torch.linspace(-1, 1, n) for n in (48, 56, 10)), indexing="ij")
+    radius = (x**2 + y**2 + z**2).sqrt()
+    return ((radius < 0.8) * (0.4 + radius)).to(torch.complex64)
+
+
+def source(head: torch.Tensor, **changes) -> TransferSource:
+    return TransferSource([head], [(1.0, 1.0, 4.0)], Transfer(**STILL | changes))
+
+
+def test_batches_have_one_bounded_shape_and_are_repeated_by_their_seed(head):
+    found = source(head, size=(16, 32), phase=1.0, contrast=1.0, flips=True, factors=(0.3, 1.0))
+    one, two = (
+        [found.batch(4, torch.Generator().manual_seed(s)) for s in range(5)] for _ in range(2)
+    )
+    for a, b in zip(one, two, strict=True):
+        assert torch.equal(a, b) and a.shape[:2] == (4, 2)
+        assert all(16 <= n <= 32 and n % 8 == 0 for n in a.shape[2:])
+    assert len({tuple(a.shape) for a in one}) > 1
+
+
+def test_planes_of_flat_pixels_are_left_out(head):
+    """Slices 4 mm thick are cut across z alone."""
+    assert len(source(head).slices) <= head.shape[2]
+    cubes = TransferSource([head], [(1.0, 1.0, 1.0)], Transfer())
+    assert len(cubes.slices) > head.shape[2]
+    with pytest.raises(ReconError, match="no plane"):
+        TransferSource([head[:, :, :1]], [(1.0, 3.0, 4.0)], Transfer())
+
+
+def test_each_variation_changes_what_it_says(head, generator):
+    """Without any, a slice stays itself up to a global phase; the phase leaves the magnitude."""
+
+    def drawn(**changes) -> torch.Tensor:
+        found = source(head, size=(64, 64), **changes)
+        return found._varied(*found.slices[4], (64, 64), torch.Generator().manual_seed(1))
+
+    still = drawn()
+    assert still.abs().max() > 0.5
+    inside = still.abs() > 0.1 * still.abs().max()
+    assert still[inside].angle().std() < 1e-3
+    turned = drawn(phase=1.0)
+    assert torch.allclose(turned.abs(), still.abs(), atol=1e-3)
+    assert turned[inside].angle().std() > 0.05
+    assert not torch.allclose(drawn(bias=0.5).abs(), still.abs(), atol=0.05)
+    small = drawn(factors=(0.5, 0.5))
+    assert int((small.abs() > 0.1 * small.abs().max()).sum()) < 0.5 * int(inside.sum())
+
+
+def test_a_map_of_intensities_rises_and_may_be_turned_around(generator):
+    image = torch.linspace(0, 1, 200).view(10, 20)
+    for _ in range(10):
+        mapped = remapped(image, False, generator)
+        assert (mapped.flatten().diff() >= 0).all() and mapped[0, 0] == 0
+        turned = remapped(image, True, generator)
+        assert turned[0, 0] == 0 and (turned.flatten()[40:].diff() <= 1e-6).all()
+
+
+def test_smooth_fields_are_smooth_and_windows_lie_inside(generator):
+    field = smooth((60, 40), 4, 2.0, generator)
+    assert field.shape == (60, 40) and 0.3 < float(field.std()) < 4
+    spectrum = fourier.fft(field.to(torch.complex64), (0, 1)).abs().square()
+    assert fourier.crop(spectrum, (12, 12), (0, 1)).sum() > 0.85 * spectrum.sum()
+    values = torch.ones(30, 50, dtype=torch.complex64)
+    for shape in ((16, 16), (64, 64), (40, 24)):
+        kept = min(30, shape[0]) * min(50, shape[1])
+        assert float(window(values, shape, generator).abs().sum()) == kept
