@@ -44,9 +44,12 @@ def main(arguments: list[str] | None = None) -> int:
     except ReconError as error:
         print(f"recon: {error}", file=sys.stderr)
         return 2
-    except BrokenPipeError:  # the reader of our output went away
-        sys.stderr.close()
-        return 1
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):  # the reader of our output went away
+            sys.stderr.close()
+            return 1
+        print(f"recon: {error.filename}: {error.strerror}; choose another path", file=sys.stderr)
+        return 2
     return 0
 
 

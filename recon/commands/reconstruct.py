@@ -135,29 +135,36 @@ def run(
     from recon.mri import masks, partial_fourier
     from recon.mri.channels import alive
     from recon.mri.plausibility import check_maps, plausible
-    from recon.mri.problem import pose_scan
+    from recon.mri.problem import maps_of_scan, pose_scan
 
     scan = alive(given_voxel(scan, options.voxel))
     if not options.force:
         scan = plausible(scan)
+    if options.espirit and scan.coils == 1:
+        raise ReconError(f"{scan.name}: one coil needs no maps; do not give --espirit")
     keep = undersampling(scan, options)
     seen = partial_fourier.reach(scan.kspace, scan.mask)
     axes = [a for a in partial_fourier.one_sided(seen) if not (scan.stack and a == 2)]
-    if options.partial_fourier == "pocs" and not axes:
+    if options.partial_fourier and not axes:
         raise ReconError(
             f"{scan.name}: both sides of k-space were measured alike; do not give --partial-fourier"
         )
     problem = pose_scan(scan, options.coils, keep, known, espirit)
     explained = None
     if not options.force:
-        explained = check_maps(scan, problem)
+        explained = check_maps(scan, problem, given=known is not None)
     for line in told(scan, problem, axes, options):
         print(line, flush=True)
     begun = time.perf_counter()
     problem = problem.to(device)
     volume = methods.reconstruct(problem, options.method, networks, **settings)
     volume = problem.unscale(volume).cpu()
-    if options.partial_fourier != "zero":
+    completed = bool(axes) and options.partial_fourier != "zero"
+    if completed and not options.partial_fourier:
+        completed = partial_fourier.predicts(volume, seen, axes)
+        if not completed:
+            print("  The phase is not smooth: POCS predicts known samples badly, and was left out.")
+    if completed:
         volume = partial_fourier.pocs(volume, seen, axes)
     volume, affine = cropped(volume, scan)
     chosen = methods.settings_of(options.method, **settings)
@@ -172,7 +179,7 @@ def run(
         "noise": problem.noise / problem.scale,
         "maps": str(options.maps) if options.maps else vars(espirit),
         "explained_by_maps": explained,
-        "partial_fourier": ["xyz"[a] for a in axes] if options.partial_fourier != "zero" else [],
+        "partial_fourier": ["xyz"[a] for a in axes] if completed else [],
         "notes": list(scan.notes),
         "scan": scan.meta,
         "seconds": round(time.perf_counter() - begun, 2),
@@ -181,7 +188,7 @@ def run(
     if options.phase:
         write_volume(phase_file(output), volume.angle(), scan.voxel, affine, meta, signed=True)
     if options.save_maps:
-        write_maps(options.save_maps, problem.operator.maps.cpu())
+        write_maps(options.save_maps, maps_of_scan(problem, scan))
     size, took = " × ".join(map(str, volume.shape)), f"{meta['seconds']:.1f} s"
     print(f"{output}: {size} voxels, R = {meta['acceleration']:.1f}, {took}")
 
@@ -204,10 +211,15 @@ def check_options(options: argparse.Namespace) -> None:
             raise ReconError(f"method {options.method} draws nothing; do not give --seed")
     if options.save_maps:
         given = [options.input, options.maps, options.prior]
-        if options.save_maps.resolve() in [p.resolve() for p in given if p]:
+        if base(options.save_maps) in [base(p) for p in given if p]:
             raise ReconError(f"--save-maps {options.save_maps}: would overwrite what is read")
+        if options.coils:
+            raise ReconError("maps of virtual coils belong to no scan; do not give --coils")
         if options.all:
             raise ReconError("--save-maps writes one file, --all reads many frames; give one")
+    regular = (options.mask or "").startswith("uniform")
+    if options.seed is not None and regular and "seed" not in vars(method.settings()):
+        raise ReconError(f"a mask {options.mask} draws nothing; do not give --seed")
     if options.maps and options.espirit:
         raise ReconError("--espirit estimates maps and --maps gives them; choose one")
     for name, least in (("coils", 1), ("acceleration", 1)):
@@ -216,6 +228,11 @@ def check_options(options: argparse.Namespace) -> None:
             raise ReconError(f"--{name} {value}: choose at least {least}")
     if options.voxel and not all(0 < v < 1000 for v in options.voxel):
         raise ReconError(f"--voxel {options.voxel}: expected three sizes in mm")
+
+
+def base(path: Path) -> Path:
+    """A path without BART's endings, which name one pair of files."""
+    return path.with_suffix("").resolve() if path.suffix in (".cfl", ".hdr") else path.resolve()
 
 
 def chosen_device(name: str | None) -> str:

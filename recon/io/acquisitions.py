@@ -23,6 +23,9 @@ NOT_IMAGING = (
 )
 
 
+UNFINISHED = 0.9  # a frame with a smaller share of the usual number of lines was not finished
+
+
 @dataclass(frozen=True)
 class Rows:
     """Indices of acquisitions, in the order of the file."""
@@ -60,8 +63,11 @@ def choose(heads: np.ndarray, header: Header, selection: Selection, path: Path) 
     keep = ~flagged(heads, *NOT_IMAGING)
     calibration = keep & flagged(heads, ismrmrd.ACQ_IS_PARALLEL_CALIBRATION)
     calibration &= ~flagged(heads, ismrmrd.ACQ_IS_PARALLEL_CALIBRATION_AND_IMAGING)
-    if header.calibration not in ("separate", "external"):
-        calibration[:] = False
+    separate = header.calibration in ("separate", "external")
+    if not separate and calibration.any():
+        # Lines that the image has as well are a scan of their own, whatever the header says.
+        twice = np.isin(_lines(heads[calibration]), _lines(heads[keep & ~calibration]))
+        calibration &= bool(twice.all())
     keep &= ~calibration
     if keep.any() and (other := keep & (heads["encoding_space_ref"] != 0)).any():
         if other[keep].all():
@@ -105,14 +111,17 @@ def _frame(
     if len(values) < 2:
         return keep, values
     lines = {v: _lines(heads[keep & (heads["idx"][counter] == v)]) for v in values}
-    most = max(map(len, lines.values()))
-    whole = [v for v in values if len(lines[v]) == most]
+    usual = float(np.median([len(found) for found in lines.values()]))
+    whole = [v for v in values if len(lines[v]) >= UNFINISHED * usual]
     for value in (v for v in values if v not in whole):
-        size = f"{len(lines[value])} of {most} lines"
-        notes.append(f"The {counter} {value} is unfinished ({size}) and was left out.")
+        size = f"{len(lines[value])} lines, others {max(map(len, lines.values()))}"
+        done = "was read all the same" if value == wanted else "was left out"
+        notes.append(f"The {counter} {value} is unfinished ({size}) and {done}.")
+    counts = [len(lines[v]) for v in whole]
     together = len(np.unique(np.concatenate([lines[v] for v in whole])))
-    if wanted is None and counter == "repetition" and together > most:
-        size = f"{most} of {together} lines each"
+    # Frames of a dynamic scan share their central lines; shots of one scan share none.
+    if wanted is None and counter == "repetition" and 1 < len(whole) and together == sum(counts):
+        size = f"{max(counts)} of {together} lines each"
         notes.append(f"{len(whole)} repetitions of {size} were read together; {option(counter)}")
         notes[-1] += " N reads one alone."
         return keep & np.isin(heads["idx"][counter], whole), whole

@@ -27,14 +27,17 @@ def load_npy(path: Path) -> np.ndarray:
         return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
-def load_npz(path: Path, key: str, optional: tuple[str, ...]) -> dict[str, np.ndarray]:
+def load_npz(
+    path: Path, key: str, optional: tuple[str, ...], strict: bool = False
+) -> dict[str, np.ndarray]:
     """The array ``key`` of a ``.npz`` file, and the arrays of ``optional`` that it holds.
 
-    In a file with a single array, that array may have any name; it is returned as ``key``.
+    In a file with a single array, that array may have any name, unless ``strict``; it is returned
+    as ``key``.
     """
     with reading(path), zipfile.ZipFile(path) as archive:
         names = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
-        main = names[0] if len(names) == 1 else key
+        main = names[0] if len(names) == 1 and not strict else key
         if main not in names:
             raise ReconError(
                 f"{path}: has no array '{key}', only {names[:8]}; save it under that name"

@@ -13,6 +13,8 @@ from torch import Tensor
 from recon.errors import ReconError
 from recon.mri import fourier
 
+LEAST_FIELD = 0.1  # of the encoded field of view is reconstructed at least
+
 
 @dataclass(frozen=True)
 class Header:
@@ -36,6 +38,15 @@ class Header:
     def voxel(self) -> tuple[float, float, float]:
         """The size of an encoded voxel in mm."""
         return tuple(f / n for f, n in zip(self.fov, self.matrix, strict=True))
+
+    def check_fields(self, path: Path) -> None:
+        """Refuses a reconstructed field of view that is in another unit than the encoded one."""
+        for axis, encoded, kept in zip("xyz", self.fov, self.recon_fov, strict=True):
+            if kept < LEAST_FIELD * encoded:
+                raise ReconError(
+                    f"{path}: the header reconstructs {kept:.3g} of {encoded:.3g} mm along {axis}; "
+                    "are both in mm? correct fieldOfView_mm"
+                )
 
     @property
     def readout(self) -> int:

@@ -12,7 +12,7 @@ import h5py
 import ismrmrd
 import numpy as np
 import torch
-from jaxtyping import Complex, Int
+from jaxtyping import Bool, Complex, Int
 from torch import Tensor
 
 from recon.errors import ReconError
@@ -46,6 +46,7 @@ def read_ismrmrd(file: h5py.File, path: Path, selection: Selection = Selection()
             f"{path}: trajectory {header.trajectory[:40]!r} is not supported; "
             "only Cartesian acquisitions can be read: grid the data first"
         )
+    header.check_fields(path)
     rows = choose(heads, header, selection, path)
     meta, notes = {"format": "ISMRMRD"} | header.facts(), list(rows.notes)
     grid = grid_of(heads[rows.imaging], header, path, meta, notes)
@@ -79,7 +80,8 @@ def open_table(file: h5py.File, path: Path) -> tuple[h5py.Dataset, Header, np.nd
     xml, table = (check_dataset(file["dataset"], path, name) for name in ("xml", "data"))
     _check_layout(table, path)
     check_text(xml, path, "xml")
-    return table, parse_header(xml[0], path), table.fields("head")[()]
+    header = parse_header(xml[0], path)
+    return table, header, table.fields("head")[()]
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,12 @@ class Grid:
     stack: bool
     thickness: float  # voxel size along z in mm
     first: int  # an acquisition of slice 0
+
+    def seen(self) -> Bool[Tensor, "x"]:
+        """Which samples of a readout without oversampling lie among the measured frequencies."""
+        step = self.encoded / self.readout
+        k = (torch.arange(self.readout) - self.readout // 2) * step + self.encoded // 2
+        return (k >= self.placed.start) & (k <= self.placed.stop - 1)
 
 
 def _check_layout(table: h5py.Dataset, path: Path) -> None:
@@ -206,6 +214,13 @@ def _phase_encodes(
         center = header.center[1]
     z = _placed(second, center, nz, "2", path, notes)
     slices = np.unique(heads["idx"]["slice"])
+    if nz == 1 and (places := len(np.unique(heads["position"].round(2), axis=0))) > len(slices):
+        raise ReconError(
+            f"{path}: acquisitions lie at {places} positions, but the counter has {len(slices)} "
+            "slices; correct the slice counter"
+        )
+    if len(slices) > 1 and slices[-1] - slices[0] >= len(slices):
+        notes.append(f"Slices are missing: the counter runs from {slices[0]} to {slices[-1]}.")
     if len(slices) == 1:
         return y, z, (ny, nz), header.fov[2] / nz, False
     if nz > 1:
@@ -269,9 +284,9 @@ def _gridded(
             lines = block.new_zeros(len(count), grid.channels, grid.readout)
         readout = block.new_zeros(*block.shape[:2], grid.encoded)
         readout[..., grid.placed] = block[..., grid.used]
-        lines.index_add_(
-            0, line[start : start + len(block)], remove_oversampling(readout, grid.readout, -1)
-        )
+        readout = remove_oversampling(readout, grid.readout, -1)
+        readout[..., ~grid.seen()] = 0  # where nothing was measured, the crop leaves leakage
+        lines.index_add_(0, line[start : start + len(block)], readout)
         start += len(block)
     lines.div_(count.clamp(min=1)[:, None, None])
     kspace = lines.unflatten(0, grid.shape).permute(2, 3, 0, 1).contiguous()

@@ -36,12 +36,15 @@ def read_npz(path: Path, selection: Selection = Selection()) -> Scan:
     """
     selection.only(*KNOWN, "variable", path=path, layout="a .npz file")
     key = selection.variable or "kspace"
-    arrays = load_npz(path, key, ("mask", "voxel", "noise"))
+    arrays = load_npz(path, key, ("mask", "voxel", "noise"), strict=bool(selection.variable))
     scan = scan_of(arrays[key], selection.axes, selection, path, {"format": "npz"})
     if "mask" in arrays:
         check_kind(arrays["mask"].dtype, path, "mask")
+        if not np.isfinite(arrays["mask"]).all():
+            raise ReconError(f"{path}: 'mask' holds NaN or infinite values; repair the file")
         stored = torch.from_numpy(np.ascontiguousarray(arrays["mask"] != 0))
-        stored = stored[:, None] if stored.ndim == 1 else stored
+        if stored.ndim == 1:  # the same for all slices of a stack
+            stored = stored[:, None].expand(-1, scan.shape[2] if scan.stack else 1).clone()
         if stored.shape != scan.mask.shape:
             raise ReconError(
                 f"{path}: 'mask' has shape {tuple(stored.shape)}; "

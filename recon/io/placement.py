@@ -45,7 +45,12 @@ def slice_order(heads: np.ndarray, path: Path) -> tuple[np.ndarray, float]:
         raise ReconError(
             f"{path}: the slices are not parallel (a localizer?); choose one with --slice N"
         )
-    position = heads["position"][first].astype(np.float64) @ normals[0]
+    places = heads["position"][first].astype(np.float64)
+    normal = normals[0]
+    if not normal.any():  # not filled in: the positions lie on a line of their own
+        apart = places[np.argmax(np.linalg.norm(places - places[0], axis=1))] - places[0]
+        normal = apart / max(float(np.linalg.norm(apart)), 1e-9)
+    position = places @ normal
     order = np.argsort(position, kind="stable")
     gaps = np.diff(position[order])
     if not gaps.max() > 1e-3:  # the writer left the positions empty

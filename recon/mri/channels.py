@@ -1,5 +1,6 @@
 """Independent channels from those of a scan: whitening, coil compression and the noise level."""
 
+import math
 from dataclasses import replace
 
 import torch
@@ -11,6 +12,7 @@ from recon.mri.scan import Scan
 
 # Channels repeat one another where a mixture of them has this share of the largest variance.
 REPEATED = 1e-7
+BROKEN = 2.0  # a channel whose centre rises less above its outer part holds noise alone
 
 
 def channels(
@@ -56,6 +58,11 @@ def alive(scan: Scan) -> Scan:
     if len(kept) < scan.coils:
         dead = ", ".join(str(c) for c in range(scan.coils) if c not in kept)
         notes.append(f"Channel {dead} holds nothing and was left out.")
+    rises = {c: above_noise(scan, c) for c in kept}
+    broken = [c for c in kept if rises[c] < BROKEN]
+    if broken and max(rises.values()) > 10 * BROKEN:
+        kept = [c for c in kept if c not in broken]
+        notes.append(f"Channel {', '.join(map(str, broken))} holds noise alone and was left out.")
     parts = {
         name: getattr(scan, name)[kept]
         for name in ("kspace", "noise", "levels", "calibration")
@@ -71,6 +78,17 @@ def alive(scan: Scan) -> Scan:
             notes.append(f"The noise scan {why}; it was left out.")
             scan = replace(scan, noise=None)
     return replace(scan, notes=(*scan.notes, *notes))
+
+
+def above_noise(scan: Scan, coil: int) -> float:
+    """How far the centre of a channel's k-space rises above its outer part, in mean energy."""
+    energy = torch.view_as_real(scan.kspace[coil]).double().square().sum(-1)
+    size = [max(1, n // 8) for n in scan.shape]
+    centre = fourier.crop(energy, [*size[:2], scan.shape[2] if scan.stack else size[2]])
+    seen, all_seen = centre[centre > 0], energy[energy > 0]
+    if not len(seen):
+        return float("inf")  # the centre was not measured: nothing can be said
+    return float(seen.mean() / (all_seen.median() / math.log(2)).clamp(min=1e-300))
 
 
 def has_noise_scan(scan: Scan) -> bool:

@@ -29,6 +29,10 @@ SMALLEST, LARGEST = 6, 24
 CHEBYSHEV_STEPS = 10
 
 
+class Unmeasured(ReconError):
+    """The centre of k-space was not sampled as maps need it."""
+
+
 def calibration_region(mask: Bool[Tensor, "y z"]) -> tuple[int, int]:
     """Size (y, z) of the largest fully sampled rectangle around the centre of k-space.
 
@@ -156,14 +160,14 @@ def calibration_block(
         size = tuple(min(n, LARGEST) for n in (full[0], *measured))
     needed = tuple(min(n, SMALLEST) for n in full)
     if any(not low <= c <= n for low, c, n in zip(needed, size, full, strict=True)):
-        raise ReconError(
+        raise Unmeasured(
             f"espirit: the calibration block is {size} of k-space {full} "
             f"and must be at least {needed}; "
             "sample a larger centre fully, or estimate the maps from another scan"
         )
     block = fourier.crop(kspace, size)
     if not (block != 0).any(0).any(0).all():
-        raise ReconError(
+        raise Unmeasured(
             f"espirit: the central {size} of k-space has unmeasured positions; "
             "give the size of its fully sampled part"
         )

@@ -69,7 +69,10 @@ def _slice_by_slice(
     axis: int,
     settings: Espirit,
 ) -> Maps:
-    """Maps of every slice across ``axis``, with phases from one combination of coils."""
+    """Maps of every slice across ``axis``, with phases from one combination of coils.
+
+    A slice of noise alone gets maps of zeros. One with signal but without a centre is refused.
+    """
     size = [n if a == axis else min(n, coils.LARGEST) for a, n in enumerate(kspace.shape[1:])]
     virtual = coils.compression_matrix(fourier.crop(kspace, size), 1)[0]
     flat, found, failed = tuple(1 if a == axis else n for a, n in enumerate(shape)), [], []
@@ -77,11 +80,16 @@ def _slice_by_slice(
         one = kspace.narrow(axis + 1, index, 1)
         try:
             maps = coils.espirit(one, shape=flat, virtual=virtual, **vars(settings))
-        except ReconError as error:
-            sets = (settings.sets,) if settings.sets > 1 else ()
-            maps = kspace.new_zeros(*sets, len(kspace), *flat)
+        except coils.Unmeasured as error:
+            if one.any():
+                raise ReconError(f"slice {index}: {error}") from error
             failed.append(error)
-        found.append(maps)
+            maps = None
+        except ReconError as error:
+            failed.append(error)
+            maps = None
+        sets = (settings.sets,) if settings.sets > 1 else ()
+        found.append(kspace.new_zeros(*sets, len(kspace), *flat) if maps is None else maps)
     if len(failed) == shape[axis]:
         raise failed[0]
     return torch.cat(found, axis - 3)

@@ -5,6 +5,7 @@ The image of a smooth phase φ has a k-space of conjugate symmetry after the pha
 on both sides. Then it alternates between images of this phase and the samples that are known.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor
 from recon.mri import fourier
 
 EVEN = 0.1, 2  # sides that differ by no more than this share, or these samples, are equal
+PREDICTS = 0.8  # the error, relative to leaving zeros, with which POCS must predict known samples
 ITERATIONS = 20
 
 
@@ -25,7 +27,9 @@ def one_sided(seen: Sequence[Bool[Tensor, "_"]]) -> list[int]:
     found = []
     for axis, along in enumerate(seen):
         near, far = sorted(_sides(along))
-        if far - near > max(EVEN[0] * far, EVEN[1]):
+        index = torch.nonzero(along.cpu()).flatten()
+        spacing = int(index.diff().median()) if len(index) > 1 else 1  # of a regular grid
+        if far - near > max(EVEN[0] * far, EVEN[1] * spacing):
             found.append(axis)
     return found
 
@@ -70,6 +74,35 @@ def pocs(
         completed = known * measured + (1 - known) * fourier.fft(image, axes)
         volume = fourier.ifft(completed, axes)
     return volume
+
+
+def predicts(
+    volume: Complex[Tensor, "x y z"], seen: Sequence[Bool[Tensor, "_"]], axes: Sequence[int]
+) -> bool:
+    """Whether POCS does better than zeros on samples that are known.
+
+    The outer half of the shorter side is hidden. Where the phase is not smooth, POCS cannot predict
+    it, and would do harm.
+    """
+    hidden = list(seen)
+    for axis in axes:
+        below, above = _sides(seen[axis])
+        along, half = _between(seen[axis]).bool(), len(seen[axis]) // 2
+        near = min(below, above) // 2
+        if below < above:
+            along[: half - near] = False
+        else:
+            along[half + near :] = False
+        hidden[axis] = along
+    shape = [[-1 if a == axis else 1 for a in range(3)] for axis in axes]
+    known = [_between(seen[axis]).view(s) for axis, s in zip(axes, shape, strict=True)]
+    kept = [hidden[axis].float().view(s) for axis, s in zip(axes, shape, strict=True)]
+    truth = fourier.fft(volume, axes)
+    device = volume.device
+    known, kept = (math.prod(m.to(device) for m in part) for part in (known, kept))
+    test = known - kept
+    found = fourier.fft(pocs(fourier.ifft(kept * truth, axes), hidden, axes), axes)
+    return float((test * (found - truth)).norm()) < PREDICTS * float((test * truth).norm())
 
 
 def _between(along: Bool[Tensor, "n"]) -> Float[Tensor, "n"]:

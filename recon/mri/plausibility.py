@@ -17,14 +17,21 @@ from recon.mri.coils import LARGEST, SMALLEST, calibration_region
 from recon.mri.problem import Problem
 from recon.mri.scan import Scan
 
-SHORTEST = 16  # samples; a shorter axis shows nothing of its centre
+SHORTEST = 4  # samples; a shorter axis shows nothing of its centre
 # The least share of the energy above the noise that lies within 1/16 of the axis on either side of
 # the centre of k-space. Of an image that fills a third of the field of view it has less.
 SHARE = 0.4
+LONG = 16  # a first axis of so many looks like coils or like k-space
 CENTRAL = 32  # samples of the other axes that show what one axis is
 VOXELS, FIELDS = (0.005, 100.0), (1.0, 1500.0)  # mm; what scanners and microscopes have
 MANY_COILS = 256
-EXPLAINED = 0.3  # the least share of the signal in the centre that maps must explain
+# The least share of the signal in the centre that maps must explain: those that were estimated, and
+# those that a user gives. The right ones explain nearly all, those of other data a half.
+EXPLAINED, EXPLAINED_BY_GIVEN = 0.3, 0.85
+AMPLITUDES = (1e-15, 1e15)  # beyond, sums of squares leave the range of float32
+LIKE_KSPACE = (
+    0.8  # the share near the middle by which an axis of coils or slices looks like k-space
+)
 
 
 def refuse(scan: Scan, why: str) -> None:
@@ -38,6 +45,9 @@ def plausible(scan: Scan) -> Scan:
     Raises `ReconError` where the data or their sizes are not those of a scan.
     """
     check_sizes(scan)
+    peak = max(float(coil.abs().max()) for coil in scan.kspace)
+    if not AMPLITUDES[0] < peak < AMPLITUDES[1]:
+        raise ReconError(f"{scan.name}: amplitudes reach {peak:.1g}; scale k-space to about 1")
     if min(scan.shape[:2]) < 2 and scan.shape[2] < 2:
         return scan
     if coils_come_last(scan):
@@ -46,6 +56,18 @@ def plausible(scan: Scan) -> Scan:
             scan,
             f"the {scan.coils} coils look like an axis of k-space, and the last axis of {count} "
             "like coils; name the axes, as in --axes x,y,z,coil",
+        )
+    if looks_like_kspace(scan, 0):
+        refuse(
+            scan,
+            f"the first axis, of {scan.coils} coils, looks like an axis of k-space; "
+            "name the axes, as in --axes x,coil,y",
+        )
+    if scan.stack and looks_like_kspace(scan, 3):
+        refuse(
+            scan,
+            f"the {scan.shape[2]} slices look like an axis of k-space; "
+            "name the axes, as in --axes coil,x,y,z",
         )
     for axis in spectral_axes(scan):
         scan = centred(scan, axis)
@@ -76,24 +98,41 @@ def coils_come_last(scan: Scan) -> bool:
     """Whether the first axis looks like k-space and the last one does not."""
     last = 3 if scan.shape[2] > 1 else 2
     first, count = scan.coils, scan.shape[last - 1]
-    if scan.stack or first < SHORTEST or count > MANY_COILS:
+    if scan.stack or first < LONG or count > MANY_COILS:
         return False
     energy = torch.view_as_real(scan.kspace).square().sum(-1, dtype=torch.float64)
     along_coils = energy.sum((1, 2, 3))
     if share(along_coils, first // 2) < SHARE:
         return False
-    if count < SHORTEST:
+    if count < LONG:
         return True
     along_last = energy.sum([a for a in range(4) if a != last])
     return max(share(along_last, count // 2), share(along_last, 0)) < SHARE
+
+
+def looks_like_kspace(scan: Scan, axis: int) -> bool:
+    """Whether an axis of coils (0) or slices (3) has its energy in the middle, and spreads it over
+    all indices after a Fourier transform.
+    """
+    n = scan.kspace.shape[axis]
+    if n < (SHORTEST if axis else LONG):  # one of few coils may be by far the nearest
+        return False
+    size = [min(m, CENTRAL) for m in scan.shape]
+    size = [*size[:2], n] if axis else size
+    block = fourier.crop(scan.kspace, size)
+    given, other = (
+        torch.view_as_real(b).double().square().sum(-1).sum([a for a in range(4) if a != axis])
+        for b in (block, fourier.fft(block, (axis - 4,)))
+    )
+    return share(given, n // 2) > max(LIKE_KSPACE, share(other, n // 2))
 
 
 def profile(scan: Scan, axis: int) -> Float[Tensor, "n"]:
     """The mean energy of the measured samples at every index along an axis of k-space."""
     sums = torch.zeros(scan.shape[axis], dtype=torch.float64)
     for coil in scan.kspace:  # one coil at a time, to save memory
-        energy = torch.view_as_real(coil).square().sum(-1)
-        sums += energy.sum([a for a in range(3) if a != axis], dtype=torch.float64).cpu()
+        energy = torch.view_as_real(coil).double().square().sum(-1)
+        sums += energy.sum([a for a in range(3) if a != axis]).cpu()
     if axis == 0:
         return sums
     return sums / scan.mask.cpu().sum(2 - axis).clamp(min=1)
@@ -105,8 +144,10 @@ def share(energy: Float[Tensor, "n"], centre: int) -> float:
     The noise is taken for its lower quartile, as the signal falls off quickly in k-space. Indices
     without a measurement are not counted.
     """
-    reach = max(1, len(energy) // 16)
+    reach = len(energy) // 16
     seen = energy > 0
+    if not seen.any():
+        return 0.0
     above = torch.where(seen, energy - energy[seen].quantile(0.25), 0).clamp(min=0)
     near = above.roll(len(energy) // 2 - centre)[len(energy) // 2 - reach :][: 2 * reach + 1]
     return float(near.sum() / above.sum().clamp(min=1e-300))
@@ -150,7 +191,7 @@ def transformed(scan: Scan, axis: int) -> Float[Tensor, "n"]:
     """
     size = [n if a == axis else min(n, CENTRAL) for a, n in enumerate(scan.shape)]
     block = fourier.fft(fourier.crop(scan.kspace, size), (axis - 3,))
-    energy = torch.view_as_real(block).square().sum(-1, dtype=torch.float64)
+    energy = torch.view_as_real(block).double().square().sum(-1)
     return energy.sum([a for a in range(4) if a != axis + 1]).cpu()
 
 
@@ -203,10 +244,13 @@ def explained(problem: Problem) -> float | None:
     return max(0.0, kept) / total if total > 0 else 0.0
 
 
-def check_maps(scan: Scan, problem: Problem) -> float | None:
-    """Refuses maps that do not explain the signal; returns the share that they do."""
+def check_maps(scan: Scan, problem: Problem, given: bool = False) -> float | None:
+    """Refuses maps that do not explain the signal; returns the share that they do.
+
+    ``given`` says that a user brought them.
+    """
     found = explained(problem)
-    if found is not None and found < EXPLAINED:
+    if found is not None and found < (EXPLAINED_BY_GIVEN if given else EXPLAINED):
         refuse(
             scan,
             f"the sensitivity maps explain {found:.0%} of the signal in the centre of k-space; "

@@ -54,12 +54,18 @@ class Problem:
         operator = Sense(maps, mask, stack=stack)
         kspace = kspace * mask
         rhs = operator.adjoint(kspace)
-        spread = power(kspace, mask, noise, stack) ** 0.5 if rhs.any() else 0.0
-        if not spread > 0:
+        if not rhs.any():
             raise ReconError(
                 "the zero-filled volume is empty; "
                 "check that the mask covers the measured samples and the maps are not zero"
             )
+        energy = power(kspace, mask, noise, stack)
+        if not energy > 0:
+            raise ReconError(
+                f"nothing in k-space rises above the noise, whose level is {noise:.3g}; "
+                "check the noise scan, or that this is no noise scan"
+            )
+        spread = energy**0.5
         return cls(operator, kspace / spread, rhs / spread, noise / spread, 1 / spread, voxel)
 
     def objective(self, volume: Complex[Tensor, "x y zs"]) -> Float[Tensor, ""]:
@@ -172,6 +178,22 @@ def pose_scan(
     elif scan.calibration is not None:
         known = estimate(mixed(scan.calibration, matrix), scan.shape, scan.stack, settings)
     return pose(kspace, mask, noise, scan.voxel, known, scan.stack, settings)
+
+
+def maps_of_scan(problem: Problem, scan: Scan) -> Maps:
+    """The maps of a problem for the channels of its scan, which `pose_scan` takes as ``known``.
+
+    Raises `ReconError` where channels were compressed, which cannot be undone.
+    """
+    matrix, _ = channels(scan)
+    maps = problem.operator.maps.cpu()
+    if maps.shape[-4] != scan.coils:
+        raise ReconError("maps of virtual coils belong to no scan; do not give --coils")
+    if matrix is None:
+        return maps
+    sets = maps.view(-1, *maps.shape[-4:])
+    sets = torch.stack([mixed(one, torch.linalg.inv(matrix)) for one in sets])
+    return sets.view(maps.shape)
 
 
 def undersampled(

@@ -336,3 +336,66 @@ def test_without_directions_no_orientation_is_claimed(tmp_path, kspace):
     image = nibabel.load(tmp_path / "a.nii.gz")
     assert image.header["sform_code"] == 0 and image.header["qform_code"] == 0
     assert image.header.get_zooms() == pytest.approx((1.0, 1.5, 2.0))
+
+
+def test_frames_of_a_dynamic_scan_are_not_averaged(tmp_path, kspace):
+    """Each has its own central lines, whose number differs by one; all are whole."""
+
+    def frame(r: int) -> list:
+        kept = [y for y in range(NY) if y % 2 == r % 2 or 4 <= y < 6 + r % 2]
+        return [
+            acquisition((1 + r) * kspace[:, :, y, z], y, z, repetition=r)
+            for y in kept
+            for z in range(NZ)
+        ]
+
+    path = write_mrd(tmp_path / "a.h5", [line for r in range(4) for line in frame(r)], XML)
+    scan = read_scan(path)
+    assert "first of 4 repetitions" in scan.notes[0] and len(scan.notes) == 1
+    close(scan.kspace[:, :, 4], kspace[:, :, 4])
+    assert len(frames_of(scan, Selection())) == 4
+
+
+def test_a_field_of_view_in_metres_is_refused(tmp_path, kspace):
+    xml = XML.replace("</encodedSpace>\n<reconSpace>", "</encodedSpace><reconSpace>")
+    start = xml.index("<reconSpace>")
+    small = xml[start:].replace("<x>12.0</x>", "<x>0.012</x>")
+    with pytest.raises(ReconError, match="are both in mm"):
+        read_scan(write_mrd(tmp_path / "a.h5", lines(kspace), xml[:start] + small))
+
+
+def test_an_oversampled_asymmetric_echo_stays_asymmetric(tmp_path):
+    """The removal of oversampling must not fill what was not measured."""
+    wide = np.pad(coil_images(), ((0, 0), (NX // 2, NX // 2), (0, 0), (0, 0)))
+    full = transform(wide, (1, 2, 3))
+    cut = lines(full[:, 8:], center=NX - 8)
+    scan = read_scan(write_mrd(tmp_path / "a.h5", cut, header((2 * NX, NY, NZ))))
+    seen = scan.kspace.abs().sum((0, 2, 3)) > 0
+    assert seen.tolist() == [x >= 4 for x in range(NX)]
+
+
+def test_calibration_that_the_header_does_not_name(tmp_path, kspace):
+    """Lines that the image has as well, at another gain, are not averaged into it."""
+    flags = [ismrmrd.ACQ_IS_PARALLEL_CALIBRATION]
+    centre = [
+        acquisition(3 * kspace[:, :, y, z], y, z, flags) for y in (4, 5, 6) for z in range(NZ)
+    ]
+    scan = read_scan(write_mrd(tmp_path / "a.h5", lines(kspace) + centre, XML))
+    close(scan.kspace, kspace)
+    assert scan.calibration is not None
+
+
+def test_slices_are_ordered_without_directions(tmp_path):
+    flat, place = transform(coil_images(), (1, 2)), [3, 0, 5, 1, 6, 2, 4]
+    acquisitions = [
+        acquisition(flat[:, :, y, place[s]], y, slice=s) for y in range(NY) for s in range(NZ)
+    ]
+    for acq in acquisitions:
+        acq.slice_dir[:] = 0
+        acq.position[:] = (7.0, 0.0, 3.5 * place[acq.idx.slice] - 10)
+    scan = read_scan(write_mrd(tmp_path / "a.h5", acquisitions, FLAT))
+    close(scan.kspace, flat)
+    for acq in acquisitions:
+        acq.idx.slice = 0
+    with pytest.raises(ReconError, match="7 positions, but the counter has 1"):
+        read_scan(write_mrd(tmp_path / "b.h5", acquisitions, FLAT))

@@ -9,7 +9,7 @@ from recon import methods, phantoms
 from recon.errors import ReconError
 from recon.mri import fourier, masks
 from recon.mri.maps import Espirit, estimate
-from recon.mri.problem import Problem, pose_scan
+from recon.mri.problem import Problem, maps_of_scan, pose_scan
 from recon.mri.scan import Scan
 from recon.mri.sense import Sense
 from tests.conftest import complex_normal
@@ -152,3 +152,25 @@ def test_the_scale_of_a_stack_does_not_depend_on_its_mask(images):
     part = masks.make("uniform_1d", (40, 1), 3, (8, 1), 0).expand(SHAPE[1:]).clone()
     scales = [Problem.build(kspace, m, maps, stack=True).scale for m in (whole, part)]
     assert scales[0] == pytest.approx(scales[1], rel=0.03)
+
+
+def test_a_slice_without_a_centre_is_refused(images, generator):
+    """It once became an empty slice, without a word."""
+    kspace = fourier.fft(images, (-3, -2)) + phantoms.complex_noise(images.shape, 1e-3, generator)
+    kspace[:, :, 14:26, 6] = 0
+    with pytest.raises(ReconError, match="slice 6: espirit"):
+        estimate(kspace, stack=True)
+
+
+def test_saved_maps_belong_to_the_channels_of_the_scan(images, generator):
+    """Whitening mixes channels; the maps that are saved are mixed again where they are read."""
+    kspace = noisy(images, (-3, -2, -1), generator)
+    mixing = torch.eye(8) + 0.3 * complex_normal(8, 8, generator=generator)
+    noise = 0.01 * mixing @ complex_normal(8, 500, generator=generator)
+    whole = torch.ones(SHAPE[1:], dtype=torch.bool)
+    scan = Scan(kspace, (1.0, 1.0, 1.0), whole, noise=noise)
+    first = pose_scan(scan)
+    second = pose_scan(scan, known=maps_of_scan(first, scan))
+    assert torch.allclose(first.operator.maps, second.operator.maps, atol=1e-3)
+    with pytest.raises(ReconError, match="virtual coils"):
+        maps_of_scan(pose_scan(scan, virtual_coils=4), scan)

@@ -5,7 +5,7 @@ import torch
 
 from recon import methods, phantoms
 from recon.mri import fourier, masks
-from recon.mri.partial_fourier import one_sided, pocs, reach
+from recon.mri.partial_fourier import one_sided, pocs, predicts, reach
 from recon.mri.problem import pose_scan
 from recon.mri.scan import Scan
 
@@ -67,3 +67,21 @@ def test_undersampled_partial_fourier(image, generator):
     for method in ("zero_filled", "cg_sense", "l1_wavelet"):
         zero = problem.unscale(methods.reconstruct(problem, method))
         assert error(pocs(zero, seen, axes), image) < error(zero, image)
+
+
+def test_pocs_is_trusted_only_where_it_predicts(image):
+    """A jump of the phase at every bright voxel cannot be predicted; a smooth phase can."""
+    seen = [torch.ones(m, dtype=torch.bool) for m in SHAPE]
+    seen[1] = torch.arange(64) < 52
+    part = seen[1].view(1, -1, 1)
+    rough = torch.where(image.abs() > 0.5 * image.abs().max(), -image, image)
+    for volume, smooth in ((image, True), (rough, False)):
+        zero = fourier.ifft(part * fourier.fft(volume))
+        assert predicts(zero, seen, [1]) == smooth
+
+
+@pytest.mark.parametrize("offset", range(5))
+def test_a_regular_grid_is_not_one_sided(offset):
+    along = torch.zeros(60, dtype=torch.bool)
+    along[offset::5] = True
+    assert one_sided([along]) == []

@@ -8,7 +8,8 @@ import torch
 from recon import phantoms
 from recon.errors import ReconError
 from recon.mri import fourier, masks
-from recon.mri.plausibility import explained, plausible
+from recon.mri.channels import alive
+from recon.mri.plausibility import check_maps, explained, plausible
 from recon.mri.problem import pose_scan
 from recon.mri.scan import Scan
 
@@ -121,3 +122,50 @@ def test_maps_explain_the_signal_of_their_scan_only(generator):
         assert explained(pose_scan(scan(kspace), known=known.flip(0))) < 0.8
     stack = fourier.ifft(kspace, (-1,))
     assert explained(pose_scan(scan(stack, stack=True))) > 0.9
+
+
+def test_axes_of_coils_and_slices_that_are_kspace_are_refused(generator):
+    """(x, coil, y), one coil (x, y, z) without a coil axis, and a volume given as slices."""
+    kspace = fourier.fft(coil_images("knee", (32, 40, 36), 4, 0.05, generator))
+    flat = fourier.fft(coil_images("knee", (48, 64, 1), 4, 0.05, generator))
+    for wrong in (flat.movedim(0, 1), kspace.movedim(0, 1), kspace[0][..., None]):
+        with pytest.raises(ReconError, match="--axes|no centre"):
+            plausible(scan(wrong))
+    for volume in (kspace, kspace[..., 10:26]):
+        with pytest.raises(ReconError, match="slices look like an axis of k-space"):
+            plausible(scan(volume, stack=True))
+
+
+def test_amplitudes_out_of_range_are_refused(generator):
+    kspace = fourier.fft(coil_images("knee", (32, 40, 36), 2, 0.05, generator))
+    for factor in (1e-25, 1e20):
+        with pytest.raises(ReconError, match="amplitudes reach"):
+            plausible(scan(factor * kspace))
+
+
+def test_given_maps_of_other_coils_are_refused(generator):
+    kspace = fourier.fft(coil_images("knee", (32, 40, 36), 4, 0.05, generator))
+    known = pose_scan(scan(kspace)).operator.maps
+    check_maps(scan(kspace), pose_scan(scan(kspace), known=known), given=True)
+    for wrong in (known.flip(0), known.conj(), known.flip(2)):
+        with pytest.raises(ReconError, match="maps explain"):
+            check_maps(scan(kspace), pose_scan(scan(kspace), known=wrong), given=True)
+
+
+def test_a_broken_channel_is_left_out(generator):
+    """It holds strong noise alone. Weak channels and noisy scans keep theirs."""
+    images = coil_images("knee", (32, 40, 36), 4, 0.05, generator)
+    kspace = fourier.fft(images)
+    kspace[1] = phantoms.complex_noise(kspace.shape[1:], float(kspace.abs().std()), generator)
+    found = alive(scan(kspace))
+    assert found.coils == 3 and "Channel 1 holds noise alone" in found.notes[0]
+    for noise in (0.05, 1.5):
+        kspace = fourier.fft(coil_images("knee", (32, 40, 36), 4, noise, generator))
+        assert alive(scan(kspace)).coils == 4
+
+
+def test_noise_that_hides_the_signal_is_refused(generator):
+    kspace = fourier.fft(coil_images("knee", (32, 40, 36), 2, 0.05, generator))
+    strong = 1e3 * phantoms.complex_noise((2, 500), float(kspace.abs().std()), generator)
+    with pytest.raises(ReconError, match="rises above the noise"):
+        pose_scan(scan(kspace, noise=strong))

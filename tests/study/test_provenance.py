@@ -189,7 +189,9 @@ def test_another_look_of_a_method_draws_figures_again(monkeypatch):
 def test_a_new_field_of_a_record_stales_nothing(source):
     before = hashes()
     source("methods/__init__.py", "    label: str", "    paper: str = ''\n    label: str = ''")
-    source("networks/trained.py", "    seed: int = 0\n", "    seed: int = 0\n    note: str = ''\n")
+    source(
+        "networks/trained.py", "    seed: Seed = 0\n", "    seed: Seed = 0\n    note: str = ''\n"
+    )
     assert changed(before) == set()
 
 
