@@ -49,6 +49,7 @@ def slice_order(heads: np.ndarray, path: Path) -> tuple[np.ndarray, float]:
     normal = normals[0]
     if not normal.any():  # not filled in: the positions lie on a line of their own
         apart = places[np.argmax(np.linalg.norm(places - places[0], axis=1))] - places[0]
+        apart = apart * np.sign(apart[np.argmax(np.abs(apart))])  # towards left, back or head
         normal = apart / max(float(np.linalg.norm(apart)), 1e-9)
     position = places @ normal
     order = np.argsort(position, kind="stable")

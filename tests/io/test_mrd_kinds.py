@@ -391,7 +391,7 @@ def test_slices_are_ordered_without_directions(tmp_path):
         acquisition(flat[:, :, y, place[s]], y, slice=s) for y in range(NY) for s in range(NZ)
     ]
     for acq in acquisitions:
-        acq.slice_dir[:] = 0
+        acq.slice_dir[:] = (0, 0, 0)
         acq.position[:] = (7.0, 0.0, 3.5 * place[acq.idx.slice] - 10)
     scan = read_scan(write_mrd(tmp_path / "a.h5", acquisitions, FLAT))
     close(scan.kspace, flat)
