@@ -27,6 +27,7 @@ from pathlib import Path
 import h5py
 import nibabel
 import numpy as np
+import scipy.io
 import torch
 
 from recon.errors import ReconError
@@ -67,6 +68,15 @@ def kspace_files(kind: str, folder: Path) -> Path:
             folder
             / f"{io_files.write_cfl(folder / 'scan', kspace.transpose(1, 2, 3, 0)).name}.{kind}"
         )
+    if kind == "mat5":
+        scipy.io.savemat(folder / "scan.mat", {"kspace": kspace}, do_compression=True)
+        return folder / "scan.mat"
+    if kind == "mat73":
+        parts = np.empty(kspace.T.shape, [("real", "<f8"), ("imag", "<f8")])
+        parts["real"], parts["imag"] = kspace.T.real, kspace.T.imag
+        with h5py.File(folder / "scan.mat", "w", userblock_size=512) as file:
+            file["kspace"] = parts
+        return folder / "scan.mat"
     if kind == "npy":
         np.save(folder / "scan.npy", kspace)
         return folder / "scan.npy"
@@ -139,7 +149,7 @@ QDESS = [{}, {"chunks": (4, 6, 8, 1, 2)}, {"chunks": (1, 3, 4, 2, 1), "compressi
 LOADERS: dict[str, tuple[Callable, list[Callable]]] = {
     **{
         kind: (read_scan, [lambda folder, kind=kind: kspace_files(kind, folder)])
-        for kind in ("ismrmrd", "fastmri", "hdr", "cfl", "npy", "npz", "packed")
+        for kind in ("ismrmrd", "fastmri", "hdr", "cfl", "npy", "npz", "packed", "mat5", "mat73")
     },
     **{
         ending: (read_volume, [lambda folder, ending=ending: volume_file(f".{ending}", folder)])

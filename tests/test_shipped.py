@@ -12,24 +12,30 @@ from recon.study.config import load
 from recon.study.preflight import check_shipped
 from recon.study.provenance import CHOICES
 
-DEMO = load("demo")
+DEMO, STUDY = load("demo"), load("study")
+SHIPPED = [
+    (config, name)
+    for config in (DEMO, STUDY)
+    for name, section in config.networks.items()
+    if section.shipped
+]
 
 
-@pytest.mark.parametrize("name", DEMO.networks)
-def test_shipped_prior_was_trained_by_its_configuration(name):
+@pytest.mark.parametrize(("config", "name"), SHIPPED, ids=lambda part: getattr(part, "name", part))
+def test_shipped_prior_was_trained_by_its_configuration(config, name):
     """On the same data, with the same settings; small, and with its log."""
-    section = DEMO.networks[name]
+    section = config.networks[name]
     path = ROOT / section.shipped
     prior, about = load_weights(path)
     assert path.stat().st_size <= 5e6
     data, wanted = (
         d.model_dump(exclude=CHOICES - {"train", "validation"})
-        for d in (Dataset(**about["data"]), DEMO.datasets[section.dataset])
+        for d in (Dataset(**about["data"]), config.datasets[section.dataset])
     )
     assert (
         data == wanted
         and about["training"].get("resampling", "kspace")
-        == DEMO.datasets[section.dataset].resampling
+        == config.datasets[section.dataset].resampling
     )
     said = section.model_dump(
         mode="json", include=section.model_fields_set - {"dataset", "shipped", "network"}
