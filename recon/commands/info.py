@@ -23,8 +23,9 @@ def info(options: argparse.Namespace) -> None:
     if options.json:
         print(json.dumps(facts, indent=2, default=str))
         return
-    width = max(map(len, facts))
-    for key, value in facts.items():
+    arrays = facts.pop("arrays", {})
+    width = max(map(len, (*facts, *arrays)))
+    for key, value in (*facts.items(), *arrays.items()):
         print(f"{key:{width}}  {value}")
 
 

@@ -89,9 +89,9 @@ def reconstruct(options: argparse.Namespace) -> None:
     from recon.networks.weights import load_weights
 
     check_options(options)
-    outputs = [options.output, *([phase_file(options.output)] if options.phase else [])]
-    for path in outputs:
-        check_output(path)
+    check_output(options.output)
+    if options.phase:
+        check_output(phase_file(options.output))
     if options.save_maps:
         check_maps_output(options.save_maps)
     device, settings = chosen_device(options.device), parse_settings(options)
@@ -107,10 +107,12 @@ def reconstruct(options: argparse.Namespace) -> None:
     selection = Selection(**values, axes=axes, variable=options.variable)
     scan = read_scan(options.input, selection)
     frames = frames_of(scan, selection) if options.all else [selection]
-    for number, frame in enumerate(frames):
-        scan = scan if number == 0 and len(frames) == 1 else read_scan(options.input, frame)
-        output = options.output if len(frames) == 1 else frame_file(options.output, frame, scan)
+    many = len(frames) > 1
+    outputs = [frame_file(options.output, f, scan) if many else options.output for f in frames]
+    for output in outputs:  # all of them, before the first is worked on
         check_output(output)
+    for frame, output in zip(frames, outputs, strict=True):
+        scan = read_scan(options.input, frame) if many else scan
         run(scan, output, options, settings, espirit, networks, paths, known, device)
 
 

@@ -64,11 +64,11 @@ def printable(text: str) -> str:
     return "".join(c for c in " ".join(text.split())[:160] if c.isprintable())
 
 
-def existing(path: Path) -> None:
-    """Refuses a path without a file, and an empty file."""
+def existing(path: Path, empty: bool = False) -> None:
+    """Refuses a path without a file and, unless ``empty`` is allowed, an empty file."""
     if not path.is_file():
         raise ReconError(f"{path}: no such file; check the path")
-    if path.stat().st_size == 0:
+    if path.stat().st_size == 0 and not empty:
         raise ReconError(f"{path}: the file is empty; fetch or export it again")
 
 

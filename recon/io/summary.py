@@ -49,13 +49,25 @@ def described(scan: Scan, problem: Problem) -> list[str]:
 def summary(path: str | Path) -> dict:
     """What the headers of a file say; its samples are not read.
 
+    Arrays of a file with several stand under ``arrays``. Text from the file is made printable.
     Raises `ReconError` for a file that is missing, damaged or of an unknown kind.
     """
-    path = Path(path)
+    return {key: _plain(value) for key, value in _facts(Path(path)).items()}
+
+
+def _plain(value: object) -> object:
+    """A value whose texts are safe to print."""
+    if isinstance(value, dict):
+        return {_plain(key): _plain(part) for key, part in value.items()}
+    return printable(value) if isinstance(value, str) and len(value) < 1000 else value
+
+
+def _facts(path: Path) -> dict:
     if is_bart(path):
         base = path.with_suffix("") if path.suffix in (".cfl", ".hdr") else path
         header = Path(f"{base}.hdr")
         existing(header)
+        existing(Path(f"{base}.cfl"), empty=True)
         with reading(header):
             dims = read_dimensions(header)
         return {"format": "BART", "dimensions": _trimmed(dims), "type": "complex64"}
@@ -67,12 +79,12 @@ def summary(path: str | Path) -> dict:
                 return _hdf5_facts(file, path)
         if path.suffix == ".mat":
             held = {n: f"{kind} {_times(shape)}" for n, shape, kind in scipy.io.whosmat(path)}
-            return {"format": "MATLAB 5", **held}
+            return {"format": "MATLAB 5", "arrays": held}
         if path.suffix == ".npy":
             array = np.load(path, mmap_mode="r", allow_pickle=False)
             return {"format": "npy", "shape": list(array.shape), "type": str(array.dtype)}
         if path.suffix == ".npz":
-            return {"format": "npz", **npz_shapes(path)}
+            return {"format": "npz", "arrays": npz_shapes(path)}
         if name.endswith((".nii", ".nii.gz")):
             return _nifti_facts(path)
         if path.suffix == ".safetensors":
@@ -104,13 +116,13 @@ def _hdf5_facts(file: h5py.File, path: Path) -> dict:
         node = member(file, name, path)
         if isinstance(node, h5py.Dataset) and node.shape is not None:
             shape = node.shape[::-1] if is_complex(node) else node.shape
-            arrays[printable(str(name))] = f"{printable(str(node.dtype))} {_times(shape)}".strip()
+            arrays[str(name)] = f"{node.dtype} {_times(shape)}".strip()
     kind = "HDF5"
     if isinstance(kspace, h5py.Dataset):
         kind = "MATLAB 7.3" if is_complex(kspace) else "fastMRI (slice, coil, row, column)"
     elif any(is_complex(member(file, name, path)) for name in file):
         kind = "MATLAB 7.3"
-    return {"format": kind, **arrays}
+    return {"format": kind, "arrays": arrays}
 
 
 def _ismrmrd_facts(file: h5py.File, path: Path) -> dict:

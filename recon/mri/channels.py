@@ -69,6 +69,9 @@ def alive(scan: Scan) -> Scan:
         if getattr(scan, name) is not None and len(kept) < scan.coils
     }
     scan = replace(scan, **parts)
+    if scan.noise is not None and not has_noise_scan(scan):
+        notes.append(f"The noise scan has {scan.noise.shape[1]} samples; it was left out.")
+        scan = replace(scan, noise=None)
     if has_noise_scan(scan):
         covariance = coils.noise_covariance(scan.noise)
         silent = bool((covariance.diagonal().real == 0).any())

@@ -29,6 +29,7 @@ MANY_COILS = 256
 # those that a user gives. The right ones explain nearly all, those of other data a half.
 EXPLAINED, EXPLAINED_BY_GIVEN = 0.3, 0.85
 AMPLITUDES = (1e-15, 1e15)  # beyond, sums of squares leave the range of float32
+ACROSS = 0.2  # the energy in the middle of an axis, relative to its ends, of a rolled image
 LIKE_KSPACE = (
     0.8  # the share near the middle by which an axis of coils or slices looks like k-space
 )
@@ -71,7 +72,25 @@ def plausible(scan: Scan) -> Scan:
         )
     for axis in spectral_axes(scan):
         scan = centred(scan, axis)
+    halved = ["xyz"[a] for a in spectral_axes(scan) if lies_across_the_border(scan, a)]
+    if halved:
+        along = " and ".join(halved)
+        note = f"The object lies across the border of the field of view along {along}"
+        scan = replace(scan, notes=(*scan.notes, f"{note}: does k-space alternate in sign?"))
     return scan
+
+
+def lies_across_the_border(scan: Scan, axis: int) -> bool:
+    """Whether the image is empty in the middle of an axis, and bright at its ends.
+
+    K-space whose samples alternate in sign looks so, and a scan of the hands may.
+    """
+    energy = transformed(scan, axis)
+    half, band = len(energy) // 2, max(1, len(energy) // 16)
+    middle, ends = (
+        float(e[half - band : half + band + 1].sum()) for e in (energy, energy.roll(half))
+    )
+    return middle < ACROSS * ends
 
 
 def spectral_axes(scan: Scan) -> list[int]:

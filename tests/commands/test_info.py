@@ -32,7 +32,7 @@ def test_volumes_matlab_and_weights(tmp_path, capsys):
     found = facts(volume_file(".nii.gz", tmp_path), capsys)
     assert found["format"] == "NIfTI" and found["orientation"] == "not given"
     scipy.io.savemat(tmp_path / "a.mat", {"kspace": np.ones((2, 8, 6), np.complex64)})
-    assert facts(tmp_path / "a.mat", capsys)["kspace"].endswith("2×8×6")
+    assert facts(tmp_path / "a.mat", capsys)["arrays"]["kspace"].endswith("2×8×6")
     found = facts("data/priors/demo_knee.safetensors", capsys)
     assert found["format"] == "weights" and "provenance" in found
 

@@ -169,3 +169,10 @@ def test_noise_that_hides_the_signal_is_refused(generator):
     strong = 1e3 * phantoms.complex_noise((2, 500), float(kspace.abs().std()), generator)
     with pytest.raises(ReconError, match="rises above the noise"):
         pose_scan(scan(kspace, noise=strong))
+
+
+def test_kspace_that_alternates_in_sign_is_noted(generator):
+    """The image is rolled by half of the field of view, which nobody can know for certain."""
+    kspace = fourier.fft(coil_images("brain", (48, 64, 1), 4, 0.05, generator))
+    found = plausible(scan(kspace * (-1.0) ** torch.arange(64)[:, None]))
+    assert "across the border of the field of view along y" in found.notes[0]
