@@ -4,6 +4,7 @@ weights.safetensors``.
 
 import argparse
 import sys
+from inspect import cleandoc
 from typing import NoReturn
 
 from recon import ReconError, __version__, commands
@@ -28,7 +29,7 @@ def parser() -> argparse.ArgumentParser:
         part = parts.add_parser(
             name,
             help=command.help,
-            description=command.run.__doc__,
+            description=cleandoc(command.run.__doc__),
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from recon import rooms
 from recon.commands import Command
@@ -13,6 +13,8 @@ from recon.errors import ReconError
 
 if TYPE_CHECKING:
     from recon.io import Selection
+    from recon.mri.maps import Espirit, Maps
+    from recon.mri.problem import Problem
     from recon.mri.scan import Scan
 
 MASKS = ("gaussian_1d", "gaussian_2d", "poisson_disc", "random_1d", "uniform", "uniform_1d")
@@ -78,12 +80,40 @@ def options(command: argparse.ArgumentParser) -> None:
     option("--partial-fourier", choices=("pocs", "zero"), help=completed)
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What the options ask for, checked and loaded before the scan is read."""
+
+    options: argparse.Namespace
+    settings: dict  # of the method
+    espirit: Espirit
+    paths: dict[str, Path]  # of the weights, by role
+    networks: dict[str, Any]
+    maps: Maps | None
+    device: str
+
+
 def reconstruct(options: argparse.Namespace) -> None:
     """Reconstructs one scan. Its sensitivity maps come from the fully sampled centre of k-space,
     from a calibration scan in the file, or from --maps.
     """
+    from recon.io import check_output, frames_of, read_scan
+
+    asked, selection = prepared(options), selected(options)
+    scan = read_scan(options.input, selection)
+    frames = frames_of(scan, selection) if options.all else [selection]
+    many = len(frames) > 1
+    outputs = [frame_file(options.output, f, scan) if many else options.output for f in frames]
+    for output in outputs:  # all of them, before the first is worked on
+        check_output(output)
+    for frame, output in zip(frames, outputs, strict=True):
+        run(read_scan(options.input, frame) if many else scan, output, asked)
+
+
+def prepared(options: argparse.Namespace) -> Asked:
+    """Checks the options and loads what they name; whatever is wrong is refused here."""
     from recon import methods
-    from recon.io import Selection, check_output, frames_of, read_maps, read_scan
+    from recon.io import check_output, read_maps
     from recon.io.maps import check_maps_output
     from recon.mri.maps import Espirit
     from recon.networks.weights import load_weights
@@ -95,53 +125,38 @@ def reconstruct(options: argparse.Namespace) -> None:
     if options.save_maps:
         check_maps_output(options.save_maps)
     device, settings = chosen_device(options.device), parse_settings(options)
-    methods.settings_of(options.method, **settings)  # refused before anything is read
+    methods.settings_of(options.method, **settings)
     espirit = Espirit(**parse_espirit(options.espirit))
     paths = chosen_networks(options)
     networks = {role: load_weights(path)[0].to(device) for role, path in paths.items()}
     known = read_maps(options.maps) if options.maps else None
-    values = {
-        name: getattr(options, flag[2:].replace("-", "_")) for name, (flag, _) in COUNTERS.items()
-    }
+    return Asked(options, settings, espirit, paths, networks, known, device)
+
+
+def selected(options: argparse.Namespace) -> Selection:
+    """Which frame is read, and what the axes of an array are."""
+    from recon.io import Selection
+
+    flags = {name: flag[2:].replace("-", "_") for name, (flag, _) in COUNTERS.items()}
     axes = tuple(options.axes.split(",")) if options.axes else None
-    selection = Selection(**values, axes=axes, variable=options.variable)
-    scan = read_scan(options.input, selection)
-    frames = frames_of(scan, selection) if options.all else [selection]
-    many = len(frames) > 1
-    outputs = [frame_file(options.output, f, scan) if many else options.output for f in frames]
-    for output in outputs:  # all of them, before the first is worked on
-        check_output(output)
-    for frame, output in zip(frames, outputs, strict=True):
-        scan = read_scan(options.input, frame) if many else scan
-        run(scan, output, options, settings, espirit, networks, paths, known, device)
+    values = {name: getattr(options, flag) for name, flag in flags.items()}
+    return Selection(**values, axes=axes, variable=options.variable)
 
 
-def run(
-    scan: Scan,
-    output: Path,
-    options: argparse.Namespace,
-    settings: dict,
-    espirit: object,
-    networks: dict,
-    paths: dict[str, Path],
-    known: object,
-    device: str,
-) -> None:
+def run(scan: Scan, output: Path, asked: Asked) -> None:
     """Reconstructs one frame and writes it."""
     import time
-    from dataclasses import asdict
 
     from recon import methods
-    from recon.files import digest
     from recon.io import write_maps, write_volume
-    from recon.mri import masks, partial_fourier
+    from recon.mri import partial_fourier
     from recon.mri.channels import alive
     from recon.mri.plausibility import check_maps, plausible
     from recon.mri.problem import maps_of_scan, pose_scan
 
+    options = asked.options
     scan = alive(given_voxel(scan, options.voxel))
-    if not options.force:
-        scan = plausible(scan)
+    scan = scan if options.force else plausible(scan)
     if options.espirit and scan.coils == 1:
         raise ReconError(f"{scan.name}: one coil needs no maps; do not give --espirit")
     keep = undersampling(scan, options)
@@ -151,39 +166,20 @@ def run(
         raise ReconError(
             f"{scan.name}: both sides of k-space were measured alike; do not give --partial-fourier"
         )
-    problem = pose_scan(scan, options.coils, keep, known, espirit)
-    explained = None
-    if not options.force:
-        explained = check_maps(scan, problem, given=known is not None)
+    problem = pose_scan(scan, options.coils, keep, asked.maps, asked.espirit)
+    given = asked.maps is not None
+    explained = None if options.force else check_maps(scan, problem, given)
     for line in told(scan, problem, axes, options):
         print(line, flush=True)
     begun = time.perf_counter()
-    problem = problem.to(device)
-    volume = methods.reconstruct(problem, options.method, networks, **settings)
+    problem = problem.to(asked.device)
+    volume = methods.reconstruct(problem, options.method, asked.networks, **asked.settings)
     volume = problem.unscale(volume).cpu()
-    completed = bool(axes) and options.partial_fourier != "zero"
-    if completed and not options.partial_fourier:
-        completed = partial_fourier.predicts(volume, seen, axes)
-        if not completed:
-            print("  The phase is not smooth: POCS predicts known samples badly, and was left out.")
-    if completed:
-        volume = partial_fourier.pocs(volume, seen, axes)
+    volume, completed = completed_by_pocs(volume, seen, axes, options.partial_fourier)
     volume, affine = cropped(volume, scan)
-    chosen = methods.settings_of(options.method, **settings)
-    meta = {
-        "input": str(options.input),
-        "input_sha256": digest(options.input)[:16] if options.input.is_file() else None,
-        "origin": scan.origin,
-        "method": options.method,
-        "settings": asdict(chosen),
-        "networks": {role: digest(path)[:16] for role, path in paths.items()},
-        "acceleration": masks.acceleration(problem.operator.mask),
-        "noise": problem.noise / problem.scale,
-        "maps": str(options.maps) if options.maps else vars(espirit),
+    meta = record(scan, problem, asked) | {
         "explained_by_maps": explained,
-        "partial_fourier": ["xyz"[a] for a in axes] if completed else [],
-        "notes": list(scan.notes),
-        "scan": scan.meta,
+        "partial_fourier": ["xyz"[a] for a in completed],
         "seconds": round(time.perf_counter() - begun, 2),
     }
     write_volume(output, volume, scan.voxel, affine, meta, complex=options.complex)
@@ -193,6 +189,45 @@ def run(
         write_maps(options.save_maps, maps_of_scan(problem, scan))
     size, took = " × ".join(map(str, volume.shape)), f"{meta['seconds']:.1f} s"
     print(f"{output}: {size} voxels, R = {meta['acceleration']:.1f}, {took}")
+
+
+def completed_by_pocs(volume: Any, seen: list, axes: list[int], choice: str | None) -> tuple:
+    """The volume with k-space completed, and the axes along which it was.
+
+    Where nobody chose, POCS must predict samples that are known.
+    """
+    from recon.mri import partial_fourier
+
+    if not axes or choice == "zero":
+        return volume, []
+    if choice is None and not partial_fourier.predicts(volume, seen, axes):
+        print("  The phase is not smooth: POCS predicts known samples badly, and was left out.")
+        return volume, []
+    return partial_fourier.pocs(volume, seen, axes), axes
+
+
+def record(scan: Scan, problem: Problem, asked: Asked) -> dict:
+    """What the sidecar says of the making of a volume."""
+    from dataclasses import asdict
+
+    from recon import methods
+    from recon.files import digest
+    from recon.mri import masks
+
+    options = asked.options
+    return {
+        "input": str(options.input),
+        "input_sha256": digest(options.input)[:16] if options.input.is_file() else None,
+        "origin": scan.origin,
+        "method": options.method,
+        "settings": asdict(methods.settings_of(options.method, **asked.settings)),
+        "networks": {role: digest(path)[:16] for role, path in asked.paths.items()},
+        "acceleration": masks.acceleration(problem.operator.mask),
+        "noise": problem.noise / problem.scale,
+        "maps": str(options.maps) if options.maps else vars(asked.espirit),
+        "notes": list(scan.notes),
+        "scan": scan.meta,
+    }
 
 
 def check_options(options: argparse.Namespace) -> None:
@@ -324,7 +359,7 @@ def given_voxel(scan: Scan, voxel: list[float] | None) -> Scan:
     return replace(scan, voxel=tuple(voxel), affine=affine, meta=meta)
 
 
-def undersampling(scan: Scan, options: argparse.Namespace) -> object:
+def undersampling(scan: Scan, options: argparse.Namespace) -> Any:
     """Which phase encodes ``--acceleration`` keeps; None without it."""
     from recon.mri import masks
 
@@ -342,7 +377,7 @@ def undersampling(scan: Scan, options: argparse.Namespace) -> object:
     return kept.expand(scan.mask.shape)
 
 
-def cropped(volume: object, scan: Scan) -> tuple:
+def cropped(volume: Any, scan: Scan) -> tuple:
     """The volume within the field of view that was asked for, and the affine of its voxels."""
     from recon.mri import fourier
 
@@ -355,7 +390,7 @@ def cropped(volume: object, scan: Scan) -> tuple:
     return fourier.crop(volume, scan.field_of_view), affine
 
 
-def told(scan: Scan, problem: object, axes: list[int], options: argparse.Namespace) -> list[str]:
+def told(scan: Scan, problem: Problem, axes: list[int], options: argparse.Namespace) -> list[str]:
     """What was read, in a few lines."""
     from recon.io.summary import described
 
