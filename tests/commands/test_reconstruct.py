@@ -205,7 +205,9 @@ def test_complex_numbers_and_the_phase(scan_file, scene, tmp_path):
     phase = np.asarray(nib.load(tmp_path / "a_phase.nii.gz").dataobj)
     assert whole.dtype == np.complex64 and phase.dtype == np.float32
     inside = abs(whole) > 0.1 * abs(whole).max()
-    np.testing.assert_allclose(np.exp(1j * phase)[inside], (whole / abs(whole))[inside], atol=1e-5)
+    np.testing.assert_allclose(
+        np.exp(1j * phase)[inside], whole[inside] / abs(whole[inside]), atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("name", ["maps.npy", "maps.h5", "maps.cfl"])
