@@ -9,7 +9,7 @@ from jaxtyping import Complex
 from torch import Tensor
 
 from recon.errors import ReconError
-from recon.io.checks import UNKNOWN_VOXEL, check_size, measured
+from recon.io.checks import UNKNOWN_VOXEL, check_finite, check_size, measured
 from recon.io.frames import COUNTERS, Selection, chosen, first_of
 from recon.mri.scan import Scan
 
@@ -109,6 +109,5 @@ def as_noise(array: np.ndarray, coils: int, path: Path) -> Complex[Tensor, "coil
             f"expected complex (coil, sample) with {coils} coils"
         )
     noise = torch.from_numpy(np.array(array, dtype=np.complex64, order="C"))
-    if not torch.isfinite(torch.view_as_real(noise)).all():
-        raise ReconError(f"{path}: 'noise' holds NaN or infinite values; repair the file")
+    check_finite(noise, path, "'noise'")
     return noise

@@ -110,11 +110,3 @@ def centre(scan: Scan) -> Complex[Tensor, "coil x y z"]:
     """The centre of k-space, as large as a calibration can use it."""
     size = [min(n, coils.LARGEST) for n in scan.shape]
     return fourier.crop(scan.kspace, [*size[:2], scan.shape[2] if scan.stack else size[2]])
-
-
-def independent(
-    scan: Scan, virtual_coils: int | None = None
-) -> tuple[Complex[Tensor, "virtual x y z"], float]:
-    """K-space of independent channels and its noise level; see `channels`."""
-    matrix, noise = channels(scan, virtual_coils)
-    return mixed(scan.kspace, matrix), noise

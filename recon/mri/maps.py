@@ -80,16 +80,13 @@ def _slice_by_slice(
         one = kspace.narrow(axis + 1, index, 1)
         try:
             maps = coils.espirit(one, shape=flat, virtual=virtual, **vars(settings))
-        except coils.Unmeasured as error:
-            if one.any():
+        except ReconError as error:
+            if isinstance(error, coils.Unmeasured) and one.any():
                 raise ReconError(f"slice {index}: {error}") from error
             failed.append(error)
-            maps = None
-        except ReconError as error:
-            failed.append(error)
-            maps = None
-        sets = (settings.sets,) if settings.sets > 1 else ()
-        found.append(kspace.new_zeros(*sets, len(kspace), *flat) if maps is None else maps)
+            sets = (settings.sets,) if settings.sets > 1 else ()
+            maps = kspace.new_zeros(*sets, len(kspace), *flat)
+        found.append(maps)
     if len(failed) == shape[axis]:
         raise failed[0]
     return torch.cat(found, axis - 3)

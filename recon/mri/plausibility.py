@@ -8,7 +8,7 @@ one. What can be put right is put right and said; what cannot is refused.
 from dataclasses import replace
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Complex, Float
 from torch import Tensor
 
 from recon.errors import ReconError
@@ -30,9 +30,7 @@ MANY_COILS = 256
 EXPLAINED, EXPLAINED_BY_GIVEN = 0.3, 0.85
 AMPLITUDES = (1e-15, 1e15)  # beyond, sums of squares leave the range of float32
 ACROSS = 0.2  # the energy in the middle of an axis, relative to its ends, of a rolled image
-LIKE_KSPACE = (
-    0.8  # the share near the middle by which an axis of coils or slices looks like k-space
-)
+LIKE_KSPACE = 0.8  # the share near the middle by which coils or slices look like k-space
 
 
 def refuse(scan: Scan, why: str) -> None:
@@ -119,13 +117,11 @@ def coils_come_last(scan: Scan) -> bool:
     first, count = scan.coils, scan.shape[last - 1]
     if scan.stack or first < LONG or count > MANY_COILS:
         return False
-    energy = torch.view_as_real(scan.kspace).square().sum(-1, dtype=torch.float64)
-    along_coils = energy.sum((1, 2, 3))
-    if share(along_coils, first // 2) < SHARE:
+    if share(energy_along(scan.kspace, 0), first // 2) < SHARE:
         return False
     if count < LONG:
         return True
-    along_last = energy.sum([a for a in range(4) if a != last])
+    along_last = energy_along(scan.kspace, last)
     return max(share(along_last, count // 2), share(along_last, 0)) < SHARE
 
 
@@ -139,11 +135,14 @@ def looks_like_kspace(scan: Scan, axis: int) -> bool:
     size = [min(m, CENTRAL) for m in scan.shape]
     size = [*size[:2], n] if axis else size
     block = fourier.crop(scan.kspace, size)
-    given, other = (
-        torch.view_as_real(b).double().square().sum(-1).sum([a for a in range(4) if a != axis])
-        for b in (block, fourier.fft(block, (axis - 4,)))
-    )
+    given, other = (energy_along(b, axis) for b in (block, fourier.fft(block, (axis - 4,))))
     return share(given, n // 2) > max(LIKE_KSPACE, share(other, n // 2))
+
+
+def energy_along(kspace: Complex[Tensor, "coil x y z"], axis: int) -> Float[Tensor, "n"]:
+    """The energy at every index along one of the four axes."""
+    energy = torch.view_as_real(kspace).double().square().sum(-1)
+    return energy.sum([a for a in range(4) if a != axis]).cpu()
 
 
 def profile(scan: Scan, axis: int) -> Float[Tensor, "n"]:
@@ -209,9 +208,7 @@ def transformed(scan: Scan, axis: int) -> Float[Tensor, "n"]:
     axes is enough to see it.
     """
     size = [n if a == axis else min(n, CENTRAL) for a, n in enumerate(scan.shape)]
-    block = fourier.fft(fourier.crop(scan.kspace, size), (axis - 3,))
-    energy = torch.view_as_real(block).double().square().sum(-1)
-    return energy.sum([a for a in range(4) if a != axis + 1]).cpu()
+    return energy_along(fourier.fft(fourier.crop(scan.kspace, size), (axis - 3,)), axis + 1)
 
 
 def refuse_axis(scan: Scan, axis: int) -> None:
@@ -248,10 +245,8 @@ def explained(problem: Problem) -> float | None:
     size = calibration_region(mask)
     if any(n < min(SMALLEST, full) for n, full in zip(size, mask.shape, strict=True)):
         return None
-    wanted = (kspace.shape[1], size[0], kspace.shape[3] if operator.stack else size[1])
-    block = fourier.crop(kspace, [min(n, LARGEST) for n in wanted[:2]] + [wanted[2]])
-    if not operator.stack:
-        block = fourier.crop(block, (*block.shape[1:3], min(wanted[2], LARGEST)))
+    nx, ny, nz = (min(n, LARGEST) for n in (kspace.shape[1], *size))
+    block = fourier.crop(kspace, (nx, ny, kspace.shape[3] if operator.stack else nz))
     images = fourier.ifft(fourier.pad(block, kspace.shape[1:]), operator.axes)
     sets = operator.maps.view(operator.sets, *kspace.shape)
     combined = (sets.conj() * images).sum(1)
