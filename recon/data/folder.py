@@ -26,6 +26,6 @@ def scan(section: Dataset, subject: str | int) -> Scan:
 DATASET = Source(
     scan,
     takes=("path", "pattern", "shape", "coils", "noise", "training_noise", "voxel"),
-    needs=("path", "voxel", "shape"),
+    needs=("path",),
     file=file,
 )

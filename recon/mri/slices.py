@@ -18,3 +18,8 @@ def as_slices(volume: Complex[Tensor, "x y z"], axis: int) -> Float[Tensor, "n 2
 def as_volume(slices: Float[Tensor, "n 2 h w"], axis: int) -> Complex[Tensor, "x y z"]:
     """The volume of its slices perpendicular to ``axis``; inverse of `as_slices`."""
     return torch.view_as_complex(slices.movedim(1, -1).contiguous()).movedim(0, axis)
+
+
+def spread(volume: Complex[Tensor, "*shape"]) -> Float[Tensor, ""]:
+    """The root mean square over real and imaginary parts; see `recon.mri.problem.power`."""
+    return torch.view_as_real(volume).square().mean().sqrt()

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from recon import networks, rooms
 from recon.errors import ReconError
 from recon.networks import ArchitectureSettings
-from recon.schema import Count, Seed, Strict
+from recon.schema import Count, Seed, Size, Strict
 
 ROOMS = ("priors", "networks")  # where kinds are found
 
@@ -86,9 +86,10 @@ class Transfer(Strict):
     """
 
     size: tuple[Count, Count] = (64, 112)  # smallest and largest side of a slice, in pixels
-    factors: tuple[float, float] = (0.4, 1.0)  # of the matrix: voxels are made larger
-    phase: float = Field(1.0, ge=0)  # radians, of a smooth random phase
-    bias: float = Field(0.25, ge=0)  # of the logarithm of a smooth random bias field
+    # Smallest and largest pixel, in mm; a slice of larger ones stays as it is.
+    pixels: tuple[Size, Size] = (0.7, 2.0)
+    phase: float = Field(2.0, ge=0)  # radians: the most that a smooth random phase spreads
+    bias: float = Field(0.5, ge=0)  # the same of the logarithm of a smooth random bias field
     contrast: float = Field(0.5, ge=0, le=1)  # how often intensities are mapped
     inverted: float = Field(0.25, ge=0, le=1)  # how often such a map is turned around
     flips: bool = True
@@ -96,9 +97,8 @@ class Transfer(Strict):
 
     @model_validator(mode="after")
     def _ranges(self):
-        low, high = self.factors
-        if not 0 < low <= high <= 1:
-            raise ValueError(f"factors is {self.factors}; expected two numbers in (0, 1]")
+        if not self.pixels[0] <= self.pixels[1]:
+            raise ValueError(f"pixels is {self.pixels}; expected two sizes, the smaller first")
         if not 8 <= self.size[0] <= self.size[1]:
             raise ValueError(f"size is {self.size}; expected two sizes from 8, the smaller first")
         return self
@@ -120,7 +120,7 @@ class SliceTraining(Training):
     @model_validator(mode="after")
     def _ranges(self):
         if self.transfer and (self.factors or self.held_out):
-            raise ValueError("transfer has factors of its own; remove factors and held_out")
+            raise ValueError("transfer has pixels of its own; remove factors and held_out")
         low, high = self.factors or (1.0, 1.0)
         if not 0 < low <= high <= 1:
             expected = "expected two numbers in (0, 1], the smaller first"

@@ -121,7 +121,8 @@ def tuning_code(config: Config, method: str, dataset: str) -> list:
 def training_code(settings: trained.Training) -> str:
     """Hash of the code that trains a network."""
     kind = trained.lookup(settings.kind)
-    parts = [kind.loss, kind.check, training.batches(kind.batches).source]
+    drawn = training.batches(kind.batches)
+    parts = [kind.loss, kind.check, drawn.source, drawn.validation]
     roots = ["recon.training.loop:train_network", *map(root, parts), *network_roots(settings)]
     return code_hash(*sorted(set(roots)))
 

@@ -22,12 +22,19 @@ class BatchSource(Protocol):
         """One batch of ``size`` samples, in the form that the loss takes."""
 
 
+def unchanged(volumes: Sequence[Prepared], settings: Any) -> Sequence[Prepared]:
+    """The volumes themselves."""
+    return volumes
+
+
 @dataclass(frozen=True)
 class Batches:
     """The record at the end of a file of batches."""
 
     # Makes the source of prepared volumes, settings and a device.
     source: Callable[[Sequence[Prepared], Any, str], BatchSource]
+    # Validation volumes as this training would see them, from the volumes and settings.
+    validation: Callable[[Sequence[Prepared], Any], Sequence[Prepared]] = unchanged
     # Whether training reads k-space. Where none does, a volume keeps its reference alone.
     needs_kspace: bool = False
 

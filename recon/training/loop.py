@@ -110,12 +110,13 @@ def train_network(
     torch.manual_seed(settings.seed)  # The first weights are drawn from torch's own generator.
     source = batches(kind.batches).source(volumes, settings, device)
     model = trained.build(settings).to(device)
+    held = batches(kind.batches).validation(validation, settings)
 
     def loss(model: nn.Module, batch: Any, generator: torch.Generator) -> Float[Tensor, ""]:
         return kind.loss(model, batch, generator, settings)
 
     def check(model: nn.Module) -> dict[str, float]:
-        return kind.check(model, validation, settings)
+        return kind.check(model, held, settings)
 
     return train(model, loss, source, settings, checkpoint, check)
 

@@ -12,9 +12,10 @@ from torch import Tensor
 from recon.errors import ReconError
 from recon.mri.prepared import Prepared
 from recon.mri.resample import crop_kspace, sincs, triangles, trilinear
-from recon.mri.slices import planes
+from recon.mri.slices import planes, spread
 from recon.networks.trained import SliceTraining
 from recon.training import Batches, BatchSource
+from recon.training.transfer import TransferSource, varied
 
 
 class SliceSource:
@@ -130,11 +131,6 @@ class DiverseSource(SliceSource):
         return resampled(volume, self.weights_of) * inside / scale
 
 
-def spread(volume: Complex[Tensor, "*shape"]) -> Float[Tensor, ""]:
-    """The root mean square over real and imaginary parts; see `recon.mri.problem.power`."""
-    return torch.view_as_real(volume).square().mean().sqrt()
-
-
 def scaled_shape(shape: Sequence[int], factor: float) -> tuple[int, int, int]:
     """The matrix of the same field of view with ``factor`` times the voxels along each axis.
 
@@ -149,8 +145,6 @@ def slices_of(volumes: Sequence[Prepared], settings: SliceTraining, device: str)
     With ``settings.transfer`` they are varied for measured scans; see `recon.training.transfer`.
     """
     if settings.transfer:
-        from recon.training.transfer import TransferSource
-
         voxels = [volume.voxel for volume in volumes]
         return TransferSource([v.reference for v in volumes], voxels, settings.transfer)
     references = [volume.reference.to(device) for volume in volumes]
@@ -159,4 +153,9 @@ def slices_of(volumes: Sequence[Prepared], settings: SliceTraining, device: str)
     return SliceSource(references)
 
 
-BATCHES = Batches(slices_of)
+def validation_of(volumes: Sequence[Prepared], settings: SliceTraining) -> Sequence[Prepared]:
+    """The volumes themselves, or varied slices of them."""
+    return varied(volumes, settings.transfer) if settings.transfer and volumes else volumes
+
+
+BATCHES = Batches(slices_of, validation_of)

@@ -8,6 +8,8 @@ on two cores.
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -16,13 +18,21 @@ from torch import Tensor
 
 from recon.errors import ReconError
 from recon.mri import fourier
-from recon.mri.slices import planes
+from recon.mri.prepared import Prepared
+from recon.mri.slices import as_volume, planes, spread
 from recon.networks.trained import Transfer
-from recon.training.slices import spread
 
 SQUARE = 1.5  # the sides of a pixel differ by no more than this factor
 EMPTY = 0.05  # slices with a smaller share of the mean energy teach nothing
 KNOTS = 6  # of a random map of intensities
+
+
+class Magnitude(NamedTuple):
+    """A slice as it is stored, and what is known of it."""
+
+    image: Float[Tensor, "h w"]  # about 1 at the brightest of its volume
+    power: float  # root mean square of the slice over that of its volume
+    pixel: float  # mm; the geometric mean of the sides
 
 
 class TransferSource:
@@ -36,19 +46,9 @@ class TransferSource:
     ):
         if not volumes:
             raise ReconError("no training volumes; check the dataset's training split")
-        self.settings, self.slices = settings, []
-        for volume, voxel in zip(volumes, voxels, strict=True):
-            size, whole = volume.abs(), float(spread(volume))
-            top = float(size.flatten()[:: max(1, size.numel() // 10**6)].quantile(0.995))
-            for axis in planes(tuple(volume.shape)):
-                sides = [v for a, v in enumerate(voxel) if a != axis]
-                if max(sides) > SQUARE * min(sides):
-                    continue
-                energy = size.square().mean([a for a in range(3) if a != axis])
-                for index in torch.nonzero(energy > EMPTY * energy.mean()).flatten().tolist():
-                    power = math.sqrt(float(energy[index]) / 2) / whole
-                    self.slices.append((size.select(axis, index) / top, power))
-        if not self.slices:
+        found = [magnitudes(*pair) for pair in zip(volumes, voxels, strict=True)]
+        self.settings, self.volumes = settings, [slices for slices in found if slices]
+        if not self.volumes:
             raise ReconError(f"no plane of the volumes has pixels within 1 : {SQUARE}")
 
     def batch(self, size: int, generator: torch.Generator) -> Float[Tensor, "n 2 h w"]:
@@ -56,38 +56,75 @@ class TransferSource:
         low, high = self.settings.size
         steps = torch.randint(low // 8, high // 8 + 1, (2,), generator=generator)
         shape = tuple((8 * steps).tolist())
-        picks = torch.randint(len(self.slices), (size,), generator=generator).tolist()
-        drawn = [self._varied(*self.slices[pick], shape, generator) for pick in picks]
+        drawn = [self._varied(self._drawn(generator), shape, generator) for _ in range(size)]
         return torch.view_as_real(torch.stack(drawn)).movedim(-1, 1).contiguous()
+
+    def _drawn(self, generator: torch.Generator) -> "Magnitude":
+        """A slice of some volume. Volumes count the same, however many slices they have."""
+
+        def one(of: list) -> Any:
+            return of[int(torch.randint(len(of), (), generator=generator))]
+
+        return one(one(self.volumes))
 
     def _varied(
         self,
-        image: Float[Tensor, "h w"],
-        power: float,
+        drawn: "Magnitude",
         shape: tuple[int, int],
         generator: torch.Generator,
     ) -> Complex[Tensor, "p q"]:
         """One slice with its own contrast, bias, phase, voxel size, orientation and place."""
-        chosen = self.settings
-        uniform = torch.rand(8, generator=generator).tolist()
+        chosen, image = self.settings, drawn.image
+        uniform = torch.rand(10, generator=generator).tolist()
         if uniform[0] < chosen.contrast:
             image = remapped(image, uniform[1] < chosen.inverted, generator)
         if chosen.bias:
-            image = image * smooth(image.shape, 3, chosen.bias, generator).exp()
-        phase = smooth(image.shape, 4, chosen.phase, generator) + 2 * math.pi * uniform[2]
-        values = torch.polar(image, phase)
-        low, high = chosen.factors
-        factor = low + (high - low) * uniform[3]
+            image = image * smooth(image.shape, 3, chosen.bias * uniform[8], generator).exp()
+        phase = smooth(image.shape, 5, chosen.phase * uniform[9], generator)
+        values = torch.polar(image, phase + 2 * math.pi * uniform[2])
+        low, high = chosen.pixels
+        factor = min(1.0, drawn.pixel / (low * (high / low) ** uniform[3]))
         kept = [max(8, round(n * factor)) for n in image.shape]
         values = fourier.ifft(fourier.crop(fourier.fft(values, (0, 1)), kept, (0, 1)), (0, 1))
         if chosen.flips:
             values = values.flip([a for a in (0, 1) if uniform[4 + a] < 0.5])
             values = values.T if uniform[6] < 0.5 else values
         # Half of the scans are one slice, whose own power sets the scale, half are volumes.
-        power = power if uniform[7] < 0.5 else 1.0
+        power = drawn.power if uniform[7] < 0.5 else 1.0
         scale = power * math.exp(chosen.jitter * float(torch.randn((), generator=generator)))
         values = values * (scale / max(1e-6, float(spread(values))))
         return window(values, shape, generator)
+
+
+def magnitudes(
+    volume: Complex[Tensor, "x y z"], voxel: tuple[float, float, float]
+) -> list[Magnitude]:
+    """The slices of all planes whose pixels are about square, without almost empty ones."""
+    size, whole, found = volume.abs(), float(spread(volume)), []
+    top = float(size.flatten()[:: max(1, size.numel() // 10**6)].quantile(0.995))
+    for axis in planes(tuple(volume.shape)):
+        sides = [v for a, v in enumerate(voxel) if a != axis]
+        if max(sides) > SQUARE * min(sides):
+            continue
+        energy = size.square().mean([a for a in range(3) if a != axis])
+        for index in torch.nonzero(energy > EMPTY * energy.mean()).flatten().tolist():
+            power = math.sqrt(float(energy[index]) / 2) / whole
+            image = size.select(axis, index) / top
+            found.append(Magnitude(image, power, math.sqrt(sides[0] * sides[1])))
+    return found
+
+
+def varied(volumes: Sequence[Prepared], settings: Transfer, count: int = 24) -> list[Prepared]:
+    """Slices of validation volumes as training would draw them, each a volume of one slice."""
+    voxels = [volume.voxel for volume in volumes]
+    source = TransferSource([volume.target for volume in volumes], voxels, settings)
+    generator = torch.Generator().manual_seed(0)
+    slices = [as_volume(source.batch(1, generator), axis=0) for _ in range(count)]
+    arrays = {"kspace": None, "maps": None, "truth": None}
+    return [
+        replace(volumes[0], reference=s, support=s != 0, mask=s[0] == s[0], **arrays)
+        for s in slices
+    ]
 
 
 def remapped(

@@ -6,11 +6,12 @@ import torch
 from recon import ReconError
 from recon.mri.prepared import Prepared
 from recon.mri.resample import crop_kspace, trilinear
+from recon.mri.slices import spread
 from recon.networks.unet import UNet, UNetConfig
 from recon.priors.ddpm import DDPMTraining
 from recon.priors.validation import denoising_error
 from recon.training.loop import averaged, learning_rate, run_key, train_network
-from recon.training.slices import DiverseSource, SliceSource, scaled_shape, spread
+from recon.training.slices import DiverseSource, SliceSource, scaled_shape
 from tests.conftest import complex_normal
 from tests.gaussian import GaussianPrior
 

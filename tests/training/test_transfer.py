@@ -5,10 +5,11 @@ import torch
 
 from recon.errors import ReconError
 from recon.mri import fourier
+from recon.mri.prepared import Prepared
 from recon.networks.trained import Transfer
-from recon.training.transfer import TransferSource, remapped, smooth, window
+from recon.training.transfer import TransferSource, magnitudes, remapped, smooth, varied, window
 
-STILL = {"phase": 0, "bias": 0, "contrast": 0, "flips": False, "jitter": 0, "factors": (1, 1)}
+STILL = {"phase": 0, "bias": 0, "contrast": 0, "flips": False, "jitter": 0, "pixels": (1, 1)}
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def source(head: torch.Tensor, **changes) -> TransferSource:
 
 
 def test_batches_have_one_bounded_shape_and_are_repeated_by_their_seed(head):
-    found = source(head, size=(16, 32), phase=1.0, contrast=1.0, flips=True, factors=(0.3, 1.0))
+    found = source(head, size=(16, 32), phase=1.0, contrast=1.0, flips=True, pixels=(1.0, 3.0))
     one, two = (
         [found.batch(4, torch.Generator().manual_seed(s)) for s in range(5)] for _ in range(2)
     )
@@ -36,9 +37,8 @@ def test_batches_have_one_bounded_shape_and_are_repeated_by_their_seed(head):
 
 def test_planes_of_flat_pixels_are_left_out(head):
     """Slices 4 mm thick are cut across z alone."""
-    assert len(source(head).slices) <= head.shape[2]
-    cubes = TransferSource([head], [(1.0, 1.0, 1.0)], Transfer())
-    assert len(cubes.slices) > head.shape[2]
+    assert 0 < len(magnitudes(head, (1.0, 1.0, 4.0))) <= head.shape[2]
+    assert len(magnitudes(head, (1.0, 1.0, 1.0))) > head.shape[2]
     with pytest.raises(ReconError, match="no plane"):
         TransferSource([head[:, :, :1]], [(1.0, 3.0, 4.0)], Transfer())
 
@@ -48,18 +48,35 @@ def test_each_variation_changes_what_it_says(head, generator):
 
     def drawn(**changes) -> torch.Tensor:
         found = source(head, size=(64, 64), **changes)
-        return found._varied(*found.slices[4], (64, 64), torch.Generator().manual_seed(1))
+        return found._varied(found.volumes[0][4], (64, 64), torch.Generator().manual_seed(1))
 
     still = drawn()
     assert still.abs().max() > 0.5
     inside = still.abs() > 0.1 * still.abs().max()
     assert still[inside].angle().std() < 1e-3
-    turned = drawn(phase=1.0)
+    turned = drawn(phase=2.0)
     assert torch.allclose(turned.abs(), still.abs(), atol=1e-3)
     assert turned[inside].angle().std() > 0.05
-    assert not torch.allclose(drawn(bias=0.5).abs(), still.abs(), atol=0.05)
-    small = drawn(factors=(0.5, 0.5))
+    assert not torch.allclose(drawn(bias=1.0).abs(), still.abs(), atol=0.05)
+    small = drawn(pixels=(2.0, 2.0))
     assert int((small.abs() > 0.1 * small.abs().max()).sum()) < 0.5 * int(inside.sum())
+
+
+def test_volumes_count_the_same_and_pixels_have_the_size_asked_for(head):
+    """A volume of three planes has more slices, and is drawn as often as one of a single plane."""
+    bright = TransferSource([head, 0.5 * head], [(1.0, 1.0, 1.0), (2.0, 2.0, 8.0)], Transfer())
+    drawn = [bright._drawn(torch.Generator().manual_seed(s)).pixel for s in range(200)]
+    assert 70 < sum(pixel == 2.0 for pixel in drawn) < 130
+
+
+def test_validation_slices_are_varied_and_always_the_same(head):
+    ones = torch.ones(head.shape, dtype=torch.bool)
+    volume = Prepared(None, ones[0], None, head, ones, 0.0, (1.0, 1.0, 4.0), "v", "measured", "h")
+    one, two = (varied([volume], Transfer(), count=5) for _ in range(2))
+    assert len(one) == 5
+    for a, b in zip(one, two, strict=True):
+        assert torch.equal(a.target, b.target) and a.target.shape[0] == 1
+        assert a.target.is_complex() and a.target.abs().max() > 0
 
 
 def test_a_map_of_intensities_rises_and_may_be_turned_around(generator):
