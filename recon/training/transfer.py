@@ -9,6 +9,7 @@ on two cores.
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import torch
@@ -151,8 +152,16 @@ def smooth(
     """A smooth random field: ``knots``² normal numbers of standard deviation ``size``,
     interpolated.
     """
-    coarse = size * torch.randn((1, 1, knots, knots), generator=generator)
-    return F.interpolate(coarse, tuple(shape), mode="bicubic", align_corners=True)[0, 0]
+    coarse = size * torch.randn((knots, knots), generator=generator)
+    rows, columns = (bicubic(n, knots) for n in shape)
+    return rows @ coarse @ columns.T
+
+
+@lru_cache(maxsize=64)
+def bicubic(size: int, knots: int) -> Float[Tensor, "n k"]:
+    """The matrix that interpolates ``knots`` values to ``size``."""
+    each = torch.eye(knots)[None, None]
+    return F.interpolate(each, (size, knots), mode="bicubic", align_corners=True)[0, 0]
 
 
 def window(
