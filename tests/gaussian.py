@@ -52,6 +52,7 @@ class Counted:
     def __init__(self, prior: Prior):
         self.prior, self.shapes, self.levels = prior, [], []
         self.sigma_max, self.neighbours = prior.sigma_max, prior.neighbours
+        self.flips = prior.flips
 
     def denoise(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         self.shapes.append(tuple(x.shape))

@@ -19,7 +19,7 @@ from recon.methods.common import (
     says,
 )
 from recon.methods.ranges import decades
-from recon.methods.sampling import clean_estimate
+from recon.methods.sampling import clean_estimate, turned_estimate
 from recon.mri.problem import Problem
 from recon.mri.slices import planes
 from recon.mri.solvers import conjugate_gradient
@@ -41,6 +41,7 @@ class AnnealedSettings:
     t_min: Timestep = says(4.0, "timestep of the last step")
     # With 0 the error of the volume itself plays the part of the noise.
     churn: NonNegative = says(0.0, "fresh noise before denoising, relative to the step's level")
+    turned: bool = says(True, "slices are turned at random before each denoising")
     cg_iterations: Count = says(8, "conjugate gradients of a data step, at most")
     # It keeps the data step well conditioned.
     noise_floor: Positive = says(0.01, "smallest noise level assumed of the data, relative to them")
@@ -61,7 +62,7 @@ def annealed(
     ``γ_k = weight (noise / σ_k)²``. The timestep falls geometrically from t_max to t_min, and σ_k
     is its noise level. The first level is at least that of the data: with noise of 1, an error of
     0.59 falls to 0.16 (knee phantom, 2 coils, R = 2). A close relative is DiffPIR (Zhu et al.
-    2023).
+    2023). With ``turned``, D sees the volume in a random pose (see `sampling.turned_estimate`).
     """
     generator = torch.Generator().manual_seed(settings.seed)
     noise = max(problem.noise, settings.noise_floor)
@@ -72,7 +73,10 @@ def annealed(
         t = first * (settings.t_min / first) ** (k / max(1, settings.steps - 1))
         sigma, axis = ddpm_sigma(t), axes[k % len(axes)]
         noisy = x + settings.churn * sigma * noise_like(x, generator)
-        x0_hat = clean_estimate(problem, prior, noisy, sigma, axis)
+        if settings.turned:
+            x0_hat = turned_estimate(problem, prior, noisy, sigma, axis, generator)
+        else:
+            x0_hat = clean_estimate(problem, prior, noisy, sigma, axis)
         gamma = settings.weight * (noise / sigma) ** 2
         x = data_step(problem, x0_hat, gamma, settings.cg_iterations)
         callback(k, x)

@@ -18,6 +18,8 @@ class Prior(Protocol):
     sigma_max: float  # the highest noise level it knows, at unit variance of the slices
     # How many slices on either side it looks at to denoise one. A purely 2D prior has 0.
     neighbours: int
+    # Whether it was trained on flipped and transposed slices too, so that it knows no up or left.
+    flips: bool
 
     def denoise(
         self, x: Float[Tensor, "n 2 h w"], sigma: float | Float[Tensor, "n"]

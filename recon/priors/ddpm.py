@@ -112,7 +112,9 @@ class DDPM(Denoiser):
 
 def ddpm(network: nn.Module, settings: DDPMTraining) -> DDPM:
     """The model of a network."""
-    return DDPM(network, predicts=settings.predicts)
+    model = DDPM(network, predicts=settings.predicts)
+    model.flips = bool(settings.transfer and settings.transfer.flips)
+    return model
 
 
 def ddpm_loss(

@@ -32,6 +32,7 @@ class Denoiser(nn.Module):
 
     sigma_max: float
     neighbours = 0
+    flips = False
 
     def __init__(self, network: nn.Module, batch: int = 32, bf16: bool | None = None):
         super().__init__()

@@ -49,9 +49,10 @@ def _stacks(
     slices: Float[Tensor, "n 2 h w"], every: int, neighbours: int
 ) -> Iterator[tuple[Float[Tensor, "m 2 h w"], slice]]:
     """Every so many slices: all at once, or each with its neighbours and its place among them."""
+    start = min(every // 2, len(slices) - 1)
     if neighbours == 0:
-        yield slices[every // 2 :: every], slice(None)
+        yield slices[start::every], slice(None)
         return
-    for place in range(every // 2, len(slices), every):
+    for place in range(start, len(slices), every):
         first = max(0, place - neighbours)
         yield slices[first : place + neighbours + 1], slice(place - first, place - first + 1)

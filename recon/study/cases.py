@@ -39,6 +39,7 @@ class Counted:
     def __init__(self, prior: Prior):
         self.prior, self.slices = prior, 0
         self.sigma_max, self.neighbours = prior.sigma_max, prior.neighbours
+        self.flips = prior.flips
 
     def denoise(
         self, x: Float[Tensor, "n 2 h w"], sigma: float | Float[Tensor, "n"]
