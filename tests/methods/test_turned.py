@@ -1,12 +1,12 @@
-"""A turned estimate is the plain one where the prior knows no direction, and is put back in place."""
+"""A turned estimate is the plain one where the prior knows no direction; it is turned back."""
 
 import pytest
 import torch
-from tests.gaussian import Counted, SmoothPrior, single_coil
 
 from recon import methods
 from recon.methods.sampling import clean_estimate, turned_estimate
 from recon.mri.slices import as_slices, as_volume
+from tests.gaussian import Counted, SmoothPrior, single_coil
 
 SHAPE = (6, 8, 8)
 
