@@ -13,10 +13,13 @@ from recon.errors import ReconError
 
 if TYPE_CHECKING:
     from recon.io import Selection
+    from recon.commands.choosing import Choice
     from recon.mri.maps import Espirit, Maps
     from recon.mri.problem import Problem
     from recon.mri.scan import Scan
 
+TRIALS = 12  # of the search for settings
+SAMPLER = "dds"  # draws from the posterior where the chosen method does not
 MASKS = ("gaussian_1d", "gaussian_2d", "poisson_disc", "random_1d", "uniform", "uniform_1d")
 COUNTERS = {
     "contrast": ("--contrast", "echo or inversion"),
@@ -40,12 +43,17 @@ def options(command: argparse.ArgumentParser) -> None:
     option("output", type=Path, help="magnitude, .nii.gz; a .json beside it says how it was made")
 
     option = command.add_argument_group("method").add_argument
-    option("--method", default="l1_wavelet", metavar="NAME", help="default %(default)s")
+    chosen = "without one, what predicts the scan best: l1_wavelet, or annealed with a shipped prior"
+    option("--method", metavar="NAME", help=chosen)
     option("--prior", type=Path, help="weights of the network that the method needs, .safetensors")
     repeated = {"action": "append", "default": []}
     more = "another network of a method that needs several; repeatable"
     option("--network", **repeated, metavar="ROLE=PATH", help=more)
     option("--set", **repeated, metavar="KEY=VALUE", help="a setting of the method; repeatable")
+    on = argparse.BooleanOptionalAction
+    searched = "search the settings that are not given, on samples of the scan kept back (default)"
+    option("--tune", action=on, help=searched)
+    option("--trials", type=int, metavar="N", help="of that search (default 12)")
     option("--seed", type=int, help="of the method and of --acceleration (default 0)")
     option("--device", help="cpu or cuda (default: the GPU where there is one)")
 
@@ -76,6 +84,8 @@ def options(command: argparse.ArgumentParser) -> None:
     option = command.add_argument_group("what is written").add_argument
     option("--complex", action="store_true", help="complex numbers instead of the magnitude")
     option("--phase", action="store_true", help="the phase in radians, too, as ..._phase.nii.gz")
+    drawn = "also the mean and standard deviation of N posterior draws, ..._mean and ..._std.nii.gz"
+    option("--samples", type=int, metavar="N", help=drawn)
     completed = "pocs completes what was measured on one side of k-space (default), zero does not"
     option("--partial-fourier", choices=("pocs", "zero"), help=completed)
 
@@ -85,16 +95,16 @@ class Asked:
     """What the options ask for, checked and loaded before the scan is read."""
 
     options: argparse.Namespace
-    settings: dict  # of the method
+    choice: Choice | None  # the method, its networks and settings; None: chosen by the scan
     espirit: Espirit
-    paths: dict[str, Path]  # of the weights, by role
-    networks: dict[str, Any]
     maps: Maps | None
     device: str
+    tuned: bool = False  # the settings were searched already
 
 
 def reconstruct(options: argparse.Namespace) -> None:
-    """Reconstructs one scan. Its sensitivity maps come from the fully sampled centre of k-space,
+    """Reconstructs one scan. Its method, prior and settings are chosen on the scan itself, unless
+    they are given. Its sensitivity maps come from the fully sampled centre of k-space,
     from a calibration scan in the file, or from --maps.
     """
     from recon.io import check_output, frames_of, read_scan
@@ -105,32 +115,43 @@ def reconstruct(options: argparse.Namespace) -> None:
     many = len(frames) > 1
     outputs = [frame_file(options.output, f, scan) if many else options.output for f in frames]
     for output in outputs:  # all of them, before the first is worked on
-        check_output(output)
+        for path in outputs_of(output, options):
+            check_output(path)
     for frame, output in zip(frames, outputs, strict=True):
-        run(read_scan(options.input, frame) if many else scan, output, asked)
+        choice = run(read_scan(options.input, frame) if many else scan, output, asked)
+        asked = replace(asked, choice=choice, tuned=True)  # all frames are treated alike
 
 
 def prepared(options: argparse.Namespace) -> Asked:
     """Checks the options and loads what they name; whatever is wrong is refused here."""
-    from recon import methods
     from recon.io import check_output, read_maps
     from recon.io.maps import check_maps_output
     from recon.mri.maps import Espirit
-    from recon.networks.weights import load_weights
 
     check_options(options)
-    check_output(options.output)
-    if options.phase:
-        check_output(phase_file(options.output))
+    for output in outputs_of(options.output, options):
+        check_output(output)
     if options.save_maps:
         check_maps_output(options.save_maps)
-    device, settings = chosen_device(options.device), parse_settings(options)
-    methods.settings_of(options.method, **settings)
+    device, choice = chosen_device(options.device), None
+    if options.method:
+        choice = given_method(options, device)
     espirit = Espirit(**parse_espirit(options.espirit))
+    known = read_maps(options.maps) if options.maps else None
+    return Asked(options, choice, espirit, known, device)
+
+
+def given_method(options: argparse.Namespace, device: str) -> Choice:
+    """The method that was asked for, with its networks and the settings that were given."""
+    from recon import methods
+    from recon.commands.choosing import Choice
+    from recon.networks.weights import load_weights
+
+    settings = parse_settings(options)
+    methods.settings_of(options.method, **settings)
     paths = chosen_networks(options)
     networks = {role: load_weights(path)[0].to(device) for role, path in paths.items()}
-    known = read_maps(options.maps) if options.maps else None
-    return Asked(options, settings, espirit, paths, networks, known, device)
+    return Choice(options.method, networks, paths, settings)
 
 
 def selected(options: argparse.Namespace) -> Selection:
@@ -143,12 +164,13 @@ def selected(options: argparse.Namespace) -> Selection:
     return Selection(**values, axes=axes, variable=options.variable)
 
 
-def run(scan: Scan, output: Path, asked: Asked) -> None:
-    """Reconstructs one frame and writes it."""
+def run(scan: Scan, output: Path, asked: Asked) -> Choice:
+    """Reconstructs one frame and writes it; returns how."""
     import time
 
     from recon import methods
     from recon.io import write_maps, write_volume
+    from recon.io.preview import write_preview
     from recon.mri import partial_fourier
     from recon.mri.channels import alive
     from recon.mri.plausibility import check_maps, plausible
@@ -173,22 +195,69 @@ def run(scan: Scan, output: Path, asked: Asked) -> None:
         print(line, flush=True)
     begun = time.perf_counter()
     problem = problem.to(asked.device)
-    volume = methods.reconstruct(problem, options.method, asked.networks, **asked.settings)
+    choice = chosen(problem, scan, asked)
+    volume = methods.reconstruct(problem, choice.method, choice.networks, **choice.settings)
     volume = problem.unscale(volume).cpu()
     volume, completed = completed_by_pocs(volume, seen, axes, options.partial_fourier)
     volume, affine = cropped(volume, scan)
-    meta = record(scan, problem, asked) | {
+    meta = record(scan, problem, asked, choice) | {
         "explained_by_maps": explained,
         "partial_fourier": ["xyz"[a] for a in completed],
         "seconds": round(time.perf_counter() - begun, 2),
     }
     write_volume(output, volume, scan.voxel, affine, meta, complex=options.complex)
     if options.phase:
-        write_volume(phase_file(output), volume.angle(), scan.voxel, affine, meta, signed=True)
+        write_volume(beside(output, "phase"), volume.angle(), scan.voxel, affine, meta, signed=True)
+    write_preview(preview_file(output), volume.abs().numpy(), scan.voxel, affine)
+    if options.samples:
+        for name, drawn in draws(problem, scan, choice, options.samples).items():
+            write_volume(beside(output, name), drawn, scan.voxel, affine, meta, signed=True)
     if options.save_maps:
         write_maps(options.save_maps, maps_of_scan(problem, scan))
     size, took = " × ".join(map(str, volume.shape)), f"{meta['seconds']:.1f} s"
-    print(f"{output}: {size} voxels, R = {meta['acceleration']:.1f}, {took}")
+    print(f"{output}: {size} voxels, R = {meta['acceleration']:.1f}, {choice.method}, {took}")
+    return choice
+
+
+def chosen(problem: Problem, scan: Scan, asked: Asked) -> Choice:
+    """The method, networks and settings: as they were given, and else as the scan says."""
+    from recon import methods
+    from recon.commands import choosing
+
+    options, choice = asked.options, asked.choice
+    if asked.tuned:
+        return choice
+    if choice is None:
+        choice = choosing.best_method(problem, scan, asked.device)
+        if "seed" in vars(methods.lookup(choice.method).settings()):
+            choice = replace(choice, settings={"seed": options.seed or 0})
+    if options.tune is False:
+        return choice
+    return choosing.tuned(problem, choice, options.trials or TRIALS, options.tune is True)
+
+
+def draws(problem: Problem, scan: Scan, choice: Choice, number: int) -> dict[str, Any]:
+    """Mean and standard deviation of the magnitudes of ``number`` posterior draws.
+
+    The draws are those of the method, where it samples, else those of `SAMPLER` with its prior.
+    """
+    import torch
+
+    from recon import methods
+
+    if "prior" not in choice.networks:
+        raise ReconError(f"method {choice.method} has no prior to draw from; do not give --samples")
+    method, settings = SAMPLER, {}
+    if methods.lookup(choice.method).samples:
+        method, settings = choice.method, choice.settings
+    first = int(choice.settings.get("seed", 0))
+    volumes = []
+    for seed in range(first, first + number):
+        values = settings | {"seed": seed}
+        volume = methods.reconstruct(problem, method, choice.networks, **values)
+        volumes.append(cropped(problem.unscale(volume).cpu(), scan)[0].abs())
+    stacked = torch.stack(volumes)
+    return {"mean": stacked.mean(0), "std": stacked.std(0)}
 
 
 def completed_by_pocs(volume: Any, seen: list, axes: list[int], choice: str | None) -> tuple:
@@ -206,7 +275,7 @@ def completed_by_pocs(volume: Any, seen: list, axes: list[int], choice: str | No
     return partial_fourier.pocs(volume, seen, axes), axes
 
 
-def record(scan: Scan, problem: Problem, asked: Asked) -> dict:
+def record(scan: Scan, problem: Problem, asked: Asked, choice: Choice) -> dict:
     """What the sidecar says of the making of a volume."""
     from dataclasses import asdict
 
@@ -219,9 +288,11 @@ def record(scan: Scan, problem: Problem, asked: Asked) -> dict:
         "input": str(options.input),
         "input_sha256": digest(options.input)[:16] if options.input.is_file() else None,
         "origin": scan.origin,
-        "method": options.method,
-        "settings": asdict(methods.settings_of(options.method, **asked.settings)),
-        "networks": {role: digest(path)[:16] for role, path in asked.paths.items()},
+        "method": choice.method,
+        "settings": asdict(methods.settings_of(choice.method, **choice.settings)),
+        "networks": {role: digest(path)[:16] for role, path in choice.paths.items()},
+        "weights": {role: str(path) for role, path in choice.paths.items()},
+        "choice": choice.found,
         "acceleration": masks.acceleration(problem.operator.mask),
         "noise": problem.noise / problem.scale,
         "maps": str(options.maps) if options.maps else vars(asked.espirit),
@@ -234,7 +305,10 @@ def check_options(options: argparse.Namespace) -> None:
     """Refuses options that would have no effect."""
     from recon import methods
 
-    method = methods.lookup(options.method)
+    if options.prior and not options.method:
+        options.method = "annealed"
+    check_choice(options)
+    method = methods.lookup(options.method or "annealed")
     if options.acceleration is None:
         for name in ("mask", "calibration"):
             if getattr(options, name) is not None:
@@ -265,6 +339,19 @@ def check_options(options: argparse.Namespace) -> None:
             raise ReconError(f"--{name} {value}: choose at least {least}")
     if options.voxel and not all(0 < v < 1000 for v in options.voxel):
         raise ReconError(f"--voxel {options.voxel}: expected three sizes in mm")
+
+
+def check_choice(options: argparse.Namespace) -> None:
+    """Refuses options that belong to a method where none is given, and numbers out of range."""
+    for name in ("set", "network"):
+        if getattr(options, name) and not options.method:
+            raise ReconError(f"--{name} belongs to --method; give both or neither")
+    if options.trials is not None and options.tune is False:
+        raise ReconError("--trials belongs to --tune; do not give --no-tune")
+    for name, least in (("trials", 3), ("samples", 2)):
+        value = getattr(options, name)
+        if value is not None and value < least:
+            raise ReconError(f"--{name} {value}: choose at least {least}")
 
 
 def base(path: Path) -> Path:
@@ -402,10 +489,23 @@ def told(scan: Scan, problem: Problem, axes: list[int], options: argparse.Namesp
     return lines
 
 
-def phase_file(output: Path) -> Path:
-    """Where the phase of a volume is written."""
+def beside(output: Path, name: str) -> Path:
+    """Where something that belongs to a volume is written, such as its ``phase``."""
     ending = ".nii.gz" if output.name.endswith(".nii.gz") else ".nii"
-    return output.with_name(f"{output.name.removesuffix(ending)}_phase{ending}")
+    return output.with_name(f"{output.name.removesuffix(ending)}_{name}{ending}")
+
+
+def preview_file(output: Path) -> Path:
+    """Where the picture of a volume is written."""
+    ending = ".nii.gz" if output.name.endswith(".nii.gz") else ".nii"
+    return output.with_name(output.name.removesuffix(ending) + ".png")
+
+
+def outputs_of(output: Path, options: argparse.Namespace) -> list[Path]:
+    """Every volume that is written for one frame."""
+    names = ["phase"] if options.phase else []
+    names += ["mean", "std"] if options.samples else []
+    return [output, *(beside(output, name) for name in names)]
 
 
 def frame_file(output: Path, frame: Selection, scan: Scan) -> Path:

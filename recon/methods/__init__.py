@@ -35,6 +35,8 @@ class Method:
     needs: dict[str, str] = field(default_factory=dict)
     # what tuning searches: lowest and highest value
     space: dict[str, Range] = field(default_factory=dict)
+    # whether runs with different seeds are draws from a posterior
+    samples: bool = False
 
 
 DENOISER = {"prior": "denoiser"}  # the needs of a method that takes any diffusion prior

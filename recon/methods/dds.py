@@ -81,4 +81,6 @@ def dds(
     return x
 
 
-METHOD = Method(dds, DdsSettings, "DDS+TV", "C6", "*", needs=DENOISER, space=TV_SPACE)
+METHOD = Method(
+    dds, DdsSettings, "DDS+TV", "C6", "*", needs=DENOISER, samples=True, space=TV_SPACE
+)

@@ -77,5 +77,6 @@ METHOD = Method(
     "C7",
     "X",
     needs=DENOISER,
+    samples=True,
     space=TV_SPACE,
 )

@@ -120,5 +120,6 @@ METHOD = Method(
     "C8",
     "h",
     needs=DENOISER,
+    samples=True,
     space={"zeta": decades(1e-3, 1.0), "snr": decades(0.02, 0.4)},
 )

@@ -75,5 +75,6 @@ METHOD = Method(
     "C5",
     "P",
     needs=DENOISER,
+    samples=True,
     space={"gamma": decades(0.1, 100), "eta": share()},
 )

@@ -50,6 +50,15 @@ AnyArchitecture = Annotated[
 ]
 
 
+class About(Strict):
+    """What a user must know of weights before he takes them; it goes into their header."""
+
+    anatomy: str
+    contrasts: str
+    licence: str
+    attribution: str  # whose data it was trained on
+
+
 class Training(Strict):
     """A trained network in a configuration: on which data it is trained, and how.
 
@@ -72,11 +81,12 @@ class Training(Strict):
     ema: float = Field(0.999, ge=0, lt=1)
     seed: Seed = 0
     check_every: Count = 500  # steps between validation, log line and checkpoint
+    about: About | None = None
     network: AnyArchitecture = Field(default_factory=lambda: networks.lookup("unet").settings())
 
     def recipe(self) -> dict:
         """What the weights depend on beside the data, as their header states it."""
-        return self.model_dump(mode="json", exclude={"dataset", "shipped"})
+        return self.model_dump(mode="json", exclude={"dataset", "shipped", "about"})
 
 
 class Transfer(Strict):

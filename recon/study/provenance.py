@@ -114,7 +114,7 @@ def tuning_code(config: Config, method: str, dataset: str) -> list:
     """All that the tuning of a method on a dataset follows from beside its inputs and sections."""
     code = [method_code(config, method, dataset), trial_code(), table_code()]
     code += file_code(ROOT / "recon" / "study" / "tuning.py")
-    code.append(code_hash("recon.study.tuning:search"))
+    code.append(code_hash("recon.methods.search:search"))
     return [hashed(code), str(methods.lookup(method).space)]
 
 

@@ -1,79 +1,17 @@
 """Choosing every method's parameters on validation volumes, by the same number of trials."""
 
-import warnings
 from collections.abc import Callable
 from itertools import count
 from typing import Any
 
 import numpy as np
-import optuna
-from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
-from optuna.samplers import QMCSampler, TPESampler
 
 from recon import methods
 from recon.errors import ReconError
-from recon.methods.ranges import Range
+from recon.methods.search import at_edge, search
 from recon.progress import track
 from recon.study.config import Tuning
 from recon.study.study import Study
-
-optuna.logging.set_verbosity(optuna.logging.WARNING)
-
-Trial = dict  # {"settings": the values tried, "psnr": their score}
-
-
-def search(
-    method: str,
-    space: dict[str, Range],
-    trials: int,
-    seed: int,
-    score: Callable[[dict], float],
-) -> list[Trial]:
-    """Tries ``trials`` settings of a method in a space; returns them in order, with their scores.
-
-    The first are the method's defaults, so that no search does worse than not searching. Up to half
-    of the trials spread over the search space (a scrambled Halton sequence). The others follow what
-    has been found (TPE, Bergstra et al. 2011). ``seed`` and the scores determine every trial, so a
-    search that was cut off goes the same way again.
-    """
-    defaults = {name: getattr(methods.lookup(method).settings(), name) for name in space}
-    tried = [{"settings": defaults, "psnr": score(defaults)}]
-    if not space:
-        return tried
-    with warnings.catch_warnings():  # Optuna calls this sampler experimental.
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        spread = QMCSampler(qmc_type="halton", scramble=True, seed=seed)
-    study = optuna.create_study(direction="maximize", sampler=spread)
-    drawn = distributions(space, defaults)
-    if all(found.low <= defaults[name] <= found.high for name, found in space.items()):
-        value = tried[0]["psnr"]
-        first = optuna.trial.create_trial(params=defaults, distributions=drawn, value=value)
-        study.add_trial(first)
-    for number in range(1, trials):
-        if number == max(2, (trials + 1) // 2):
-            study.sampler = TPESampler(seed=seed, n_startup_trials=0, multivariate=True)
-        trial = study.ask(drawn)
-        values = {name: _rounded(value) for name, value in trial.params.items()}
-        tried.append({"settings": values, "psnr": score(values)})
-        study.tell(trial, tried[-1]["psnr"])
-    return tried
-
-
-def distributions(space: dict[str, Range], defaults: dict) -> dict[str, BaseDistribution]:
-    """A search space for optuna; where the default is a whole number, so are the trials."""
-    out: dict[str, BaseDistribution] = {}
-    for name, found in space.items():
-        if isinstance(defaults[name], int):
-            ends = max(1, round(found.low)), round(found.high)
-            out[name] = IntDistribution(*ends, log=found.logarithmic)
-        else:
-            out[name] = FloatDistribution(found.low, found.high, log=found.logarithmic)
-    return out
-
-
-def _rounded(value: float) -> float:
-    """Three digits are enough, and can be read."""
-    return value if isinstance(value, int) else float(f"{value:.3g}")
 
 
 def tune(study: Study, dataset: str, method: str) -> dict:
@@ -139,17 +77,13 @@ def inside(method: str, section: Tuning, seed: int, score: Callable[[dict], floa
     space, widened = methods.lookup(method).space, []
     for times in range(section.widen + 1):
         trials = search(method, space, section.trials, seed, score)
-        best = max(trials, key=lambda trial: trial["psnr"])["settings"]
+        best = max(trials, key=lambda trial: trial["score"])["settings"]
         edges = at_edge(space, best)
         if not edges or times == section.widen:
             break
         widened += edges
         space = {name: found.widened(best[name]) for name, found in space.items()}
     ends = {name: [found.low, found.high] for name, found in space.items()}
-    found = {"trials": trials, "best": best, "at_edge": edges}
+    named = [{"settings": trial["settings"], "psnr": trial["score"]} for trial in trials]
+    found = {"trials": named, "best": best, "at_edge": edges}
     return found | {"space": ends, "widened": widened}
-
-
-def at_edge(space: dict[str, Range], chosen: dict) -> list[str]:
-    """The parameters chosen at the edge of their ranges; a wider range might have done better."""
-    return [name for name, found in space.items() if found.edge(chosen[name])]

@@ -157,7 +157,7 @@ def test_a_metric_that_tuning_does_not_read_leaves_tuning_alone(source):
         ("study/inputs.py", "zlib.crc32(", "1 + zlib.crc32(", {"table", "search"}),
         ("study/study.py", '"trained_at": ', '"trained_on": ', {"table", "search"}),
         ("study/tuning.py", "best = max(", "best = min(", {"search"}),
-        ("study/tuning.py", "(trials + 1) // 2", "trials // 3", {"search"}),
+        ("methods/search.py", "(trials + 1) // 2", "trials // 3", {"search"}),
         ("phantoms/coils.py", "0.35 * (fov", "0.36 * (fov", {"volumes"}),
         ("data/stanford.py", "def stanford_scan(", "def stanford_scan(", set()),
         ("data/section.py", "virtual_coils: int | None", "virtual_coils: float | None", set()),

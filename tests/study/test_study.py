@@ -8,13 +8,14 @@ import yaml
 
 from recon import ReconError, methods
 from recon.files import alone
+from recon.methods.search import at_edge, search
 from recon.mri import metrics
 from recon.study import provenance
 from recon.study.config import CONFIGS, Comparison, Config, Tuning, load
 from recon.study.preflight import check
 from recon.study.provenance import file_hash
 from recon.study.study import Study
-from recon.study.tuning import at_edge, inside, race, search, tune
+from recon.study.tuning import inside, race, tune
 from recon.training import Batches
 from recon.training.slices import slices_of
 

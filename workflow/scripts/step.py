@@ -40,7 +40,9 @@ def network(study, name: str) -> None:
     checkpoint = study.results / "checkpoints" / f"{name}-{key}.ckpt"
     model, log = train_network(settings, volumes, held_out, checkpoint, study.config.device)
     target = study.network_path(name)
-    made = made_by(settings, log, data=dataset.model_dump(mode="json"), name=name, run=key)
+    about = settings.about and settings.about.model_dump()
+    data = dataset.model_dump(mode="json")
+    made = made_by(settings, log, data=data, name=name, run=key, about=about)
     save_weights(target, settings, model, made)
     copy(checkpoint.with_suffix(".jsonl"), target.with_suffix(".jsonl"))
 

@@ -1,0 +1,116 @@
+"""How ``recon reconstruct`` chooses what nobody gave: the method, its prior and its settings.
+
+Everything is chosen on the scan itself, by how well it predicts samples that are kept back; see
+`recon.methods.prediction`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from recon.errors import ReconError
+
+if TYPE_CHECKING:
+    from recon.mri.problem import Problem
+    from recon.mri.scan import Scan
+    from recon.networks.shelf import Card
+
+WITHOUT, WITH = "l1_wavelet", "annealed"  # the methods that are considered
+CLEARLY = 0.97  # a prior must have an error of at most this share of that without one
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A method with its networks and settings, and what was found on the way."""
+
+    method: str
+    networks: dict[str, Any] = field(default_factory=dict)
+    paths: dict[str, Any] = field(default_factory=dict)
+    settings: dict = field(default_factory=dict)
+    found: dict = field(default_factory=dict)  # for the sidecar
+
+
+def fitting(scan: Scan) -> tuple[list[Card], list[Card]]:
+    """The priors of measured anatomy whose pixels are like those of a scan, and the others."""
+    from recon.networks.shelf import shelf
+
+    flat = scan.stack or scan.shape[2] == 1
+    pixel = scan.voxel[:2] if flat else (min(scan.voxel), max(scan.voxel))
+    cards = [card for card in shelf() if card.measured]
+    return [c for c in cards if c.fits(pixel)], [c for c in cards if not c.fits(pixel)]
+
+
+def best_method(problem: Problem, scan: Scan, device: str) -> Choice:
+    """ℓ1-wavelet, or a diffusion prior that predicts this scan clearly better; says which and why.
+
+    Where nothing can be kept back, it is ℓ1-wavelet.
+    """
+    from recon.methods import prediction
+    from recon.networks.weights import load_weights
+    from recon.schema import ROOT
+
+    cards, others = fitting(scan)
+    if others:
+        names = ", ".join(card.name for card in others)
+        print(f"  Left out, as it was trained on other voxel sizes: {names}; --prior takes it.")
+    try:
+        pieces = prediction.held_out_parts(problem, WITH)
+    except ReconError as error:
+        print(f"  {WITHOUT} is taken: {str(error).split(';')[0]}.")
+        return Choice(WITHOUT)
+    choices = [Choice(WITHOUT)]
+    for card in cards:
+        path = ROOT / card.path
+        networks = {"prior": load_weights(path)[0].to(device)}
+        choices.append(Choice(WITH, networks, {"prior": path}))
+    errors = []
+    for choice in choices:
+        error = prediction.estimated_error(pieces, choice.method, choice.networks)
+        errors.append(max(error, 0.0) ** 0.5)
+        name = named(choice)
+        print(f"  {name} predicts samples that were kept back to {100 * errors[-1]:.1f} %.")
+    best = min(range(len(choices)), key=errors.__getitem__)
+    best = best if errors[best] < CLEARLY * errors[0] else 0
+    print(f"  So it is {named(choices[best])}.", flush=True)
+    predicted = {named(c): round(e, 4) for c, e in zip(choices, errors, strict=True)}
+    return replace(choices[best], found={"predicted_to": predicted})
+
+
+def named(choice: Choice) -> str:
+    """A choice in words."""
+    prior = choice.paths.get("prior")
+    return f"{choice.method} with the prior {prior.stem}" if prior else choice.method
+
+
+def tuned(problem: Problem, choice: Choice, trials: int, insist: bool) -> Choice:
+    """The choice with those settings searched that nobody gave; says what was found.
+
+    Where nothing can be kept back they stay as they are; ``insist`` refuses that.
+    """
+    from recon import methods
+    from recon.methods import prediction
+
+    space = methods.lookup(choice.method).space
+    if not set(space) - set(choice.settings):
+        if insist:
+            raise ReconError(f"method {choice.method} has nothing to tune; do not give --tune")
+        return choice
+    try:
+        found = prediction.choose(
+            problem, choice.method, choice.networks, trials, fixed=choice.settings
+        )
+    except ReconError as error:
+        if insist:
+            raise
+        print(f"  Settings are not tuned: {str(error).split(';')[0]}.")
+        return choice
+    chosen = ", ".join(f"{k} {v:.3g}" for k, v in found.settings.items())
+    print(
+        f"  {found.trials} trials on the scan itself took {found.seconds:.0f} s and chose {chosen}.",
+        flush=True,
+    )
+    tuning = {"trials": found.trials, "seconds": round(found.seconds, 1)}
+    tuning |= {"chosen": found.settings, "estimated_error": round(found.error, 4)}
+    settings = choice.settings | found.settings
+    return replace(choice, settings=settings, found=choice.found | {"tuning": tuning})

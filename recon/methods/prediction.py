@@ -1,0 +1,230 @@
+"""Choosing settings without a reference: those whose error, estimated from the data, is smallest.
+
+Nobody has a fully sampled copy of the scan to be reconstructed. But coil maps of unit norm keep
+energy, so the squared error of a volume is that of its k-space, summed over all samples and coils.
+It has two parts, and each can be estimated.
+
+Samples that were not measured: some measured ones are kept back, and a reconstruction from the
+others predicts them (Yaman et al. 2020). Each stands for those around it that were not measured.
+By this alone too strong a prior would be chosen, as it predicts well what it may not change.
+
+Samples that were measured: comparing with the data themselves would reward keeping their noise. So
+noise n is added to what is reconstructed, and n / a² taken from what is compared. Then the noise of
+both is uncorrelated (Pang et al. 2021, Recorrupted-to-Recorrupted).
+
+Samples of the calibration region are never kept back, as the maps depend on them.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import count
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Complex, Float
+from torch import Tensor
+
+from recon import methods
+from recon.errors import ReconError
+from recon.methods.search import search
+from recon.mri import fourier
+from recon.mri.coils import calibration_region
+from recon.mri.problem import Problem
+from recon.mri.sense import Sense
+from recon.phantoms import complex_noise
+
+SHARE = 0.05  # of the samples outside the calibration region that is kept back
+ADDED = 0.5  # the noise that is added to the others, relative to theirs
+RINGS = 8  # around the centre of k-space, in which samples stand for each other
+FEWEST = 16  # phase encodes that are kept back; fewer say too little
+SLICES = 3  # of a volume, spread over it, on which settings are tried
+SLAB = 16  # neighbouring slices, for a method that couples them
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """A problem with less data, and what its solution is compared with."""
+
+    problem: Problem  # without the samples kept back, and with added noise
+    samples: Complex[Tensor, "coil x y z"]  # to be predicted; zero where nothing was measured
+    # How many samples of k-space each stands for; zero where nothing was measured.
+    weight: Float[Tensor, "y z"]
+    noise: float  # energy of the noise in the samples, weighted
+
+    def missed(self, volume: Complex[Tensor, "x y z"]) -> float:
+        """The squared error of a volume, estimated."""
+        operator = self.problem.operator
+        whole = Sense(operator.maps, self.weight > 0, stack=operator.stack)
+        error = (whole.forward(volume) - self.samples).abs().square().sum((0, 1))
+        return float((self.weight * error).sum()) - self.noise
+
+    @property
+    def energy(self) -> float:
+        """The squared norm of the volume, estimated."""
+        measured = self.samples.abs().square().sum((0, 1))
+        return max(float((self.weight * measured).sum()) - self.noise, 1e-30)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Settings that were chosen by prediction, and what it took."""
+
+    method: str
+    settings: dict
+    error: float  # of the volume, relative to its norm, estimated
+    trials: int
+    seconds: float
+
+
+def hold_out(problem: Problem, seed: int = 0) -> HeldOut:
+    """Keeps back a random `SHARE` of the phase encodes outside the calibration region, and adds
+    noise to the others.
+
+    Raises `ReconError` where fewer than `FEWEST` would remain to be predicted.
+    """
+    mask = problem.operator.mask.cpu()
+    size = calibration_region(mask)
+    centre = fourier.pad(torch.ones(size, dtype=torch.bool), mask.shape, (0, 1))
+    candidates = (mask & ~centre).flatten().nonzero().flatten()
+    number = max(FEWEST, round(SHARE * len(candidates)))
+    if len(candidates) < 4 * FEWEST:
+        raise ReconError(
+            f"nothing to hold out: {len(candidates)} phase encodes lie outside the calibration "
+            f"region, and settings are chosen with {4 * FEWEST} or more; use --no-tune"
+        )
+    generator = torch.Generator().manual_seed(seed)
+    drawn = candidates[torch.randperm(len(candidates), generator=generator)[:number]]
+    kept = torch.zeros(mask.numel(), dtype=torch.bool)
+    kept[drawn] = True
+    kept = kept.view(mask.shape)
+    weight = stands_for(kept, mask) + (mask & ~kept)
+
+    device, data = problem.kspace.device, problem.kspace
+    fresh = complex_noise(tuple(data.shape), problem.noise, generator).to(device)
+    used = problem.operator.mask & ~kept.to(device)
+    operator = Sense(problem.operator.maps, used, stack=problem.operator.stack)
+    given = (data + ADDED * fresh) * used
+    level = problem.noise * (1 + ADDED**2) ** 0.5
+    rest = replace(
+        problem, operator=operator, kspace=given, rhs=operator.adjoint(given), noise=level
+    )
+    samples = torch.where(used, data - fresh / ADDED, data) * problem.operator.mask
+    each = 2 * problem.noise**2 * data.shape[0] * data.shape[1]
+    noise = each * (float(weight[kept].sum()) + (1 + ADDED**-2) * int(used.sum()))
+    return HeldOut(rest, samples, weight.to(device), noise)
+
+
+def stands_for(kept: Bool[Tensor, "y z"], mask: Bool[Tensor, "y z"]) -> Float[Tensor, "y z"]:
+    """How many unmeasured phase encodes, beside itself, each one kept back stands for.
+
+    They are those at about its distance from the centre. Beyond the outermost measured sample
+    nothing can be said.
+    """
+    y, z = (torch.linspace(-1, 1, n) if n > 1 else torch.zeros(1) for n in mask.shape)
+    radius = (y[:, None].square() + z.square()).sqrt()
+    bins = min(RINGS, max(1, int(kept.sum()) // 4))
+    edges = radius[kept].quantile(torch.linspace(0, 1, bins + 1)[1:-1])
+    ring = torch.bucketize(radius, edges)
+    unmeasured = ~mask & (radius <= radius[mask].max())
+    counts = torch.bincount(ring[unmeasured], minlength=bins) / torch.bincount(
+        ring[kept], minlength=bins
+    ).clamp(min=1)
+    return torch.where(kept, 1 + counts[ring], 0.0)
+
+
+def parts(problem: Problem, depth: int) -> list[Problem]:
+    """Small problems that stand for a large one.
+
+    The readout x of a volume is fully sampled, so every slab of slices across x is a problem of its
+    own. With ``depth`` 1 they are up to `SLICES` single slices where the energy lies, else one slab
+    of that many slices. A stack gives slices across z. A 2D scan is small as it is.
+    """
+    nx, _, nz = problem.operator.shape
+    stack = problem.operator.stack
+    along = 3 if stack else 1
+    if nz == 1 or (not stack and nx <= depth):
+        return [problem]
+    data = problem.kspace if stack else fourier.ifft(problem.kspace, (1,))
+    energy = data.abs().square().sum([a for a in range(4) if a != along]).cumsum(0)
+    places = [0.5] if depth > 1 else [(i + 0.5) / SLICES for i in range(SLICES)]
+    found = [int(torch.searchsorted(energy, energy[-1] * p)) for p in places]
+    size = data.shape[along]
+    starts = sorted({min(max(0, at - depth // 2), max(0, size - depth)) for at in found})
+    return [_part(problem, data, along, start, min(depth, size)) for start in starts]
+
+
+def _part(problem: Problem, data: Tensor, along: int, start: int, depth: int) -> Problem:
+    """The problem of the slices from ``start`` on; ``data`` is in image space along their axis."""
+    maps, mask = problem.operator.maps, problem.operator.mask
+    axis = maps.ndim - 4 + along
+    maps = maps.narrow(axis, start, depth).contiguous()
+    piece = data.narrow(along, start, depth)
+    if along == 3:
+        mask = mask.narrow(1, start, depth)
+    else:
+        piece = fourier.fft(piece, (1,))
+    operator = Sense(maps, mask, problem.operator.stack)
+    piece = piece.contiguous()
+    return replace(problem, operator=operator, kspace=piece, rhs=operator.adjoint(piece))
+
+
+def depth_of(method: str) -> int:
+    """How many slices a trial of a method reconstructs.
+
+    A diffusion prior sees slices one by one. Other methods are cheap, and some couple slices.
+    """
+    known = methods.lookup(method)
+    return SLAB if not known.needs or "axis" in vars(known.settings()) else 1
+
+
+def held_out_parts(problem: Problem, method: str, seed: int = 0) -> list[HeldOut]:
+    """What the trials of a method work on."""
+    return [hold_out(part, seed) for part in parts(problem, depth_of(method))]
+
+
+def estimated_error(
+    pieces: list[HeldOut], method: str, networks: dict[str, Any], **settings: Any
+) -> float:
+    """‖x − truth‖² / ‖truth‖² of what a method reconstructs, estimated from the data.
+
+    Noise in the estimate can make it negative.
+    """
+    if "axis" in vars(methods.lookup(method).settings()) and not pieces[0].problem.operator.stack:
+        settings["axis"] = 2 if pieces[0].problem.operator.shape[2] == 1 else 0
+    missed = energy = 0.0
+    for piece in pieces:
+        volume = methods.reconstruct(piece.problem, method, networks, **settings)
+        missed += piece.missed(volume)
+        energy += piece.energy
+    return missed / energy
+
+
+def choose(
+    problem: Problem,
+    method: str,
+    networks: dict[str, Any],
+    trials: int = 12,
+    seed: int = 0,
+    fixed: dict | None = None,
+    watch: Callable[[int, float], None] = lambda number, error: None,
+) -> Choice:
+    """Searches the space of a method for the settings whose estimated error is smallest.
+
+    ``fixed`` settings are kept as they are, and not searched. ``watch`` is called with each trial's
+    number and error. Raises `ReconError` where there is nothing to hold out.
+    """
+    fixed, begun = fixed or {}, time.perf_counter()
+    pieces = held_out_parts(problem, method, seed)
+    space = {k: v for k, v in methods.lookup(method).space.items() if k not in fixed}
+    numbers = count()
+
+    def score(values: dict) -> float:
+        error = estimated_error(pieces, method, networks, **(fixed | values))
+        watch(next(numbers), error)
+        return -error
+
+    tried = search(method, space, trials, seed, score)
+    best = max(tried, key=lambda trial: trial["score"])
+    error, seconds = max(0.0, -best["score"]) ** 0.5, time.perf_counter() - begun
+    return Choice(method, best["settings"], error, len(tried), seconds)
