@@ -106,11 +106,10 @@ def tuned(problem: Problem, choice: Choice, trials: int, insist: bool) -> Choice
         print(f"  Settings are not tuned: {str(error).split(';')[0]}.")
         return choice
     chosen = ", ".join(f"{k} {v:.3g}" for k, v in found.settings.items())
-    print(
-        f"  {found.trials} trials on the scan itself took {found.seconds:.0f} s and chose {chosen}.",
-        flush=True,
-    )
+    took = f"{found.trials} trials on the scan itself took {found.seconds:.0f} s"
+    print(f"  {took} and chose {chosen}.", flush=True)
     tuning = {"trials": found.trials, "seconds": round(found.seconds, 1)}
-    tuning |= {"chosen": found.settings, "estimated_error": round(found.error, 4)}
+    held, twin = (round(error, 4) for error in found.errors)
+    tuning |= {"chosen": found.settings, "held_out_error": held, "twin_error": twin}
     settings = choice.settings | found.settings
     return replace(choice, settings=settings, found=choice.found | {"tuning": tuning})

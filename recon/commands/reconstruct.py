@@ -12,8 +12,8 @@ from recon.commands import Command
 from recon.errors import ReconError
 
 if TYPE_CHECKING:
-    from recon.io import Selection
     from recon.commands.choosing import Choice
+    from recon.io import Selection
     from recon.mri.maps import Espirit, Maps
     from recon.mri.problem import Problem
     from recon.mri.scan import Scan
@@ -43,7 +43,7 @@ def options(command: argparse.ArgumentParser) -> None:
     option("output", type=Path, help="magnitude, .nii.gz; a .json beside it says how it was made")
 
     option = command.add_argument_group("method").add_argument
-    chosen = "without one, what predicts the scan best: l1_wavelet, or annealed with a shipped prior"
+    chosen = "default: what predicts the scan best, l1_wavelet or annealed with a shipped prior"
     option("--method", metavar="NAME", help=chosen)
     option("--prior", type=Path, help="weights of the network that the method needs, .safetensors")
     repeated = {"action": "append", "default": []}
@@ -229,6 +229,9 @@ def chosen(problem: Problem, scan: Scan, asked: Asked) -> Choice:
         return choice
     if choice is None:
         choice = choosing.best_method(problem, scan, asked.device)
+    if options.samples and "prior" not in choice.networks:
+        raise ReconError(f"method {choice.method} has no prior to draw from; do not give --samples")
+    if asked.choice is None:
         if "seed" in vars(methods.lookup(choice.method).settings()):
             choice = replace(choice, settings={"seed": options.seed or 0})
     if options.tune is False:
@@ -244,10 +247,9 @@ def draws(problem: Problem, scan: Scan, choice: Choice, number: int) -> dict[str
     import torch
 
     from recon import methods
+    from recon.mri.slices import planes
 
-    if "prior" not in choice.networks:
-        raise ReconError(f"method {choice.method} has no prior to draw from; do not give --samples")
-    method, settings = SAMPLER, {}
+    method, settings = SAMPLER, {"axis": planes(problem.operator.shape)[-1]}
     if methods.lookup(choice.method).samples:
         method, settings = choice.method, choice.settings
     first = int(choice.settings.get("seed", 0))
@@ -305,8 +307,8 @@ def check_options(options: argparse.Namespace) -> None:
     """Refuses options that would have no effect."""
     from recon import methods
 
-    if options.prior and not options.method:
-        options.method = "annealed"
+    if not options.method and (options.prior or options.set or options.network):
+        options.method = "annealed" if options.prior else "l1_wavelet"
     check_choice(options)
     method = methods.lookup(options.method or "annealed")
     if options.acceleration is None:
@@ -342,16 +344,13 @@ def check_options(options: argparse.Namespace) -> None:
 
 
 def check_choice(options: argparse.Namespace) -> None:
-    """Refuses options that belong to a method where none is given, and numbers out of range."""
-    for name in ("set", "network"):
-        if getattr(options, name) and not options.method:
-            raise ReconError(f"--{name} belongs to --method; give both or neither")
+    """Refuses numbers of trials and samples that are none."""
     if options.trials is not None and options.tune is False:
         raise ReconError("--trials belongs to --tune; do not give --no-tune")
     for name, least in (("trials", 3), ("samples", 2)):
         value = getattr(options, name)
-        if value is not None and value < least:
-            raise ReconError(f"--{name} {value}: choose at least {least}")
+        if value is not None and not least <= value <= 1000:
+            raise ReconError(f"--{name} {value}: choose {least} to 1000")
 
 
 def base(path: Path) -> Path:

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import h5py
 import torch
-from jaxtyping import Bool, Complex, Float
+from jaxtyping import Complex
 from torch import Tensor
 
 from recon.errors import ReconError
 from recon.files import partial, whole
 from recon.mri import coils
 from recon.mri.channels import centre, channels, mixed
-from recon.mri.prepared import Prepared
+from recon.mri.prepared import Prepared, support
 from recon.mri.scan import Scan
 from recon.phantoms import complex_noise
 
@@ -77,17 +77,6 @@ def prepare(
             file.attrs["provenance"] = json.dumps(provenance | {"scan": scan.meta}, default=str)
     finally:
         scratch.unlink(missing_ok=True)
-
-
-def support(
-    magnitude: Float[Tensor, "x y z"], noise: float, share: float = 0.05
-) -> Bool[Tensor, "x y z"]:
-    """The object: where the magnitude is above a share of its maximum, and above the noise.
-
-    ``noise`` is the standard deviation per real component. Three of it are exceeded in 1 % of the
-    background.
-    """
-    return magnitude > max(share * float(magnitude.max()), 3 * noise)
 
 
 def _write_channels(file: h5py.File, scan: Scan, virtual_coils: int | None) -> float:

@@ -40,7 +40,7 @@ def write_preview(
 def panel(grey: np.ndarray, voxel: tuple[float, float, float], axis: int) -> np.ndarray:
     """The middle slice across an axis, with square pixels and the last axis upwards."""
     plane = np.take(grey, grey.shape[axis] // 2, axis)
-    across, up = (v * n for a, (v, n) in enumerate(zip(voxel, grey.shape, strict=True)) if a != axis)
+    across, up = (voxel[a] * grey.shape[a] for a in range(3) if a != axis)
     size = max(1, round(HEIGHT * across / up)), HEIGHT
     picture = Image.fromarray(np.ascontiguousarray(plane.T[::-1]))
     return np.asarray(picture.resize(size, Image.Resampling.BILINEAR))

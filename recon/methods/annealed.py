@@ -35,7 +35,7 @@ START = 1.2  # the first noise level is at least that of the data times this
 class AnnealedSettings:
     """Each step denoises all slices of one orientation, then solves the data term."""
 
-    weight: Positive = says(0.3, "trust in the prior, relative to the noise of the data")
+    weight: Positive = says(0.5, "trust in the prior, relative to the noise of the data")
     steps: Count = says(24, "denoising steps; each takes one orientation")
     t_max: Timestep = says(100.0, "timestep of the first step, of 1000; later for noisy data")
     t_min: Timestep = says(4.0, "timestep of the last step")
@@ -44,7 +44,7 @@ class AnnealedSettings:
     turned: bool = says(True, "slices are turned at random before each denoising")
     cg_iterations: Count = says(8, "conjugate gradients of a data step, at most")
     # It keeps the data step well conditioned.
-    noise_floor: Positive = says(0.01, "smallest noise level assumed of the data, relative to them")
+    noise_floor: Positive = says(0.005, "smallest noise level that is assumed of the data")
     planes: Planes = says(3, "orientations whose slices are denoised")
     seed: Seed = SEED
 

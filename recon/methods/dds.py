@@ -81,6 +81,4 @@ def dds(
     return x
 
 
-METHOD = Method(
-    dds, DdsSettings, "DDS+TV", "C6", "*", needs=DENOISER, samples=True, space=TV_SPACE
-)
+METHOD = Method(dds, DdsSettings, "DDS+TV", "C6", "*", needs=DENOISER, samples=True, space=TV_SPACE)

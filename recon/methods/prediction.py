@@ -1,24 +1,27 @@
-"""Choosing settings without a reference: those whose error, estimated from the data, is smallest.
+"""Choosing settings without a reference, on the scan itself.
 
-Nobody has a fully sampled copy of the scan to be reconstructed. But coil maps of unit norm keep
-energy, so the squared error of a volume is that of its k-space, summed over all samples and coils.
-It has two parts, and each can be estimated.
+Nobody has a fully sampled copy of the scan to be reconstructed. Two errors can be had without one.
 
-Samples that were not measured: some measured ones are kept back, and a reconstruction from the
-others predicts them (Yaman et al. 2020). Each stands for those around it that were not measured.
-By this alone too strong a prior would be chosen, as it predicts well what it may not change.
+*Held out*: some samples are kept back, and a reconstruction from the others predicts them (Yaman et
+al. 2020). Coil maps of unit norm keep energy, so the squared error of a volume is that of its
+k-space. A sample kept back stands for those around it that were not measured. For the measured ones
+noise n is added to what is reconstructed and n / a² taken from what is compared, so that keeping
+noise is not rewarded (Pang et al. 2021). Samples of the calibration region are never kept back, as
+the maps depend on them. A sample kept back lies in a larger gap than one that was never measured.
+So this error alone chooses too strong a prior.
 
-Samples that were measured: comparing with the data themselves would reward keeping their noise. So
-noise n is added to what is reconstructed, and n / a² taken from what is compared. Then the noise of
-both is uncorrelated (Pang et al. 2021, Recorrupted-to-Recorrupted).
+*Twin*: a first reconstruction is measured again, with the maps, the mask and the noise of the scan.
+What a method makes of this twin can be compared with the known truth. The first reconstruction is
+smoother than the object and without aliasing, so this error alone often chooses too weak a prior.
 
-Samples of the calibration region are never kept back, as the maps depend on them.
+Each error is taken relative to its smallest value among the trials, and the sum decides. Measured
+for ℓ1-wavelet on 7 slices, R = 4 and 8, the loss against the best weight is 0.12 dB (mean; at most
+0.8), held out alone 0.61 and twin alone 0.24.
 """
 
+import math
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from itertools import count
 from typing import Any
 
 import torch
@@ -30,12 +33,14 @@ from recon.errors import ReconError
 from recon.methods.search import search
 from recon.mri import fourier
 from recon.mri.coils import calibration_region
+from recon.mri.prepared import support
 from recon.mri.problem import Problem
 from recon.mri.sense import Sense
 from recon.phantoms import complex_noise
 
 SHARE = 0.05  # of the samples outside the calibration region that is kept back
 ADDED = 0.5  # the noise that is added to the others, relative to theirs
+LEAST = 1e-7  # a squared error below this is rounding
 RINGS = 8  # around the centre of k-space, in which samples stand for each other
 FEWEST = 16  # phase encodes that are kept back; fewer say too little
 SLICES = 3  # of a volume, spread over it, on which settings are tried
@@ -67,12 +72,24 @@ class HeldOut:
 
 
 @dataclass(frozen=True)
-class Choice:
-    """Settings that were chosen by prediction, and what it took."""
+class Twin:
+    """A problem whose solution is known."""
 
-    method: str
+    problem: Problem
+    truth: Complex[Tensor, "x y z"]
+    inside: Bool[Tensor, "x y z"]  # where the object is
+
+    def missed(self, volume: Complex[Tensor, "x y z"]) -> float:
+        """The squared error of a volume's magnitude inside the object."""
+        return float((volume.abs() - self.truth.abs())[self.inside].square().sum())
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Settings that were chosen on the scan, and what it took."""
+
     settings: dict
-    error: float  # of the volume, relative to its norm, estimated
+    errors: tuple[float, float]  # held out and twin, relative to the norm of the volume
     trials: int
     seconds: float
 
@@ -164,7 +181,7 @@ def _part(problem: Problem, data: Tensor, along: int, start: int, depth: int) ->
         mask = mask.narrow(1, start, depth)
     else:
         piece = fourier.fft(piece, (1,))
-    operator = Sense(maps, mask, problem.operator.stack)
+    operator = Sense(maps, mask, stack=problem.operator.stack)
     piece = piece.contiguous()
     return replace(problem, operator=operator, kspace=piece, rhs=operator.adjoint(piece))
 
@@ -179,25 +196,53 @@ def depth_of(method: str) -> int:
 
 
 def held_out_parts(problem: Problem, method: str, seed: int = 0) -> list[HeldOut]:
-    """What the trials of a method work on."""
+    """What is held out of the parts on which a method is tried."""
     return [hold_out(part, seed) for part in parts(problem, depth_of(method))]
+
+
+def twin_of(problem: Problem, volume: Complex[Tensor, "x y z"], seed: int = 0) -> Twin:
+    """The scan of a volume with the maps, the mask and the noise of a problem."""
+    generator = torch.Generator().manual_seed(seed)
+    noise = complex_noise(tuple(problem.kspace.shape), problem.noise, generator)
+    operator = problem.operator
+    kspace = operator.forward(volume) + noise.to(volume.device) * operator.mask
+    again = replace(problem, kspace=kspace, rhs=operator.adjoint(kspace))
+    return Twin(again, volume, support(volume.abs(), problem.noise))
+
+
+def oriented(method: str, problem: Problem, settings: dict) -> dict:
+    """The settings of a method that works along one axis, for a part of a volume.
+
+    A part is a slab across x, so the axis is x there.
+    """
+    if "axis" not in vars(methods.lookup(method).settings()) or problem.operator.stack:
+        return settings
+    return settings | {"axis": 2 if problem.operator.shape[2] == 1 else 0}
 
 
 def estimated_error(
     pieces: list[HeldOut], method: str, networks: dict[str, Any], **settings: Any
 ) -> float:
-    """‖x − truth‖² / ‖truth‖² of what a method reconstructs, estimated from the data.
+    """‖x − truth‖² / ‖truth‖² of what a method reconstructs, estimated from what is held out.
 
     Noise in the estimate can make it negative.
     """
-    if "axis" in vars(methods.lookup(method).settings()) and not pieces[0].problem.operator.stack:
-        settings["axis"] = 2 if pieces[0].problem.operator.shape[2] == 1 else 0
     missed = energy = 0.0
     for piece in pieces:
-        volume = methods.reconstruct(piece.problem, method, networks, **settings)
-        missed += piece.missed(volume)
+        values = oriented(method, piece.problem, settings)
+        missed += piece.missed(methods.reconstruct(piece.problem, method, networks, **values))
         energy += piece.energy
     return missed / energy
+
+
+def twin_error(twins: list[Twin], method: str, networks: dict[str, Any], **settings: Any) -> float:
+    """The squared error of a method on twins, relative to their energy inside the object."""
+    missed = energy = 0.0
+    for twin in twins:
+        values = oriented(method, twin.problem, settings)
+        missed += twin.missed(methods.reconstruct(twin.problem, method, networks, **values))
+        energy += float(twin.truth[twin.inside].abs().square().sum())
+    return missed / max(energy, LEAST)
 
 
 def choose(
@@ -207,24 +252,34 @@ def choose(
     trials: int = 12,
     seed: int = 0,
     fixed: dict | None = None,
-    watch: Callable[[int, float], None] = lambda number, error: None,
 ) -> Choice:
-    """Searches the space of a method for the settings whose estimated error is smallest.
+    """Searches the space of a method for the settings whose errors are smallest on the scan itself.
 
-    ``fixed`` settings are kept as they are, and not searched. ``watch`` is called with each trial's
-    number and error. Raises `ReconError` where there is nothing to hold out.
+    ``fixed`` settings are kept as they are, and not searched. Raises `ReconError` where there is
+    nothing to hold out.
     """
     fixed, begun = fixed or {}, time.perf_counter()
-    pieces = held_out_parts(problem, method, seed)
+    small = parts(problem, depth_of(method))
+    held = [hold_out(part, seed) for part in small]
+    twins = []
+    for part in small:
+        first = methods.reconstruct(part, method, networks, **oriented(method, part, fixed))
+        twins.append(twin_of(part, first, seed))
     space = {k: v for k, v in methods.lookup(method).space.items() if k not in fixed}
-    numbers = count()
+    errors: list[tuple[float, float]] = []
 
     def score(values: dict) -> float:
-        error = estimated_error(pieces, method, networks, **(fixed | values))
-        watch(next(numbers), error)
-        return -error
+        given = fixed | values
+        found = (
+            max(LEAST, estimated_error(held, method, networks, **given)),
+            max(LEAST, twin_error(twins, method, networks, **given)),
+        )
+        errors.append(found)
+        return -math.log(found[0]) - math.log(found[1])
 
     tried = search(method, space, trials, seed, score)
-    best = max(tried, key=lambda trial: trial["score"])
-    error, seconds = max(0.0, -best["score"]) ** 0.5, time.perf_counter() - begun
-    return Choice(method, best["settings"], error, len(tried), seconds)
+    smallest = [min(column) for column in zip(*errors, strict=True)]
+    sums = [sum(e / s for e, s in zip(pair, smallest, strict=True)) for pair in errors]
+    best = min(range(len(sums)), key=sums.__getitem__)
+    roots = errors[best][0] ** 0.5, errors[best][1] ** 0.5
+    return Choice(tried[best]["settings"], roots, len(tried), time.perf_counter() - begun)

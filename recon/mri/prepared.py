@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from jaxtyping import Bool, Complex
+from jaxtyping import Bool, Complex, Float
 from torch import Tensor
 
 
@@ -15,7 +15,7 @@ class Prepared:
     mask: Bool[Tensor, "y z"]  # measured phase encodes
     maps: Complex[Tensor, "coil x y z"] | None  # ESPIRiT from all measured data
     reference: Complex[Tensor, "x y z"]  # MVUE of all measured data (paper A, section 5)
-    support: Bool[Tensor, "x y z"]  # the object; see `recon.data.preparation.support`
+    support: Bool[Tensor, "x y z"]  # the object; see `support`
     noise: float  # standard deviation of the k-space noise, per real component
     voxel: tuple[float, float, float]  # mm
     name: str
@@ -32,3 +32,14 @@ class Prepared:
         keeping that noise.
         """
         return self.reference if self.truth is None else self.truth
+
+
+def support(
+    magnitude: Float[Tensor, "x y z"], noise: float, share: float = 0.05
+) -> Bool[Tensor, "x y z"]:
+    """The object: where the magnitude is above a share of its maximum, and above the noise.
+
+    ``noise`` is the standard deviation per real component. Three of it are exceeded in 1 % of the
+    background.
+    """
+    return magnitude > max(share * float(magnitude.max()), 3 * noise)

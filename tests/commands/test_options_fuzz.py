@@ -72,6 +72,7 @@ def arguments(draw) -> list[str]:
             if kept and draw(st.booleans()):
                 key = draw(st.sampled_from(list(kept)))
                 out += ["--set", f"{key}={draw(st.sampled_from([*NUMBERS, 'haar', 'annealed']))}"]
+    out += draw(st.sampled_from([["--no-tune"], ["--trials", "3"], ["--tune", "--trials", "3"]]))
     number, file = st.sampled_from(NUMBERS), st.sampled_from(FILES)
     one = st.one_of(
         st.tuples(st.sampled_from([flag for flag, _ in COUNTERS.values()]), number),
@@ -83,6 +84,7 @@ def arguments(draw) -> list[str]:
         st.tuples(st.sampled_from(["--maps", "--save-maps", "--prior"]), file),
         st.tuples(st.just("--espirit"), st.sampled_from(["crop=0.9", "sets=2", "kernel=", "a"])),
         st.tuples(st.sampled_from(["--set", "--network"]), st.sampled_from(["a=b", "=", "a", ""])),
+        st.tuples(st.sampled_from(["--trials", "--samples"]), st.sampled_from(["2", "-1", "x"])),
         st.tuples(st.just("--variable"), st.sampled_from(["kspace", ""])),
         st.tuples(st.just("--device"), st.sampled_from(["cpu", "cuda", "cuda:9", "", "x"])),
         st.tuples(st.just("--partial-fourier"), st.sampled_from(["pocs", "zero"])),
@@ -102,7 +104,12 @@ def arguments(draw) -> list[str]:
 @given(given_options=arguments())
 def test_options_give_a_volume_or_one_line(given_options, folder, monkeypatch, capsys, unchecked):
     monkeypatch.chdir(folder)
-    for path in (*folder.glob("o*.nii*"), *folder.glob("o*.json"), *folder.glob("new.*")):
+    for path in (
+        *folder.glob("o*.nii*"),
+        *folder.glob("o*.json"),
+        *folder.glob("o*.png"),
+        *folder.glob("new.*"),
+    ):
         path.unlink()
     capsys.readouterr()
     try:

@@ -11,6 +11,7 @@ from recon.mri import fourier, masks
 from recon.networks.unet import UNet, UNetConfig
 from recon.networks.weights import save_weights
 from recon.priors.ddpm import DDPM, DDPMTraining
+from recon.schema import ROOT
 
 
 @pytest.fixture
@@ -124,7 +125,13 @@ def test_reconstruct_with_a_prior_undersamples_first(scan_file, tmp_path):
         # An option without effect is refused, never ignored.
         (["IN", "out.nii.gz", "--mask", "uniform"], "--mask belongs to --acceleration"),
         (["IN", "out.nii.gz", "--calibration", "8", "8"], "belongs to --acceleration"),
-        (["IN", "out.nii.gz", "--prior", "x.safetensors"], "needs no network"),
+        (["IN", "out.nii.gz", "--prior", "x.safetensors"], "x.safetensors"),
+        (["IN", "out.nii.gz", "--method", "cg_sense", "--prior", "x"], "needs no network"),
+        (["IN", "out.nii.gz", "--trials", "5", "--no-tune"], "belongs to --tune"),
+        (["IN", "out.nii.gz", "--trials", "1"], "--trials 1"),
+        (["IN", "out.nii.gz", "--samples", "1"], "--samples 1"),
+        (["IN", "out.nii.gz", "--method", "zero_filled", "--tune"], "nothing to tune"),
+        (["IN", "out.nii.gz", "--method", "cg_sense", "--samples", "2"], "no prior to draw"),
         (["IN", "out.nii.gz", "--network", "prior=x.safetensors"], "takes no network"),
         (["IN", "out.nii.gz", "--method", "zero_filled", "--seed", "1"], "draws nothing"),
         (["IN", "out.nii.gz", "--save-maps", "m.npy", "--all"], "give one"),
@@ -287,3 +294,35 @@ def test_measured_coil_images_are_reconstructed(real_data, tmp_path):
     assert errors == sorted(errors, reverse=True) and errors[2] < 0.1 * np.linalg.norm(
         volumes["full"]
     )
+
+
+def test_without_options_the_scan_chooses_method_prior_and_settings(scan_file, tmp_path, capsys):
+    """It says what it found, and writes volume, picture and a record to repeat it."""
+    out = tmp_path / "out.nii.gz"
+    few = ["--acceleration", "3", "--calibration", "8", "8", "--trials", "3"]
+    assert main(["reconstruct", str(scan_file), str(out), *few]) == 0
+    said = capsys.readouterr().out
+    assert "l1_wavelet predicts samples that were kept back to" in said
+    assert "annealed with the prior head predicts" in said and "So it is" in said
+    assert "3 trials on the scan itself took" in said
+    made = json.loads((tmp_path / "out.json").read_text())
+    assert made["method"] in ("l1_wavelet", "annealed")
+    assert made["choice"]["tuning"]["trials"] == 3 and len(made["choice"]["predicted_to"]) == 2
+    assert (tmp_path / "out.png").is_file()
+    given = [f"{k}={v}" for k, v in made["settings"].items() if k == "weight"]
+    again = ["--method", made["method"], "--no-tune", "--set", *given, *few[:5]]
+    again += ["--prior", made["weights"]["prior"]] if made["weights"] else []
+    assert main(["reconstruct", str(scan_file), str(tmp_path / "again.nii.gz"), *again]) == 0
+
+
+def test_samples_give_a_mean_and_a_standard_deviation(scan_file, tmp_path):
+    prior = str(ROOT / "data" / "priors" / "demo_knee_2x.safetensors")
+    arguments = ["--prior", prior, "--no-tune", "--acceleration", "3", "--calibration", "8", "8"]
+    arguments += ["--set", "steps=2", "--samples", "2"]
+    out = tmp_path / "out.nii.gz"
+    assert main(["reconstruct", str(scan_file), str(out), *arguments]) == 0
+    mean, std = (
+        np.asarray(nib.load(tmp_path / f"out_{n}.nii.gz").dataobj) for n in ("mean", "std")
+    )
+    assert mean.shape == std.shape == (24, 32, 28)
+    assert (std >= 0).all() and std.max() > 0 and mean.max() > std.max()

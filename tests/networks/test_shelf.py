@@ -1,0 +1,44 @@
+"""What is said of the priors that are here."""
+
+import json
+
+from recon.__main__ import main
+from recon.networks.shelf import card, shelf
+from recon.schema import ROOT
+
+
+def test_every_shipped_prior_has_a_card_with_licence_and_attribution():
+    cards = {found.path: found for found in shelf()}
+    files = sorted((ROOT / "data" / "priors").glob("*.safetensors"))
+    assert files and all(str(f.relative_to(ROOT)) in cards for f in files)
+    for found in cards.values():
+        if found.path.startswith("data/priors"):
+            assert "unknown" not in (found.licence, found.attribution, found.anatomy)
+            assert len(found.sha256) == 64 and 0 < found.matrix[0] <= found.matrix[1]
+
+
+def test_the_prior_of_heads_fits_pixels_that_it_was_trained_on():
+    head = card(ROOT / "data" / "priors" / "head.safetensors")
+    assert head.measured and head.pixels == (0.7, 2.0) and "Lesjak" in head.attribution
+    assert head.fits((0.9, 1.2)) and head.fits((0.6, 2.4))
+    assert not head.fits((0.2, 0.9)) and not head.fits((1.0, 4.0))
+    knee = card(ROOT / "data" / "priors" / "demo_knee.safetensors")
+    assert not knee.measured and not knee.fits((1.0, 1.0))
+
+
+def test_other_files_are_left_out(tmp_path):
+    for name, content in (("a", b""), ("b", b"\0" * 100), ("c", b'{"x": 1}')):
+        (tmp_path / f"{name}.safetensors").write_bytes(content)
+        assert card(tmp_path / f"{name}.safetensors", tmp_path) is None
+    assert card(tmp_path / "absent.safetensors", tmp_path) is None
+
+
+def test_the_command_lists_them(capsys):
+    assert main(["priors"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("data/priors/head.safetensors") for line in lines)
+    assert main(["priors", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert {"name", "anatomy", "contrasts", "pixels", "matrix", "licence", "sha256"} <= set(
+        facts[0]
+    )
