@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from recon import ReconError, phantoms
+from recon.data import source
 from recon.data.find import find
 from recon.data.opening import open_scan
 from recon.data.section import Dataset
@@ -115,3 +116,19 @@ def test_real_brains_become_scans(real_data):
         ]
     )
     assert edge.max() < 0.05, "the brain fits into the field of view"
+
+
+def test_a_slice_of_a_volume_is_a_2d_scan(folder):
+    """Both of its axes are phase-encoded, and its pixels are those of the volume."""
+    options = {"path": str(folder), "coils": 2, "noise": 0.0}
+    splits = {"train": [], "validation": [], "test": ["s1@3"]}
+    section = Dataset(kind="folder", label="", **splits, **options)
+    volume, voxel = read_volume(find(folder, "*", "s1"))
+    found = source.lookup("folder").scan(section, "s1@3")
+    assert found.shape == (1, *volume.shape[:2]) and found.name == "s1@3"
+    assert found.voxel == pytest.approx((voxel[2], *voxel[:2]))
+    seen, wanted = found.truth[0].abs(), volume[..., 3].abs()
+    assert torch.corrcoef(torch.stack([seen.flatten(), wanted.flatten()]))[0, 1] > 0.9
+    for wrong in ("s1@999", "s1@-1", "s1@x"):
+        with pytest.raises(ReconError, match="choose from 0 to"):
+            source.lookup("folder").scan(section, wrong)
