@@ -130,7 +130,7 @@ def test_a_search_follows_what_it_finds():
         return -(log(values["weight"] / 0.004) ** 2) - log(values["iterations"] / 20) ** 2
 
     trials = search("cg_sense", methods.lookup("cg_sense").space, 24, 0, score)
-    psnr = [trial["psnr"] for trial in trials]
+    psnr = [trial["score"] for trial in trials]
     assert sum(psnr[12:]) / 12 > sum(psnr[1:12]) / 11 and max(psnr) > -0.2
 
 
