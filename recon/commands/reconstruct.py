@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from recon.mri.problem import Problem
     from recon.mri.scan import Scan
 
+COPIES = 5  # of k-space, in bytes, that a reconstruction needs at least
 TRIALS = 12  # of the search for settings
 SAMPLER = "dds"  # draws from the posterior where the chosen method does not
 MASKS = ("gaussian_1d", "gaussian_2d", "poisson_disc", "random_1d", "uniform", "uniform_1d")
@@ -110,6 +111,8 @@ def reconstruct(options: argparse.Namespace) -> None:
     from recon.io import check_output, frames_of, read_scan
 
     asked, selection = prepared(options), selected(options)
+    if options.input.is_file():
+        check_memory(options.input.stat().st_size, f"{options.input}: reconstructing it")
     scan = read_scan(options.input, selection)
     frames = frames_of(scan, selection) if options.all else [selection]
     many = len(frames) > 1
@@ -177,6 +180,7 @@ def run(scan: Scan, output: Path, asked: Asked) -> Choice:
     from recon.mri.problem import maps_of_scan, pose_scan
 
     options = asked.options
+    check_memory(scan.kspace.nbytes, f"{scan.name}: reconstructing it")
     scan = alive(given_voxel(scan, options.voxel))
     scan = scan if options.force else plausible(scan)
     if options.espirit and scan.coils == 1:
@@ -260,6 +264,23 @@ def draws(problem: Problem, scan: Scan, choice: Choice, number: int) -> dict[str
         volumes.append(cropped(problem.unscale(volume).cpu(), scan)[0].abs())
     stacked = torch.stack(volumes)
     return {"mean": stacked.mean(0), "std": stacked.std(0)}
+
+
+def check_memory(kspace: int, what: str) -> None:
+    """Refuses k-space of so many bytes where the memory is too small for all that is made of it.
+
+    These are the samples and the maps, each twice, and what the solvers hold. Where the system does
+    not say what is free, nothing is refused.
+    """
+    known = Path("/proc/meminfo")
+    lines = known.read_text().splitlines() if known.is_file() else []
+    free = [1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")]
+    needed = COPIES * kspace
+    if free and needed > free[0]:
+        raise ReconError(
+            f"{what} needs about {needed / 1e9:.1f} GB of memory, and {free[0] / 1e9:.1f} GB are "
+            "free; compress the coils before, or read fewer frames"
+        )
 
 
 def completed_by_pocs(volume: Any, seen: list, axes: list[int], choice: str | None) -> tuple:

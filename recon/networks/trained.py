@@ -71,6 +71,9 @@ class Training(Strict):
     acceleration: float | None = Field(None, ge=1)
     # A file of finished weights, relative to the repository. Null trains the network.
     shipped: str | None = None
+    # Weights of the same architecture that training goes on from, relative to the repository, so
+    # that a long training can be had in several runs. Null begins with random ones.
+    starts_from: str | None = None
     steps: Count = 6000
     batch: Count = 8
     learning_rate: float = Field(5.0e-4, gt=0)

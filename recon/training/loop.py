@@ -16,11 +16,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from recon.files import write_text
+from recon.errors import ReconError
+from recon.files import digest, write_text
 from recon.mri.prepared import Prepared
 from recon.networks import trained
 from recon.networks.trained import Training
+from recon.networks.weights import load_weights
 from recon.progress import track
+from recon.schema import ROOT
 from recon.training import BatchSource, batches
 from recon.training.checkpoints import load_checkpoint, save_checkpoint
 
@@ -109,7 +112,7 @@ def train_network(
     kind = trained.lookup(settings.kind)
     torch.manual_seed(settings.seed)  # The first weights are drawn from torch's own generator.
     source = batches(kind.batches).source(volumes, settings, device)
-    model = trained.build(settings).to(device)
+    model = first_model(settings).to(device)
     held = batches(kind.batches).validation(validation, settings)
 
     def loss(model: nn.Module, batch: Any, generator: torch.Generator) -> Float[Tensor, ""]:
@@ -121,13 +124,27 @@ def train_network(
     return train(model, loss, source, settings, checkpoint, check)
 
 
+def first_model(settings: Training) -> nn.Module:
+    """The model with random weights, or with those that the training goes on from."""
+    model = trained.build(settings)
+    if settings.starts_from:
+        path = ROOT / settings.starts_from
+        try:
+            model.load_state_dict(load_weights(path)[0].state_dict())
+        except RuntimeError as error:
+            other = "its weights are those of another architecture"
+            raise ReconError(f"{path}: {other}; correct starts_from or network") from error
+    return model
+
+
 def run_key(settings: Training, volumes: Sequence[str], code: str) -> str:
     """Names a training run by all that its result depends on.
 
     So a checkpoint is only ever resumed by the run that it belongs to. ``volumes`` are the hashes
     of the training volumes, and ``code`` is the hash of the code.
     """
-    parts = json.dumps([settings.recipe(), list(volumes), code], sort_keys=True)
+    first = digest(ROOT / settings.starts_from) if settings.starts_from else None
+    parts = json.dumps([settings.recipe(), list(volumes), code, first], sort_keys=True)
     return hashlib.sha256(parts.encode()).hexdigest()[:12]
 
 

@@ -315,6 +315,16 @@ def test_without_options_the_scan_chooses_method_prior_and_settings(scan_file, t
     assert main(["reconstruct", str(scan_file), str(tmp_path / "again.nii.gz"), *again]) == 0
 
 
+def test_a_scan_larger_than_the_memory_says_how_much_it_needs(
+    scan_file, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr("recon.commands.reconstruct.COPIES", 10**9)
+    assert main(["reconstruct", str(scan_file), str(tmp_path / "out.nii.gz")]) == 2
+    message = capsys.readouterr().err
+    assert "GB of memory" in message and message.count("\n") == 1
+    assert not list(tmp_path.glob("out*"))
+
+
 def test_samples_give_a_mean_and_a_standard_deviation(scan_file, tmp_path):
     prior = str(ROOT / "data" / "priors" / "demo_knee_2x.safetensors")
     arguments = ["--prior", prior, "--no-tune", "--acceleration", "3", "--calibration", "8", "8"]
