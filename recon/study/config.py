@@ -57,6 +57,9 @@ class Comparison(Strict):
     # Settings, and values of which the best are chosen on the validation volumes, anew for each
     # varied value.
     choose: dict[str, list[float | str]] = {}
+    # Where the other settings come from: tuned on validation volumes against their references,
+    # chosen on each test scan itself (see `recon.methods.prediction`), or the methods' defaults.
+    settings: Literal["tuned", "scan", "defaults"] = "tuned"
 
     def accelerations_for(self, dataset: str) -> list[float] | None:
         """The accelerations named for ``dataset``; None for its own."""

@@ -118,6 +118,11 @@ def tuning_code(config: Config, method: str, dataset: str) -> list:
     return [hashed(code), str(methods.lookup(method).space)]
 
 
+def choice_code() -> str:
+    """Hash of the code that chooses settings on a scan itself."""
+    return code_hash("recon.methods.prediction:choose")
+
+
 def training_code(settings: trained.Training) -> str:
     """Hash of the code that trains a network."""
     kind = trained.lookup(settings.kind)

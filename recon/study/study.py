@@ -21,6 +21,7 @@ from torch import Tensor
 
 from recon import methods
 from recon.files import alone, write_text
+from recon.methods import prediction
 from recon.mri import masks
 from recon.mri.prepared import Prepared
 from recon.priors.denoiser import multiplies_bf16
@@ -49,15 +50,17 @@ class Study(Inputs):
         acceleration: float,
         method: str,
         prior: str | None = None,
+        tuned: dict | None = None,
         **changes: Any,
     ) -> Case:
         """A case with the settings of its method.
 
         They are ``changes``, else what the configuration says, else what was tuned, else the
         defaults. ``prior`` names the prior of a method that needs one. Without it, the matched
-        prior of the dataset serves.
+        prior of the dataset serves. ``tuned`` replaces what was tuned on validation volumes.
         """
-        tuned, configured = self.tuned(dataset, method, acceleration), self.config.methods
+        tuned = self.tuned(dataset, method, acceleration) if tuned is None else tuned
+        configured = self.config.methods
         chosen = tuned | configured.get(method, {}) | changes
         settings = asdict(methods.settings_of(method, **chosen))
         serving = {}
@@ -208,9 +211,29 @@ class Study(Inputs):
                     for change in (v for v in variations if set(v) <= takes):
                         at = dataset, acceleration, method, prior
                         typed = self._chosen(at, _typed(method, change), section.choose)
-                        case = self.case(dataset, subject, acceleration, method, prior, **typed)
+                        which = dataset, subject, acceleration, method, prior
+                        tuned = self._settings(which, section.settings)
+                        case = self.case(*which, tuned=tuned, **typed)
                         out.append((case, change))
         return out
+
+    def _settings(self, which: tuple, origin: str) -> dict | None:
+        """What takes the place of tuned settings in a comparison; None where nothing does."""
+        if origin == "tuned":
+            return None
+        return self.chosen_on_scan(self.case(*which, tuned={})) if origin == "scan" else {}
+
+    def chosen_on_scan(self, case: Case) -> dict:
+        """The settings that are chosen on the scan of a case itself, without a reference."""
+        key = hashed([self.key(case), provenance.choice_code()])[:20]
+        path = self.results / "choices" / f"{key}.json"
+        if not path.exists():
+            problem = self.problem(case.dataset, case.subject, case.acceleration)
+            fixed = self.config.methods.get(case.method, {})
+            networks, _ = self._opened(case)
+            choice = prediction.choose(problem, case.method, networks, fixed=fixed)
+            write_text(path, json.dumps(asdict(choice)))
+        return json.loads(path.read_text())["settings"]
 
     def _chosen(
         self, at: tuple[str, float, str, str | None], change: dict, grid: dict[str, list]
@@ -244,6 +267,7 @@ class Study(Inputs):
                 varied, value = next(iter(change.items()), ("", float("nan")))
                 chosen = ", ".join(f"{key} = {case.settings[key]}" for key in names)
                 about = {"varied": varied, "value": value, "chosen": chosen}
+                about["settings"] = self.config.comparisons[name].settings
                 rows.append(self.run(case) | about)
         return pd.DataFrame(rows)
 

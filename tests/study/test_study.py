@@ -57,6 +57,28 @@ def test_case_takes_tuned_then_configured_then_given_settings(study):
     assert study.case("knee", 200, 5, "cg_sense").settings["weight"] == 0.01
 
 
+def test_settings_come_from_validation_from_the_scan_or_from_the_defaults(study, monkeypatch):
+    """What was chosen on a scan is kept; a reference takes no part in it."""
+    path = study.tuning_path("knee", "cg_sense")
+    path.write_text(json.dumps({"best": {"4": {"weight": 0.5}}}))
+    pairs, found = [("knee", "200")], {}
+    for origin in ("tuned", "scan", "defaults"):
+        section = Comparison(methods=["cg_sense"], accelerations=[4.0], settings=origin)
+        monkeypatch.setitem(study.config.comparisons, "10_x", section)
+        [(case, _)] = study.cases("10_x", "knee", "200")
+        found[origin] = case.settings["weight"]
+        assert case.settings["iterations"] == 5  # as the configuration says
+    assert study.comparison("10_x", pairs)["settings"].tolist() == ["defaults"]
+    assert found["tuned"] == 0.5 and found["defaults"] == 0.01
+    [kept] = (study.results / "choices").glob("*.json")
+    assert json.loads(kept.read_text())["settings"]["weight"] == found["scan"]
+    kept.write_text(json.dumps({"settings": {"weight": 0.123}}))
+    section = Comparison(methods=["cg_sense"], accelerations=[4.0], settings="scan")
+    monkeypatch.setitem(study.config.comparisons, "10_x", section)
+    assert study.cases("10_x", "knee", "200")[0][0].settings["weight"] == 0.123
+    path.unlink()
+
+
 def test_key_depends_on_everything_the_result_depends_on(study, monkeypatch):
     case = study.case("knee", 200, 4, "cg_sense")
     keys = {
