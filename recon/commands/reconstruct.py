@@ -509,16 +509,21 @@ def told(scan: Scan, problem: Problem, axes: list[int], options: argparse.Namesp
     return lines
 
 
+def parted(output: Path) -> tuple[str, str]:
+    """The name of a NIfTI file without its ending, and the ending."""
+    ending = ".nii.gz" if output.name.endswith(".nii.gz") else ".nii"
+    return output.name.removesuffix(ending), ending
+
+
 def beside(output: Path, name: str) -> Path:
     """Where something that belongs to a volume is written, such as its ``phase``."""
-    ending = ".nii.gz" if output.name.endswith(".nii.gz") else ".nii"
-    return output.with_name(f"{output.name.removesuffix(ending)}_{name}{ending}")
+    stem, ending = parted(output)
+    return output.with_name(f"{stem}_{name}{ending}")
 
 
 def preview_file(output: Path) -> Path:
     """Where the picture of a volume is written."""
-    ending = ".nii.gz" if output.name.endswith(".nii.gz") else ".nii"
-    return output.with_name(output.name.removesuffix(ending) + ".png")
+    return output.with_name(parted(output)[0] + ".png")
 
 
 def outputs_of(output: Path, options: argparse.Namespace) -> list[Path]:
@@ -530,10 +535,10 @@ def outputs_of(output: Path, options: argparse.Namespace) -> list[Path]:
 
 def frame_file(output: Path, frame: Selection, scan: Scan) -> Path:
     """Where one of several frames is written: its counters stand in the name."""
-    ending = ".nii.gz" if output.name.endswith(".nii.gz") else ".nii"
+    stem, ending = parted(output)
     counted = scan.meta.get("frames", {})
     marks = [f"{n}-{getattr(frame, n)}" for n, values in counted.items() if len(values) > 1]
-    return output.with_name("_".join([output.name.removesuffix(ending), *marks]) + ending)
+    return output.with_name("_".join([stem, *marks]) + ending)
 
 
 COMMAND = Command("reconstruct one scan", options, reconstruct)

@@ -21,6 +21,7 @@ for ℓ1-wavelet on 7 slices, R = 4 and 8, the loss against the best weight is 0
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -83,9 +84,14 @@ class Twin:
         """The squared error of a volume's magnitude inside the object."""
         return float((volume.abs() - self.truth.abs())[self.inside].square().sum())
 
+    @property
+    def energy(self) -> float:
+        """The squared norm of the truth inside the object."""
+        return max(float(self.truth[self.inside].abs().square().sum()), LEAST)
+
 
 @dataclass(frozen=True)
-class Choice:
+class Found:
     """Settings that were chosen on the scan, and what it took."""
 
     settings: dict
@@ -221,11 +227,11 @@ def oriented(method: str, problem: Problem, settings: dict) -> dict:
 
 
 def estimated_error(
-    pieces: list[HeldOut], method: str, networks: dict[str, Any], **settings: Any
+    pieces: Sequence[HeldOut | Twin], method: str, networks: dict[str, Any], **settings: Any
 ) -> float:
-    """‖x − truth‖² / ‖truth‖² of what a method reconstructs, estimated from what is held out.
+    """‖x − truth‖² / ‖truth‖² of what a method reconstructs, as the pieces estimate it.
 
-    Noise in the estimate can make it negative.
+    Noise in what is held out can make it negative.
     """
     missed = energy = 0.0
     for piece in pieces:
@@ -235,16 +241,6 @@ def estimated_error(
     return missed / energy
 
 
-def twin_error(twins: list[Twin], method: str, networks: dict[str, Any], **settings: Any) -> float:
-    """The squared error of a method on twins, relative to their energy inside the object."""
-    missed = energy = 0.0
-    for twin in twins:
-        values = oriented(method, twin.problem, settings)
-        missed += twin.missed(methods.reconstruct(twin.problem, method, networks, **values))
-        energy += float(twin.truth[twin.inside].abs().square().sum())
-    return missed / max(energy, LEAST)
-
-
 def choose(
     problem: Problem,
     method: str,
@@ -252,7 +248,7 @@ def choose(
     trials: int = 12,
     seed: int = 0,
     fixed: dict | None = None,
-) -> Choice:
+) -> Found:
     """Searches the space of a method for the settings whose errors are smallest on the scan itself.
 
     ``fixed`` settings are kept as they are, and not searched. Raises `ReconError` where there is
@@ -270,16 +266,13 @@ def choose(
 
     def score(values: dict) -> float:
         given = fixed | values
-        found = (
-            max(LEAST, estimated_error(held, method, networks, **given)),
-            max(LEAST, twin_error(twins, method, networks, **given)),
-        )
-        errors.append(found)
-        return -math.log(found[0]) - math.log(found[1])
+        both = (estimated_error(of, method, networks, **given) for of in (held, twins))
+        errors.append(tuple(max(LEAST, error) for error in both))
+        return -sum(map(math.log, errors[-1]))
 
     tried = search(method, space, trials, seed, score)
     smallest = [min(column) for column in zip(*errors, strict=True)]
     sums = [sum(e / s for e, s in zip(pair, smallest, strict=True)) for pair in errors]
     best = min(range(len(sums)), key=sums.__getitem__)
     roots = errors[best][0] ** 0.5, errors[best][1] ** 0.5
-    return Choice(tried[best]["settings"], roots, len(tried), time.perf_counter() - begun)
+    return Found(tried[best]["settings"], roots, len(tried), time.perf_counter() - begun)
