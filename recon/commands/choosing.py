@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 from recon.errors import ReconError
 
 if TYPE_CHECKING:
+    from recon.commands.asking import Asked
     from recon.mri.problem import Problem
     from recon.mri.scan import Scan
     from recon.networks.shelf import Card
 
 WITHOUT, WITH = "l1_wavelet", "annealed"  # the methods that are considered
+TRIALS = 12  # of the search for settings
 CLEARLY = 0.97  # a prior must have an error of at most this share of that without one
 
 
@@ -29,6 +31,24 @@ class Choice:
     paths: dict[str, Any] = field(default_factory=dict)
     settings: dict = field(default_factory=dict)
     found: dict = field(default_factory=dict)  # for the sidecar
+
+
+def chosen(problem: Problem, scan: Scan, asked: Asked) -> Choice:
+    """The method, networks and settings: as they were given, and else as the scan says."""
+    from recon import methods
+
+    options, choice = asked.options, asked.choice
+    if asked.tuned:
+        return choice
+    if choice is None:
+        choice = best_method(problem, scan, asked.device)
+        if "seed" in vars(methods.lookup(choice.method).settings()):
+            choice = replace(choice, settings={"seed": options.seed or 0})
+    if options.samples and "prior" not in choice.networks:
+        raise ReconError(f"method {choice.method} has no prior to draw from; do not give --samples")
+    if options.tune is False:
+        return choice
+    return tuned(problem, choice, options.trials or TRIALS, options.tune is True)
 
 
 def fitting(scan: Scan) -> tuple[list[Card], list[Card]]:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from recon import methods, phantoms
 from recon.__main__ import main
-from recon.commands.reconstruct import COUNTERS, MASKS
+from recon.commands.asking import COUNTERS, MASKS
 from recon.mri import fourier
 from recon.networks.unet import UNet, UNetConfig
 from recon.networks.weights import save_weights

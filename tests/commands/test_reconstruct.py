@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from recon.__main__ import main
-from recon.commands.reconstruct import MASKS
+from recon.commands.asking import MASKS
 from recon.mri import fourier, masks
 from recon.networks.unet import UNet, UNetConfig
 from recon.networks.weights import save_weights
