@@ -129,6 +129,8 @@ def training_code(settings: trained.Training) -> str:
     drawn = training.batches(kind.batches)
     parts = [kind.loss, kind.check, drawn.source, drawn.validation]
     roots = ["recon.training.loop:train_network", *map(root, parts), *network_roots(settings)]
+    if settings.starts_from:
+        roots.append("recon.networks.weights:load_weights")
     return code_hash(*sorted(set(roots)))
 
 

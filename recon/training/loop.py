@@ -17,13 +17,11 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from recon.errors import ReconError
-from recon.files import digest, write_text
+from recon.files import write_text
 from recon.mri.prepared import Prepared
 from recon.networks import trained
 from recon.networks.trained import Training
-from recon.networks.weights import load_weights
 from recon.progress import track
-from recon.schema import ROOT
 from recon.training import BatchSource, batches
 from recon.training.checkpoints import load_checkpoint, save_checkpoint
 
@@ -107,12 +105,16 @@ def train_network(
     validation: Sequence[Prepared],
     checkpoint: str | Path,
     device: str = "cpu",
+    first: nn.Module | None = None,
 ) -> tuple[nn.Module, list[dict]]:
-    """Trains the network that a configuration describes on prepared volumes; see `train`."""
+    """Trains the network that a configuration describes on prepared volumes; see `train`.
+
+    It begins with the weights of ``first``, or with random ones.
+    """
     kind = trained.lookup(settings.kind)
     torch.manual_seed(settings.seed)  # The first weights are drawn from torch's own generator.
     source = batches(kind.batches).source(volumes, settings, device)
-    model = first_model(settings).to(device)
+    model = begun_with(trained.build(settings), first).to(device)
     held = batches(kind.batches).validation(validation, settings)
 
     def loss(model: nn.Module, batch: Any, generator: torch.Generator) -> Float[Tensor, ""]:
@@ -124,26 +126,23 @@ def train_network(
     return train(model, loss, source, settings, checkpoint, check)
 
 
-def first_model(settings: Training) -> nn.Module:
-    """The model with random weights, or with those that the training goes on from."""
-    model = trained.build(settings)
-    if settings.starts_from:
-        path = ROOT / settings.starts_from
-        try:
-            model.load_state_dict(load_weights(path)[0].state_dict())
-        except RuntimeError as error:
-            other = "its weights are those of another architecture"
-            raise ReconError(f"{path}: {other}; correct starts_from or network") from error
+def begun_with(model: nn.Module, first: nn.Module | None) -> nn.Module:
+    """The model with the weights of ``first``, which must have its architecture."""
+    try:
+        if first is not None:
+            model.load_state_dict(first.state_dict())
+    except RuntimeError as error:
+        other = "the weights that training starts from are those of another architecture"
+        raise ReconError(f"{other}; correct starts_from or network") from error
     return model
 
 
-def run_key(settings: Training, volumes: Sequence[str], code: str) -> str:
+def run_key(settings: Training, volumes: Sequence[str], code: str, first: str | None = None) -> str:
     """Names a training run by all that its result depends on.
 
     So a checkpoint is only ever resumed by the run that it belongs to. ``volumes`` are the hashes
     of the training volumes, and ``code`` is the hash of the code.
     """
-    first = digest(ROOT / settings.starts_from) if settings.starts_from else None
     parts = json.dumps([settings.recipe(), list(volumes), code, first], sort_keys=True)
     return hashlib.sha256(parts.encode()).hexdigest()[:12]
 

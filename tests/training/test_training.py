@@ -11,7 +11,7 @@ from recon.networks.unet import UNet, UNetConfig
 from recon.networks.weights import load_weights, save_weights
 from recon.priors.ddpm import DDPM, DDPMTraining
 from recon.priors.validation import denoising_error
-from recon.training.loop import averaged, first_model, learning_rate, run_key, train_network
+from recon.training.loop import averaged, begun_with, learning_rate, run_key, train_network
 from recon.training.slices import DiverseSource, SliceSource, scaled_shape
 from tests.conftest import complex_normal
 from tests.gaussian import GaussianPrior
@@ -166,17 +166,14 @@ def test_training_learns_and_a_killed_run_resumes_bit_for_bit(tmp_path, generato
 def test_training_goes_on_from_given_weights(tmp_path, generator):
     """The first model has them; weights of another architecture are refused."""
     settings = DDPMTraining(network=NETWORK, starts_from=str(tmp_path / "w.safetensors"))
-    model = DDPM(UNet(NETWORK))
-    save_weights(tmp_path / "w.safetensors", settings, model, {})
-    found = first_model(settings).state_dict()
-    known = load_weights(tmp_path / "w.safetensors")[0].state_dict()
-    assert all(torch.equal(found[name], known[name]) for name in known)
-    one = run_key(settings, [], "c")
     save_weights(tmp_path / "w.safetensors", settings, DDPM(UNet(NETWORK)), {})
-    assert run_key(settings, [], "c") != one
+    first = load_weights(tmp_path / "w.safetensors")[0]
+    found, known = begun_with(DDPM(UNet(NETWORK)), first).state_dict(), first.state_dict()
+    assert all(torch.equal(found[name], known[name]) for name in known)
+    assert run_key(settings, [], "c", "one") != run_key(settings, [], "c", "another")
     wider = NETWORK.model_copy(update={"channels": 2 * NETWORK.channels})
     with pytest.raises(ReconError, match="another architecture"):
-        first_model(settings.model_copy(update={"network": wider}))
+        begun_with(DDPM(UNet(wider)), first)
 
 
 def test_a_checkpoint_of_another_network_is_refused(tmp_path, generator):

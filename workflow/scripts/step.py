@@ -20,9 +20,9 @@ def network(study, name: str) -> None:
 
     Its log lies beside the weights, its checkpoint under the name of all that the run depends on.
     """
-    from recon.files import copy
+    from recon.files import copy, digest
     from recon.networks.trained import SliceTraining, lookup
-    from recon.networks.weights import save_weights
+    from recon.networks.weights import load_weights, save_weights
     from recon.study.provenance import training_code
     from recon.training import batches
     from recon.training.loop import made_by, run_key, train_network
@@ -36,9 +36,12 @@ def network(study, name: str) -> None:
     volumes, held_out = (
         [study.volume(settings.dataset, s, reference_only=light) for s in split] for split in splits
     )
-    key = run_key(settings, [v.hash for v in volumes + held_out], training_code(settings))
+    start = study.root / settings.starts_from if settings.starts_from else None
+    hashes, code = [v.hash for v in volumes + held_out], training_code(settings)
+    first = load_weights(start)[0] if start else None  # refuses a file that is no network
+    key = run_key(settings, hashes, code, digest(start) if start else None)
     checkpoint = study.results / "checkpoints" / f"{name}-{key}.ckpt"
-    model, log = train_network(settings, volumes, held_out, checkpoint, study.config.device)
+    model, log = train_network(settings, volumes, held_out, checkpoint, study.config.device, first)
     target = study.network_path(name)
     about = settings.about and settings.about.model_dump()
     data = dataset.model_dump(mode="json")
