@@ -24,6 +24,7 @@ lab: $(INSTALLED)
 
 bench: $(INSTALLED)
 	.venv/bin/python -m tests.bench.run
+	.venv/bin/python -m tests.bench.neighbours
 
 gpu: $(INSTALLED)
 	.venv/bin/python -m pytest -q -m gpu tests

@@ -7,6 +7,7 @@ Everything is chosen on the scan itself, by how well it predicts samples that ar
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recon.errors import ReconError
@@ -44,6 +45,9 @@ def chosen(problem: Problem, scan: Scan, asked: Asked) -> Choice:
         choice = best_method(problem, scan, asked.device)
         if "seed" in vars(methods.lookup(choice.method).settings()):
             choice = replace(choice, settings={"seed": options.seed or 0})
+    else:
+        for path in choice.paths.values():
+            warn_of(path, scan)
     if options.samples and "prior" not in choice.networks:
         raise ReconError(f"method {choice.method} has no prior to draw from; do not give --samples")
     if options.tune is False:
@@ -55,10 +59,29 @@ def fitting(scan: Scan) -> tuple[list[Card], list[Card]]:
     """The priors of measured anatomy whose pixels are like those of a scan, and the others."""
     from recon.networks.shelf import shelf
 
-    flat = scan.stack or scan.shape[2] == 1
-    pixel = scan.voxel[:2] if flat else (min(scan.voxel), max(scan.voxel))
+    pixel = pixel_of(scan)
     cards = [card for card in shelf() if card.measured]
     return [c for c in cards if c.fits(pixel)], [c for c in cards if not c.fits(pixel)]
+
+
+def pixel_of(scan: Scan) -> tuple[float, float]:
+    """The pixel of the slices that a prior would see, in mm; of a volume its extremes."""
+    flat = scan.stack or scan.shape[2] == 1
+    return scan.voxel[:2] if flat else (min(scan.voxel), max(scan.voxel))
+
+
+def warn_of(path: Path, scan: Scan) -> None:
+    """Says so where a prior that was asked for was trained on something else than this scan."""
+    from recon.networks.shelf import card
+
+    found, pixel = card(path), pixel_of(scan)
+    if not found:
+        return
+    if not found.measured:
+        print(f"  Warning: {path.name} was trained on {found.anatomy}, not for measured scans.")
+    if found.pixels and not found.fits(pixel):
+        trained, here = (" to ".join(f"{p:.3g}" for p in sizes) for sizes in (found.pixels, pixel))
+        print(f"  Warning: {path.name} was trained on pixels of {trained} mm; here are {here} mm.")
 
 
 def best_method(problem: Problem, scan: Scan, device: str) -> Choice:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
+from recon import phantoms
 from recon.files import digest
 from recon.schema import ROOT
 
@@ -70,14 +71,16 @@ def _read(path: Path, root: Path, header: dict, settings: dict, made: dict) -> C
     data, about = made.get("data") or {}, made.get("about") or {}
     transfer = settings.get("transfer")
     shape, factors = data.get("shape") or (0, 0, 0), settings.get("factors") or (1.0, 1.0)
-    voxel, factor = data.get("voxel"), data.get("voxel_factor", 1.0)
+    phantom = data.get("kind") == "phantom"
+    field = phantoms.FOV.get(data.get("anatomy")) if phantom else None
+    voxel = [f / n for f, n in zip(field, shape, strict=True)] if field else data.get("voxel")
+    factor = data.get("voxel_factor", 1.0)
     larger = max(factor) if isinstance(factor, list) else factor
     coarsest, finest = larger / factors[0], larger / factors[1]
     pixels = (min(voxel) * finest, max(voxel) * coarsest) if voxel else None
     matrix = round(min(shape) / coarsest), round(max(shape) / finest)
     if transfer:
         pixels, matrix = tuple(transfer["pixels"]), tuple(transfer["size"])
-    phantom = data.get("kind") == "phantom"
     anatomy = f"{data.get('anatomy')} (phantom)" if phantom else data.get("label", "unknown")
     return Card(
         name=path.stem,

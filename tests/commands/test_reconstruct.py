@@ -1,4 +1,7 @@
 import json
+import os
+import subprocess
+import sys
 
 import nibabel as nib
 import numpy as np
@@ -323,6 +326,30 @@ def test_a_scan_larger_than_the_memory_says_how_much_it_needs(
     message = capsys.readouterr().err
     assert "GB of memory" in message and message.count("\n") == 1
     assert not list(tmp_path.glob("out*"))
+
+
+def test_a_prior_of_something_else_is_used_with_a_warning(scan_file, tmp_path, capsys):
+    """It is taken, since it was asked for."""
+    prior = str(ROOT / "data" / "priors" / "demo_brain_4x.safetensors")
+    arguments = ["--prior", prior, "--no-tune", "--set", "steps=2", "--voxel", "0.5", "0.5", "0.5"]
+    assert main(["reconstruct", str(scan_file), str(tmp_path / "out.nii.gz"), *arguments]) == 0
+    said = capsys.readouterr().out
+    assert "Warning: demo_brain_4x.safetensors was trained on brain (phantom)" in said
+    assert "was trained on pixels of" in said and "here are 0.5 to 0.5 mm" in said
+
+
+def test_idle_threads_leave_the_cores_to_others_unless_the_user_says_otherwise():
+    """Spin counts are read when torch is loaded, so `recon` sets them first."""
+    show = "import os, recon; print(os.environ.get('GOMP_SPINCOUNT'))"
+    clean = {k: v for k, v in os.environ.items() if k not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    for given, expected in [
+        ({}, "3000"),
+        ({"GOMP_SPINCOUNT": "7"}, "7"),
+        ({"OMP_WAIT_POLICY": "passive"}, "None"),
+    ]:
+        command = [sys.executable, "-c", show]
+        done = subprocess.run(command, env=clean | given, check=True, capture_output=True)
+        assert done.stdout.decode().strip() == expected
 
 
 def test_samples_give_a_mean_and_a_standard_deviation(scan_file, tmp_path):
