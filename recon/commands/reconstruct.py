@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from recon.mri.scan import Scan
 
 COPIES = 5  # of k-space, in bytes, that a reconstruction needs at least
-SAMPLER = "dds"  # draws from the posterior where the chosen method does not
+SAMPLER = "annealed"  # draws from the posterior where the chosen method does not
 
 
 def reconstruct(options: argparse.Namespace) -> None:
@@ -45,8 +46,6 @@ def reconstruct(options: argparse.Namespace) -> None:
 
 def run(scan: Scan, output: Path, asked: Asked) -> Choice:
     """Reconstructs one frame and writes it; returns how."""
-    import time
-
     from recon import methods
     from recon.io import write_maps, write_volume
     from recon.io.preview import write_preview
@@ -90,8 +89,10 @@ def run(scan: Scan, output: Path, asked: Asked) -> Choice:
         write_volume(beside(output, "phase"), volume.angle(), scan.voxel, affine, meta, signed=True)
     write_preview(preview_file(output), volume.abs().numpy(), scan.voxel, affine)
     if options.samples:
-        for name, drawn in draws(problem, scan, choice, options.samples).items():
-            write_volume(beside(output, name), drawn, scan.voxel, affine, meta, signed=True)
+        volumes, facts = draws(problem, scan, choice, options.samples)
+        for name, drawn in volumes.items():
+            about = meta | {"samples": facts}
+            write_volume(beside(output, name), drawn, scan.voxel, affine, about, signed=True)
     if options.save_maps:
         write_maps(options.save_maps, maps_of_scan(problem, scan))
     size, took = " × ".join(map(str, volume.shape)), f"{meta['seconds']:.1f} s"
@@ -99,27 +100,28 @@ def run(scan: Scan, output: Path, asked: Asked) -> Choice:
     return choice
 
 
-def draws(problem: Problem, scan: Scan, choice: Choice, number: int) -> dict[str, Any]:
-    """Mean and standard deviation of the magnitudes of ``number`` posterior draws.
+def draws(problem: Problem, scan: Scan, choice: Choice, number: int) -> tuple[dict, dict]:
+    """Mean magnitude of ``number`` draws and its expected error, and what is said of them.
 
-    The draws are those of the method, where it samples, else those of `SAMPLER` with its prior.
+    The draws are those of the chosen method where it samples, else those of `SAMPLER` with its
+    prior.
     """
-    import torch
-
     from recon import methods
-    from recon.mri.slices import planes
+    from recon.methods.spread import spread
 
-    method, settings = SAMPLER, {"axis": planes(problem.operator.shape)[-1]}
-    if methods.lookup(choice.method).samples:
-        method, settings = choice.method, choice.settings
+    begun = time.perf_counter()
+    method, settings = SAMPLER, {}
+    if methods.lookup(choice.method).samples or choice.method == SAMPLER:
+        method, settings = choice.method, {k: v for k, v in choice.settings.items() if k != "seed"}
     first = int(choice.settings.get("seed", 0))
-    volumes = []
-    for seed in range(first, first + number):
-        values = settings | {"seed": seed}
-        volume = methods.reconstruct(problem, method, choice.networks, **values)
-        volumes.append(cropped(problem.unscale(volume).cpu(), scan)[0].abs())
-    stacked = torch.stack(volumes)
-    return {"mean": stacked.mean(0), "std": stacked.std(0)}
+    found = spread(problem, method, choice.networks, range(first, first + number), **settings)
+    took = time.perf_counter() - begun
+    what = f"{number} draws of {method} took {took:.0f} s; their spread was multiplied by"
+    print(f"  {what} {found.factor:.2f}, as the scan itself says.", flush=True)
+    both = {"mean": found.mean, "std": found.std}
+    volumes = {name: cropped(volume.cpu(), scan)[0] for name, volume in both.items()}
+    facts = {"method": method, "draws": number, "seconds": round(took, 1), "factor": found.factor}
+    return volumes, facts
 
 
 def check_memory(kspace: int, what: str) -> None:

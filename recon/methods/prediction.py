@@ -66,6 +66,11 @@ class HeldOut:
         return float((self.weight * error).sum()) - self.noise
 
     @property
+    def level(self) -> float:
+        """Noise level of the samples kept back."""
+        return self.problem.noise / (1 + ADDED**2) ** 0.5
+
+    @property
     def energy(self) -> float:
         """The squared norm of the volume, estimated."""
         measured = self.samples.abs().square().sum((0, 1))

@@ -114,7 +114,7 @@ def check_weights(config: Config, name: str) -> None:
     """Refuses shipped weights that were trained otherwise than the configuration says."""
     section = config.networks[name]
     trained = load_weights(ROOT / section.shipped)[1].get("training", {})
-    stated = section.model_fields_set - {"dataset", "shipped"}
+    stated = section.model_fields_set - {"dataset", "shipped", "about"}
     said = section.model_dump(mode="json", include=stated)
     network = section.network
     said["network"] = network.model_dump(mode="json", include=network.model_fields_set)
