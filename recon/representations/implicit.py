@@ -1,0 +1,116 @@
+"""An implicit network: a coordinate goes in, the complex value of the volume there comes out.
+
+Random Fourier features feed a network of normalised layers (paper A, section 4.2, "INN"; Tancik et
+al. 2020). Values are computed in chunks of points, and again in the backward pass. So the memory
+does not grow with the volume.
+"""
+
+import math
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Complex, Float, Int
+from pydantic import Field
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from recon.representations import RepresentationKind
+from recon.representations.meshes import Mesh, grid, on_slices
+from recon.schema import Count, Seed, Strict
+
+WARM_POINTS = 2**14  # of a step of the warm start
+WARM_RATE = 2e-3
+
+
+class ImplicitSettings(Strict):
+    """The size of the network. Paper A has a width of 450, 5 layers and a scale of 8.
+
+    The bandwidth is the standard deviation of the frequencies, in periods along half of the longest
+    field of view. Paper A's code leaves out the 2π, and gives the frequencies a mean of ⅓ where a
+    standard deviation is meant; neither is copied.
+    """
+
+    width: Count = 128
+    layers: Count = 4
+    features: Count = 128  # frequencies, each as a sine and a cosine
+    bandwidth: float = Field(8.0, gt=0)
+    chunk: Count = 2**15  # points whose features are in memory at once
+    warm: int = Field(300, ge=0)  # steps of fitting to the volume that it starts from
+    rate: float = Field(0.02, gt=0)  # share of the method's learning rate
+    seed: Seed = 0
+
+
+class Implicit(nn.Module):
+    """A network of normalised layers over Fourier features of the position."""
+
+    def __init__(self, start: Complex[Tensor, "x y z"], **settings: Any):
+        super().__init__()
+        self.settings = chosen = ImplicitSettings(**settings)
+        self.shape = tuple(start.shape)
+        generator = torch.Generator().manual_seed(chosen.seed)
+        frequencies = chosen.bandwidth * torch.randn(3, chosen.features, generator=generator)
+        self.register_buffer("frequencies", frequencies)
+        widths = [2 * chosen.features, *[chosen.width] * chosen.layers]
+        self.layers = nn.ModuleList(
+            linear(a, b, generator) for a, b in zip(widths, widths[1:], strict=False)
+        )
+        self.last = linear(chosen.width, 2, generator)
+        self.to(start.device)
+        self._begin(start, generator)
+
+    def _begin(self, start: Complex[Tensor, "x y z"], generator: torch.Generator) -> None:
+        """A few steps of Adam towards ``start``, each on random voxels."""
+        values = torch.view_as_real(start).reshape(-1, 2)
+        optimizer = torch.optim.Adam(self.parameters(), lr=WARM_RATE)
+        for _ in range(self.settings.warm):
+            points = min(WARM_POINTS, len(values))
+            drawn = torch.randint(len(values), (points,), generator=generator)
+            voxels = torch.stack(torch.unravel_index(drawn, self.shape), 1).to(start.device)
+            optimizer.zero_grad()
+            F.mse_loss(self(voxels + 0.5), values[drawn.to(start.device)]).backward()
+            optimizer.step()
+
+    def forward(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n 2"]:
+        """Real and imaginary part at points, in voxels; voxel i reaches from i to i + 1."""
+        middle = points.new_tensor(self.shape) / 2
+        angle = 2 * math.pi * ((points - middle) / middle.max()) @ self.frequencies
+        # Unit variance, as the layers that follow have.
+        h = math.sqrt(2) * torch.cat([angle.sin(), angle.cos()], 1)
+        for layer in self.layers:
+            h = F.layer_norm(F.relu6(layer(h)), (self.settings.width,))
+        return self.last(h)
+
+    def sampled(self, mesh: Mesh) -> Complex[Tensor, "x y z"]:
+        """The volume at the positions of a mesh, chunk by chunk."""
+        axes = [axis.positions(self.frequencies) for axis in mesh]
+        points = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
+        parts = points.split(self.settings.chunk)
+        values = [checkpoint(self, part, use_reentrant=False) for part in parts]
+        return torch.view_as_complex(torch.cat(values)).view([axis.count for axis in mesh])
+
+    def volume(self) -> Complex[Tensor, "x y z"]:
+        """The volume at the centres of the measurement's voxels."""
+        return self.sampled(grid(self.shape))
+
+    def slices(
+        self, axis: int, index: Int[Tensor, "n"], pixels: tuple[int, int] | None = None
+    ) -> Float[Tensor, "n 2 h w"]:
+        """Slices across ``axis``, evaluated directly on the mesh that ``pixels`` asks for."""
+        return on_slices(self.sampled, self.shape, axis, index, pixels)
+
+    def parameter_groups(self, rate: float) -> list[dict[str, Any]]:
+        """All weights at one share of the method's rate."""
+        return [{"params": list(self.parameters()), "lr": rate * self.settings.rate}]
+
+
+def linear(inputs: int, outputs: int, generator: torch.Generator) -> nn.Linear:
+    """A layer with weights of a generator's own, so that a seed says all."""
+    layer = nn.Linear(inputs, outputs)
+    with torch.no_grad():
+        layer.weight.copy_(torch.randn(outputs, inputs, generator=generator) / math.sqrt(inputs))
+        layer.bias.zero_()
+    return layer
+
+
+REPRESENTATION = RepresentationKind(Implicit, ImplicitSettings)

@@ -1,0 +1,55 @@
+"""An implicit network: what it starts at, its meshes, its memory."""
+
+import pytest
+import torch
+
+from recon.representations import Representation
+from recon.representations.implicit import Implicit
+from recon.representations.voxels import Voxels
+
+SMALL = {"width": 24, "layers": 2, "features": 16, "bandwidth": 2.0}
+
+
+@pytest.fixture
+def volume(scene):
+    """A small part of the knee."""
+    return scene[0][4:12, 6:18, 4:14].contiguous()
+
+
+def test_the_start_is_fitted(volume):
+    """A larger network, or more steps, comes closer."""
+    errors = []
+    for changes in ({"warm": 0}, {"warm": 40}, {"warm": 300, "width": 64}):
+        model = Implicit(volume, **SMALL | changes)
+        assert isinstance(model, Representation)
+        errors.append(float((model.volume().detach() - volume).norm() / volume.norm()))
+    assert errors == sorted(errors, reverse=True) and errors[-1] < 0.3
+
+
+def test_chunks_change_nothing(volume):
+    """Neither values nor gradients; the graph of a chunk is built again in the backward pass."""
+    found = []
+    for chunk in (7, 10**6):
+        model = Implicit(volume, **SMALL, warm=3, chunk=chunk)
+        out = model.volume()
+        out.abs().square().sum().backward()
+        found.append((out.detach(), model.layers[0].weight.grad))
+    for whole, parts in zip(*found, strict=True):
+        assert torch.allclose(whole, parts, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_slices_are_those_of_the_volume(volume, axis):
+    model, index = Implicit(volume, **SMALL, warm=5), torch.tensor([1, 2, 5])
+    expected = Voxels(model.volume().detach()).slices(axis, index)
+    assert torch.allclose(model.slices(axis, index), expected, atol=1e-5)
+
+
+def test_a_seed_says_all(volume):
+    """Weights do not depend on what torch's own generator has drawn before."""
+    torch.manual_seed(1)
+    once = Implicit(volume, **SMALL, warm=2).volume()
+    torch.manual_seed(2)
+    again = Implicit(volume, **SMALL, warm=2).volume()
+    other = Implicit(volume, **SMALL, warm=2, seed=1).volume()
+    assert torch.equal(once, again) and not torch.equal(once, other)
