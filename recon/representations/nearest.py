@@ -3,7 +3,6 @@
 Paper A compares this with linear interpolation, which `voxels` does.
 """
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
