@@ -28,7 +28,7 @@ def sidecar(study: Study, name: str, volumes: dict[str, Prepared] | None = None)
     notebook, and ``volumes``.
     """
     config = study.config
-    tuned = {f"{d}/{m}": study.tuning(d, m) for d in config.datasets for m in config.methods_on(d)}
+    tuned = {f"{d}/{m}": study.tuning(d, m) for d in config.datasets for m in config.tuned_on(d)}
     return {
         "git": _git("rev-parse", "HEAD"),
         "dirty": bool(_git("status", "--porcelain", "--untracked-files=no", "--", *SOURCES)),

@@ -161,6 +161,10 @@ class Config(Strict):
         """The methods that some comparison runs on ``dataset``, in the order of ``methods``."""
         return [method for method in self.methods if self.reported_at(dataset, method)]
 
+    def tuned_on(self, dataset: str) -> list[str]:
+        """The methods that need tuning on ``dataset``, since a comparison shows them as tuned."""
+        return [method for method in self.methods if self._runs(dataset, method, ["tuned"])]
+
     def mask_of(self, dataset: str) -> Mask:
         """Which phase encodes of ``dataset`` are kept."""
         return self.datasets[dataset].mask or self.mask
@@ -171,9 +175,14 @@ class Config(Strict):
 
     def reported_at(self, dataset: str, method: str) -> list[float]:
         """The accelerations at which some comparison runs a method on ``dataset``."""
+        return self._runs(dataset, method, ["tuned", "scan", "defaults"])
+
+    def _runs(self, dataset: str, method: str, settings: list[str]) -> list[float]:
+        """The accelerations of the comparisons that take their settings in one of these ways."""
         own, found = self.accelerations_of(dataset), set()
         for name, comparison in self.comparisons.items():
-            if dataset in dict(self.compared(name)) and method in self.methods_in(name):
+            shown = dataset in dict(self.compared(name)) and method in self.methods_in(name)
+            if shown and comparison.settings in settings:
                 found.update(comparison.accelerations_for(dataset) or own)
         return sorted(found)
 
@@ -185,7 +194,7 @@ class Config(Strict):
         """
         own, wanted = self.datasets[dataset].accelerations, self.tuning.accelerations
         if wanted is None:
-            return self.reported_at(dataset, method)
+            return self._runs(dataset, method, ["tuned"])
         if own is None:
             return wanted
         return sorted({min(own, key=lambda r: abs(math.log(r / w))) for w in wanted})

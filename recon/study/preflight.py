@@ -102,7 +102,7 @@ def check_shipped(config: Config) -> None:
     if config.tuning.shipped is None:
         return
     records = json.loads((ROOT / config.tuning.shipped).read_text())
-    for dataset, method in ((d, m) for d in config.datasets for m in config.methods_on(d)):
+    for dataset, method in ((d, m) for d in config.datasets for m in config.tuned_on(d)):
         best = records.get(dataset, {}).get(method, {}).get("best", {})
         if lacking := [r for r in config.tuned_at(dataset, method) if f"{r:g}" not in best]:
             what = f"no record of {method} on {dataset} at R = {lacking[0]:g}"

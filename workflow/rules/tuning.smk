@@ -3,7 +3,7 @@
 
 
 def tuned(dataset):
-    made = [str(WORKSPACE.tuning_path(dataset, method)) for method in CONFIG.methods_on(dataset)]
+    made = [str(WORKSPACE.tuning_path(dataset, method)) for method in CONFIG.tuned_on(dataset)]
     return [CONFIG.tuning.shipped] if CONFIG.tuning.shipped else made
 
 

@@ -93,7 +93,7 @@ def ship(study) -> None:
             copy(trained, data / "priors" / f"{config.name}_{name}{suffix}")
     records = {}
     for dataset in config.datasets:
-        paths = {m: study.tuning_path(dataset, m) for m in config.methods_on(dataset)}
+        paths = {m: study.tuning_path(dataset, m) for m in config.tuned_on(dataset)}
         if paths:
             made = {m: json.loads(p.read_text()) for m, p in paths.items() if p.exists()}
             records[dataset] = made
