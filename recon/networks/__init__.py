@@ -5,8 +5,9 @@ with ``network: {kind: NAME}``.
 """
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import nn
 
@@ -18,6 +19,12 @@ class ArchitectureSettings(Strict):
     """The settings of an architecture. Its subclass fixes ``kind``, the name of its file."""
 
     kind: str
+    # Settings that may differ from those of the training: they say how weights are used.
+    free: ClassVar[tuple[str, ...]] = ()
+
+    def use(self) -> dict[str, Any]:
+        """The settings that say how weights are used."""
+        return {name: getattr(self, name) for name in self.free}
 
 
 @dataclass(frozen=True)
@@ -38,4 +45,16 @@ def build(settings: ArchitectureSettings) -> nn.Module:
     return lookup(settings.kind).build(settings)
 
 
-__all__ = ["Architecture", "ArchitectureSettings", "build", "lookup"]
+def used_as(model: nn.Module, settings: ArchitectureSettings) -> nn.Module:
+    """A trained network with the same weights, used as ``settings`` say.
+
+    The network of an architecture with such settings reads them from its attribute ``config``.
+    """
+    if not settings.free or model.network.config.use() == settings.use():
+        return model
+    model = deepcopy(model)  # the other one may be in use, too
+    model.network.config = model.network.config.model_copy(update=settings.use())
+    return model
+
+
+__all__ = ["Architecture", "ArchitectureSettings", "build", "lookup", "used_as"]

@@ -5,7 +5,7 @@ U-Net works on a fixed grid. On other pixels than those of the training the kern
 (see `recon.networks.kernels`). Source: ∞-Diff (Bond-Taylor and Willcocks 2024), as paper A uses it.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -27,6 +27,7 @@ class InfiniteUNetConfig(ArchitectureSettings):
     """
 
     kind: Literal["infinite_unet"] = "infinite_unet"
+    free: ClassVar = ("resizing", "gain")
     channels: int = Field(32, ge=4, le=4096)
     taps: int = Field(11, ge=1, le=255)  # of the kernels, along each axis
     blocks: int = Field(3, ge=1)  # with such kernels, before and again after the inner network

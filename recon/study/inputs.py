@@ -18,6 +18,7 @@ from recon.errors import ReconError
 from recon.mri import masks
 from recon.mri.prepared import Prepared
 from recon.mri.problem import Problem, undersampled
+from recon.networks import used_as
 from recon.networks.weights import load_weights
 from recon.study.config import Config
 from recon.study.provenance import file_hash, made_from, preparation
@@ -94,11 +95,13 @@ class Inputs(Workspace):
         """A trained network, on the configured device."""
         path = self.network_path(name)
         file_hash(path)  # This refuses a file that is not there.
-        return _load_network(path, path.stat().st_mtime_ns).to(self.config.device)
+        loaded = _load_network(path, path.stat().st_mtime_ns)
+        return used_as(loaded, self.config.networks[name].network).to(self.config.device)
 
     def network_hash(self, name: str) -> str:
-        """Hash of a network's weights."""
-        return file_hash(self.network_path(name))
+        """Hash of a network's weights, and of how they are used where that can be chosen."""
+        found, use = file_hash(self.network_path(name)), self.config.networks[name].network.use()
+        return f"{found} {use}" if use else found
 
     def trained_at(self, name: str | None) -> str:
         """The voxel factor of a network's training data, or "diverse"; empty without a network."""

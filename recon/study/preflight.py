@@ -117,7 +117,8 @@ def check_weights(config: Config, name: str) -> None:
     stated = section.model_fields_set - {"dataset", "shipped", "about"}
     said = section.model_dump(mode="json", include=stated)
     network = section.network
-    said["network"] = network.model_dump(mode="json", include=network.model_fields_set)
+    fixed = network.model_fields_set - set(network.free)
+    said["network"] = network.model_dump(mode="json", include=fixed)
     kept = trained.get("network", {}).items()
     trained["network"] = {key: value for key, value in kept if key in said["network"]}
     for key in (k for k in said if said[k] != trained.get(k)):

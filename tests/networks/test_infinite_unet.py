@@ -5,7 +5,9 @@ import torch
 import torch.nn.functional as F
 
 from recon.mri.resample import crop_kspace
+from recon.networks import used_as
 from recon.networks.infinite_unet import InfiniteUNet, InfiniteUNetConfig
+from recon.priors.ddpm import DDPM
 
 SMALL = {"channels": 8, "taps": 7, "blocks": 1, "reference": 24, "inner_size": 12}
 SMALL |= {"inner_channels": 8}
@@ -54,3 +56,19 @@ def test_gradients_reach_every_parameter(generator):
     net = randomised(generator)
     net(torch.randn(2, 2, 24, 20, generator=generator), torch.ones(2)).square().sum().backward()
     assert all(p.grad is not None and p.grad.any() for p in net.parameters())
+
+
+def test_the_same_weights_may_be_used_in_another_way(generator):
+    """The settings of resizing belong to the use of weights, not to their training."""
+    model = DDPM(randomised(generator))
+    padded = used_as(model, InfiniteUNetConfig(**SMALL, resizing="padding"))
+    assert used_as(model, InfiniteUNetConfig(**SMALL)) is model
+    assert model.network.config.resizing == "fourier"
+    assert padded.network.config.resizing == "padding"
+    x = torch.randn(1, 2, 24, 20, generator=generator)
+    with torch.no_grad():
+        small = [m.network(x, torch.ones(1)) for m in (model, padded)]
+        large = [
+            m.network(F.interpolate(x, scale_factor=2), torch.ones(1)) for m in (model, padded)
+        ]
+    assert torch.equal(*small) and not torch.allclose(*large)

@@ -69,7 +69,10 @@ def test_the_recipe_leaves_out_where_and_keeps_how():
     ("section", "words"),
     [
         ("kind: oracle", "no kind of trained network is called 'oracle'; choose one of ddpm"),
-        ("network: {kind: forest}", "no network is called 'forest'; choose one of unet"),
+        (
+            "network: {kind: forest}",
+            "no network is called 'forest'; choose one of infinite_unet, unet",
+        ),
         (
             "network: {widths: 3}",
             "networks.p.network.widths: Extra inputs are not permitted: remove it",
