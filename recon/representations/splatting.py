@@ -97,6 +97,17 @@ def _kernel(
     return weight, torch.polar(torch.ones_like(angle), angle)
 
 
+def deviations(factor: Float[Tensor, "g 3 3"]) -> Float[Tensor, "g 3"]:
+    """The standard deviation along each axis, the root of the diagonal of (L Lᵀ)⁻¹.
+
+    The rows of L⁻¹ are cross products of the columns of L, which is faster than to invert it.
+    """
+    a, b, c = factor.unbind(2)
+    crossed = [torch.linalg.cross(*pair) for pair in ((b, c), (c, a), (a, b))]
+    volume = (a * crossed[0]).sum(1, keepdim=True)
+    return torch.stack(crossed, 1).norm(dim=1) / volume.abs()
+
+
 def batches(
     mesh: Mesh, centre: Float[Tensor, "g 3"], factor: Float[Tensor, "g 3 3"]
 ) -> Iterator[tuple[Int[Tensor, "b"], Int[Tensor, "b p"], Float[Tensor, "b p 3"]]]:
@@ -106,8 +117,7 @@ def batches(
     counts = torch.tensor([axis.count for axis in mesh], device=centre.device)
     first = centre.new_tensor([axis.first for axis in mesh])
     step = centre.new_tensor([axis.step for axis in mesh])
-    covariance = torch.linalg.inv(factor @ factor.mT)
-    reach = CUT * covariance.diagonal(dim1=-2, dim2=-1).clamp(min=0).sqrt()
+    reach = CUT * deviations(factor)
     low = ((centre - reach - first) / step).ceil().long().clamp(min=0)
     high = torch.minimum(((centre + reach - first) / step).floor().long(), counts - 1)
     near = (low <= high).all(1).nonzero()[:, 0]

@@ -84,3 +84,9 @@ def test_one_gaussian_has_its_integral(generator):
 
 def test_nothing_is_visited_where_no_gaussian_is(generator):
     assert not list(splatting.batches(MESHES["outside"], *gaussians(generator)[:2]))
+
+
+def test_deviations_are_those_of_the_covariance(generator):
+    factor = gaussians(generator, stretch=20.0)[1]
+    expected = torch.linalg.inv(factor @ factor.mT).diagonal(dim1=-2, dim2=-1).sqrt()
+    assert torch.allclose(splatting.deviations(factor), expected)
