@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
 from recon.figures import claims
-from recon.figures.style import legend, psnr_label, style
+from recon.figures.style import legend, looks, psnr_label, style
 
 
 def curves(table: pd.DataFrame, metrics: dict[str, str], by: str = "method") -> Figure:
@@ -25,6 +25,7 @@ def curves(table: pd.DataFrame, metrics: dict[str, str], by: str = "method") -> 
     for row, dataset in zip(axes, datasets, strict=True):
         for ax, (metric, label) in zip(row, metrics.items(), strict=True):
             shown = claims.one_row_each(table[table["dataset"] == dataset], by)
+            look = looks(shown[by].unique())
             for name, group in shown.groupby(by, sort=False):
                 stats = group.groupby("R")[metric].agg(["mean", "std"])
                 ax.errorbar(
@@ -33,7 +34,7 @@ def curves(table: pd.DataFrame, metrics: dict[str, str], by: str = "method") -> 
                     stats["std"].fillna(0),
                     capsize=2,
                     markersize=5,
-                    **style(name),
+                    **look[name],
                 )
             ax.set(xlabel="acceleration R", ylabel=label, xticks=sorted(shown["R"].unique()))
             ax.set_title(f"{dataset} ({shown['origin'].iloc[0]})")
@@ -56,12 +57,13 @@ def losses(table: pd.DataFrame, metrics: dict[str, str], best: str = "matched") 
     for row, dataset in zip(axes, datasets, strict=True):
         shown = table[table["dataset"] == dataset]
         for ax, (metric, label) in zip(row, metrics.items(), strict=True):
-            for name in (n for n in shown["shift"].unique() if n != best):
+            look = looks(shown["shift"].unique())
+            for name in (n for n in look if n != best):
                 gains = claims.paired_gain(shown, name, best, metric, "shift")
                 if gains.empty:  # nothing to compare with: no entry in the legend either
                     continue
                 means = gains.groupby("R")["gain"].mean()
-                line = ax.plot(means.index, means, **style(name))[0]
+                line = ax.plot(means.index, means, **look[name])[0]
                 ax.plot(gains["R"], gains["gain"], ".", alpha=0.5, color=line.get_color())
             ax.axhline(0, color="black", lw=0.8)
             ax.set(

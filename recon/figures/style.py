@@ -1,5 +1,8 @@
 """How every method and every kind of prior looks in every figure."""
 
+import textwrap
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -18,6 +21,8 @@ _SHIFTS = {
     "diverse": ("C0", "D"),
     "diverse, part held out": ("C4", "P"),
 }
+MARKERS = "osv^DPX"
+WIDEST = 38  # letters beside an axis
 _FACTORS = {"1": ("C2", "o"), "2": ("C1", "s"), "4": ("C3", "v")}
 
 PRIORS = {
@@ -41,6 +46,17 @@ def style(name: str | float) -> dict[str, str]:
     return PRIORS.get(name, {"label": name, "color": "C7", "marker": "."})
 
 
+def looks(names: Iterable[str | float]) -> dict[str | float, dict[str, str]]:
+    """The look of each of several lines; names that have none of their own get one by place."""
+    names = list(names)
+    unknown = [name for name in names if style(name)["color"] == "C7"]
+    numbered = {
+        name: {"color": f"C{(i + i // 7) % 10}", "marker": MARKERS[i % len(MARKERS)]}
+        for i, name in enumerate(unknown)
+    }
+    return {name: style(name) | numbered.get(name, {}) for name in names}
+
+
 def quality(table: pd.DataFrame) -> dict[str, str]:
     """The labels of PSNR and SSIM, which say what volumes are compared with; see `psnr_label`."""
     return {"psnr": psnr_label(table), "ssim": f"SSIM of sagittal slices{_against(table)}"}
@@ -54,7 +70,8 @@ def psnr_label(table: pd.DataFrame) -> str:
 def _against(table: pd.DataFrame) -> str:
     """What the rows of a table are compared with, in words; empty where they do not say it."""
     names = sorted(set(table["target"])) if "target" in table else []
-    return f"\nagainst the {' or '.join(names)}" if names else ""
+    words = textwrap.wrap(f"against the {' or '.join(names)}", WIDEST)
+    return "\n" + "\n".join(words) if names else ""
 
 
 def legend(fig: Figure, axes: np.ndarray, fontsize: float = 9) -> None:

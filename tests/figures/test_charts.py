@@ -5,7 +5,7 @@ from matplotlib.colors import same_color
 
 from recon import figures
 from recon.errors import ReconError
-from recon.figures.style import style
+from recon.figures.style import looks, style
 
 METRICS = {"psnr": "PSNR [dB]", "ssim": "SSIM of slices"}
 PSNR = "PSNR in the object [dB]"  # of tables that do not say what was compared with
@@ -223,4 +223,12 @@ def test_axes_say_what_volumes_are_compared_with():
     assert figures.quality(truth)["psnr"] == label
     assert "noise-free truth" in figures.quality(truth)["ssim"]
     both = pd.concat([truth, pd.DataFrame({"target": ["noisy reference"]})])
-    assert "noise-free truth or noisy reference" in figures.quality(both)["psnr"]
+    label = figures.quality(both)["psnr"]
+    assert "noise-free truth or noisy reference" in label.replace("\n", " ")
+    assert max(map(len, label.split("\n"))) < 45  # it fits beside a panel
+
+
+def test_lines_without_a_look_of_their_own_are_told_apart():
+    found = looks(["everything", "no_phase", "matched", *map(str, range(50, 60))])
+    own = [tuple(look[key] for key in ("color", "marker")) for look in found.values()]
+    assert len(set(own)) == len(own) and found["matched"] == style("matched")
