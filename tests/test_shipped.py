@@ -83,3 +83,10 @@ def test_repository_is_small():
     ).stdout.split("\0")
     total = sum((ROOT / name).stat().st_size for name in listed if name and (ROOT / name).is_file())
     assert total < 40e6
+
+
+@pytest.mark.parametrize("name", ["head", "head_variations", "real_multicoil"])
+def test_configurations_of_heads_take_the_shipped_prior(name, monkeypatch):
+    """Their volumes lie elsewhere; the weights are here."""
+    monkeypatch.setenv("RECON_HEADS", "/somewhere")
+    check_shipped(load(name))
