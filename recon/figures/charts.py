@@ -22,10 +22,10 @@ def curves(table: pd.DataFrame, metrics: dict[str, str], by: str = "method") -> 
     fig, axes = plt.subplots(
         len(datasets), len(metrics), figsize=size, squeeze=False, layout="constrained"
     )
+    look = looks(table[by].unique())  # one for all panels
     for row, dataset in zip(axes, datasets, strict=True):
         for ax, (metric, label) in zip(row, metrics.items(), strict=True):
             shown = claims.one_row_each(table[table["dataset"] == dataset], by)
-            look = looks(shown[by].unique())
             for name, group in shown.groupby(by, sort=False):
                 stats = group.groupby("R")[metric].agg(["mean", "std"])
                 ax.errorbar(
@@ -54,11 +54,11 @@ def losses(table: pd.DataFrame, metrics: dict[str, str], best: str = "matched") 
     fig, axes = plt.subplots(
         len(datasets), len(metrics), figsize=size, squeeze=False, layout="constrained"
     )
+    look = looks(table["shift"].unique())
     for row, dataset in zip(axes, datasets, strict=True):
         shown = table[table["dataset"] == dataset]
         for ax, (metric, label) in zip(row, metrics.items(), strict=True):
-            look = looks(shown["shift"].unique())
-            for name in (n for n in look if n != best):
+            for name in (n for n in shown["shift"].unique() if n != best):
                 gains = claims.paired_gain(shown, name, best, metric, "shift")
                 if gains.empty:  # nothing to compare with: no entry in the legend either
                     continue

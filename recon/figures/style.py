@@ -21,9 +21,9 @@ _SHIFTS = {
     "diverse": ("C0", "D"),
     "diverse, part held out": ("C4", "P"),
 }
+_FACTORS = {"1": ("C2", "o"), "2": ("C1", "s"), "4": ("C3", "v")}
 MARKERS = "osv^DPX"
 WIDEST = 38  # letters beside an axis
-_FACTORS = {"1": ("C2", "o"), "2": ("C1", "s"), "4": ("C3", "v")}
 
 PRIORS = {
     name: {"label": f"prior: {name}", "color": c, "marker": m} for name, (c, m) in _SHIFTS.items()
@@ -49,7 +49,7 @@ def style(name: str | float) -> dict[str, str]:
 def looks(names: Iterable[str | float]) -> dict[str | float, dict[str, str]]:
     """The look of each of several lines; names that have none of their own get one by place."""
     names = list(names)
-    unknown = [name for name in names if style(name)["color"] == "C7"]
+    unknown = [name for name in names if as_text(name) not in (*methods.names(), *PRIORS)]
     numbered = {
         name: {"color": f"C{(i + i // 7) % 10}", "marker": MARKERS[i % len(MARKERS)]}
         for i, name in enumerate(unknown)

@@ -85,7 +85,7 @@ def calibration(
 ) -> float:
     """How many times larger errors are than the spread among draws says."""
     small = prediction.parts(problem, prediction.depth_of(method))
-    twins, held = [], []
+    twins = []
     for part in small:
         values = prediction.oriented(method, part, settings)
         first = methods.reconstruct(part, method, networks, **values)
@@ -93,7 +93,7 @@ def calibration(
     try:
         held = [prediction.hold_out(part) for part in small]
     except ReconError:
-        pass  # too few samples lie outside the calibration region
+        held = []  # too few samples lie outside the calibration region
     ratios = []
     for pieces in (held, twins):
         found = [

@@ -17,7 +17,7 @@ from scipy.spatial import cKDTree
 from torch import Tensor, nn
 
 from recon.representations import RepresentationKind
-from recon.representations.meshes import Mesh, grid, on_slices
+from recon.representations.meshes import Mesh, Sampled
 from recon.representations.splatting import splat
 from recon.schema import Seed, Strict
 
@@ -43,7 +43,7 @@ class GaussiansSettings(Strict):
     seed: Seed = 0
 
 
-class Gaussians(nn.Module):
+class Gaussians(Sampled):
     """A sum of Gaussians. Positions are in voxels; voxel i reaches from i to i + 1."""
 
     def __init__(self, start: Complex[Tensor, "x y z"], **settings: Any):
@@ -84,16 +84,6 @@ class Gaussians(nn.Module):
         """The volume at the positions of a mesh."""
         amplitude = torch.view_as_complex(self.amplitude)
         return splat(mesh, self.centre, self.factor(), amplitude, self.wave)
-
-    def volume(self) -> Complex[Tensor, "x y z"]:
-        """The volume at the centres of the measurement's voxels."""
-        return self.sampled(grid(self.shape))
-
-    def slices(
-        self, axis: int, index: Int[Tensor, "n"], pixels: tuple[int, int] | None = None
-    ) -> Float[Tensor, "n 2 h w"]:
-        """Slices across ``axis``, sampled directly on the mesh that ``pixels`` asks for."""
-        return on_slices(self.sampled, self.shape, axis, index, pixels)
 
     def parameter_groups(self, rate: float) -> list[dict[str, Any]]:
         """Each kind of parameter at its share of the method's rate."""

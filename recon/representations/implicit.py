@@ -10,13 +10,13 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Complex, Float, Int
+from jaxtyping import Complex, Float
 from pydantic import Field
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from recon.representations import RepresentationKind
-from recon.representations.meshes import Mesh, grid, on_slices
+from recon.representations.meshes import Mesh, Sampled
 from recon.schema import Count, Seed, Strict
 
 WARM_POINTS = 2**14  # of a step of the warm start
@@ -41,7 +41,7 @@ class ImplicitSettings(Strict):
     seed: Seed = 0
 
 
-class Implicit(nn.Module):
+class Implicit(Sampled):
     """A network of normalised layers over Fourier features of the position."""
 
     def __init__(self, start: Complex[Tensor, "x y z"], **settings: Any):
@@ -88,16 +88,6 @@ class Implicit(nn.Module):
         parts = points.split(self.settings.chunk)
         values = [checkpoint(self, part, use_reentrant=False) for part in parts]
         return torch.view_as_complex(torch.cat(values)).view([axis.count for axis in mesh])
-
-    def volume(self) -> Complex[Tensor, "x y z"]:
-        """The volume at the centres of the measurement's voxels."""
-        return self.sampled(grid(self.shape))
-
-    def slices(
-        self, axis: int, index: Int[Tensor, "n"], pixels: tuple[int, int] | None = None
-    ) -> Float[Tensor, "n 2 h w"]:
-        """Slices across ``axis``, evaluated directly on the mesh that ``pixels`` asks for."""
-        return on_slices(self.sampled, self.shape, axis, index, pixels)
 
     def parameter_groups(self, rate: float) -> list[dict[str, Any]]:
         """All weights at one share of the method's rate."""

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import torch
 from jaxtyping import Complex, Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from recon.mri.slices import as_slices
 
@@ -64,6 +64,26 @@ def on_slices(
         x, y, z = mesh
         found.append(as_slices(sampled((x, y, z)), axis))
     return torch.cat(found)
+
+
+class Sampled(nn.Module):
+    """A representation that can be sampled on any mesh, as `sampled` of a subclass does it."""
+
+    shape: tuple[int, int, int]  # of the measurement's grid
+
+    def sampled(self, mesh: Mesh) -> Complex[Tensor, "x y z"]:
+        """The volume at the positions of a mesh."""
+        raise NotImplementedError
+
+    def volume(self) -> Complex[Tensor, "x y z"]:
+        """The volume at the centres of the measurement's voxels."""
+        return self.sampled(grid(self.shape))
+
+    def slices(
+        self, axis: int, index: Int[Tensor, "n"], pixels: tuple[int, int] | None = None
+    ) -> Float[Tensor, "n 2 h w"]:
+        """Slices across ``axis``, sampled directly on the mesh that ``pixels`` asks for."""
+        return on_slices(self.sampled, self.shape, axis, index, pixels)
 
 
 def runs(index: Int[Tensor, "n"]) -> list[tuple[int, int]]:

@@ -163,7 +163,7 @@ class Config(Strict):
 
     def tuned_on(self, dataset: str) -> list[str]:
         """The methods that need tuning on ``dataset``, since a comparison shows them as tuned."""
-        return [method for method in self.methods if self._runs(dataset, method, ["tuned"])]
+        return [method for method in self.methods if self._runs(dataset, method, "tuned")]
 
     def mask_of(self, dataset: str) -> Mask:
         """Which phase encodes of ``dataset`` are kept."""
@@ -175,14 +175,14 @@ class Config(Strict):
 
     def reported_at(self, dataset: str, method: str) -> list[float]:
         """The accelerations at which some comparison runs a method on ``dataset``."""
-        return self._runs(dataset, method, ["tuned", "scan", "defaults"])
+        return self._runs(dataset, method)
 
-    def _runs(self, dataset: str, method: str, settings: list[str]) -> list[float]:
-        """The accelerations of the comparisons that take their settings in one of these ways."""
+    def _runs(self, dataset: str, method: str, settings: str | None = None) -> list[float]:
+        """The accelerations of all comparisons, or of those with one origin of ``settings``."""
         own, found = self.accelerations_of(dataset), set()
         for name, comparison in self.comparisons.items():
             shown = dataset in dict(self.compared(name)) and method in self.methods_in(name)
-            if shown and comparison.settings in settings:
+            if shown and settings in (None, comparison.settings):
                 found.update(comparison.accelerations_for(dataset) or own)
         return sorted(found)
 
@@ -194,7 +194,7 @@ class Config(Strict):
         """
         own, wanted = self.datasets[dataset].accelerations, self.tuning.accelerations
         if wanted is None:
-            return self._runs(dataset, method, ["tuned"])
+            return self._runs(dataset, method, "tuned")
         if own is None:
             return wanted
         return sorted({min(own, key=lambda r: abs(math.log(r / w))) for w in wanted})

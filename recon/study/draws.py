@@ -55,8 +55,9 @@ def coverage(
     problem = study.problem(dataset, subject, acceleration)
     networks = {"prior": study.network(study.config.prior_of(dataset))}
     found = spread(problem, method, networks, seeds, **settings)
-    shares = within(study.volume(dataset, subject), found.mean, found.std)
-    plain = within(study.volume(dataset, subject), found.mean, found.std / found.factor)
+    scan = study.volume(dataset, subject)
+    shares = within(scan, found.mean, found.std)
+    plain = within(scan, found.mean, found.std / found.factor)
     about = {"dataset": dataset, "volume": str(subject), "R": acceleration, "factor": found.factor}
     return about | shares | {f"plain_{name}": share for name, share in plain.items()}
 

@@ -229,6 +229,8 @@ def test_axes_say_what_volumes_are_compared_with():
 
 
 def test_lines_without_a_look_of_their_own_are_told_apart():
-    found = looks(["everything", "no_phase", "matched", *map(str, range(50, 60))])
+    found = looks(["everything", "no_phase", "matched", "dds", *map(str, range(50, 60))])
     own = [tuple(look[key] for key in ("color", "marker")) for look in found.values()]
     assert len(set(own)) == len(own) and found["matched"] == style("matched")
+    known = looks(["new", "diffusion_mbir"])["diffusion_mbir"]  # its grey is its own
+    assert known == style("diffusion_mbir")

@@ -6,41 +6,29 @@ import torch
 from recon import methods
 from recon.errors import ReconError
 from recon.methods import prediction
-from recon.mri import fourier, masks
+from recon.mri import fourier
 from recon.mri.coils import calibration_region
 from recon.mri.problem import Problem
 from recon.mri.sense import Sense
-from recon.phantoms import complex_noise
 
 
-@pytest.fixture
-def problem(scene, generator) -> Problem:
-    """The scene at R = 3 with a little noise."""
-    image, maps = scene
-    kspace = Sense(maps, torch.ones(maps.shape[-2:], dtype=torch.bool)).forward(image)
-    level = 0.05 * float(torch.view_as_real(image).std())
-    kspace = kspace + complex_noise(tuple(kspace.shape), level, generator)
-    mask = masks.make("poisson_disc", tuple(maps.shape[-2:]), 3, (8, 8), 0)
-    return Problem.build(kspace, mask, maps, level)
-
-
-def test_samples_kept_back_are_measured_and_outside_the_calibration_region(problem):
-    held = prediction.hold_out(problem)
-    mask, used = problem.operator.mask, held.problem.operator.mask
+def test_samples_kept_back_are_measured_and_outside_the_calibration_region(calibrated):
+    held = prediction.hold_out(calibrated)
+    mask, used = calibrated.operator.mask, held.problem.operator.mask
     kept = mask & ~used
     assert int(kept.sum()) >= prediction.FEWEST and not (used & ~mask).any()
     centre = torch.ones(calibration_region(mask), dtype=torch.bool)
     assert not (kept & fourier.pad(centre, mask.shape, (0, 1))).any()
     assert not held.problem.kspace[:, :, ~used].any()
-    assert torch.equal(held.samples[:, :, kept], problem.kspace[:, :, kept])
-    again = prediction.hold_out(problem)
+    assert torch.equal(held.samples[:, :, kept], calibrated.kspace[:, :, kept])
+    again = prediction.hold_out(calibrated)
     assert torch.equal(held.samples, again.samples)
-    other = prediction.hold_out(problem, seed=1)
+    other = prediction.hold_out(calibrated, seed=1)
     assert not torch.equal(other.problem.operator.mask, used)
 
 
-def test_samples_kept_back_stand_for_those_that_were_not_measured(problem):
-    held, mask = prediction.hold_out(problem), problem.operator.mask
+def test_samples_kept_back_stand_for_those_that_were_not_measured(calibrated):
+    held, mask = prediction.hold_out(calibrated), calibrated.operator.mask
     kept = mask & ~held.problem.operator.mask
     assert (held.weight[mask & ~kept] == 1).all() and not held.weight[~mask].any()
     assert (held.weight[kept] >= 1).all()
@@ -48,13 +36,13 @@ def test_samples_kept_back_stand_for_those_that_were_not_measured(problem):
     assert 0.5 * int((~mask).sum()) < within <= int((~mask).sum())
 
 
-def test_the_estimated_error_tells_good_settings_from_bad_ones(problem, scene):
+def test_the_estimated_error_tells_good_settings_from_bad_ones(calibrated, scene):
     """It is within a factor of four of the truth, which needs a reference."""
-    truth = scene[0] * problem.scale * problem.operator.support
-    pieces = [prediction.hold_out(problem)]
+    truth = scene[0] * calibrated.scale * calibrated.operator.support
+    pieces = [prediction.hold_out(calibrated)]
     found = {}
     for weight in (1e-4, 1e-2, 10.0):
-        volume = methods.reconstruct(problem, "cg_sense", weight=weight, iterations=30)
+        volume = methods.reconstruct(calibrated, "cg_sense", weight=weight, iterations=30)
         known = float((volume - truth).norm() / truth.norm()) ** 2
         found[weight] = prediction.estimated_error(
             pieces, "cg_sense", {}, weight=weight, iterations=30
@@ -63,18 +51,18 @@ def test_the_estimated_error_tells_good_settings_from_bad_ones(problem, scene):
     assert found[10.0] == max(found.values())
 
 
-def test_a_slab_across_the_readout_is_a_problem_of_its_own(problem):
+def test_a_slab_across_the_readout_is_a_problem_of_its_own(calibrated):
     """Its adjoint data are the slices of those of the volume."""
     for depth in (1, 4):
-        found = prediction.parts(problem, depth)
+        found = prediction.parts(calibrated, depth)
         assert len(found) == (prediction.SLICES if depth == 1 else 1)
         for part in found:
             assert part.operator.shape[0] == depth
-            starts = range(problem.operator.shape[0] - depth + 1)
-            slabs = [problem.rhs[s : s + depth] for s in starts]
+            starts = range(calibrated.operator.shape[0] - depth + 1)
+            slabs = [calibrated.rhs[s : s + depth] for s in starts]
             assert min(float((part.rhs - s).norm() / s.norm()) for s in slabs) < 1e-4
-    whole = prediction.parts(problem, 100)
-    assert len(whole) == 1 and whole[0] is problem
+    whole = prediction.parts(calibrated, 100)
+    assert len(whole) == 1 and whole[0] is calibrated
 
 
 def test_slices_of_a_stack_are_parts(scene, generator):
@@ -88,29 +76,31 @@ def test_slices_of_a_stack_are_parts(scene, generator):
         assert min(float((part.rhs - s).norm()) for s in slices) < 1e-4
 
 
-def test_a_twin_is_the_scan_of_what_was_reconstructed(problem):
-    volume = methods.reconstruct(problem, "cg_sense")
-    twin = prediction.twin_of(problem, volume)
-    level = float(torch.view_as_real(twin.problem.kspace - problem.operator.forward(volume)).std())
-    share = float(problem.operator.mask.float().mean()) ** 0.5
-    assert level == pytest.approx(problem.noise * share, rel=0.1)
+def test_a_twin_is_the_scan_of_what_was_reconstructed(calibrated):
+    volume = methods.reconstruct(calibrated, "cg_sense")
+    twin = prediction.twin_of(calibrated, volume)
+    level = float(
+        torch.view_as_real(twin.problem.kspace - calibrated.operator.forward(volume)).std()
+    )
+    share = float(calibrated.operator.mask.float().mean()) ** 0.5
+    assert level == pytest.approx(calibrated.noise * share, rel=0.1)
     assert twin.missed(volume) == 0
     assert twin.missed(2 * volume) > 0.5 * float(volume[twin.inside].abs().square().sum())
 
 
-def test_what_is_chosen_is_close_to_the_best(problem, scene):
-    truth = scene[0].abs() * problem.scale
+def test_what_is_chosen_is_close_to_the_best(calibrated, scene):
+    truth = scene[0].abs() * calibrated.scale
 
     def error(weight: float) -> float:
-        volume = methods.reconstruct(problem, "l1_wavelet", weight=weight)
+        volume = methods.reconstruct(calibrated, "l1_wavelet", weight=weight)
         return float((volume.abs() - truth).norm() / truth.norm())
 
-    found = prediction.choose(problem, "l1_wavelet", {}, trials=8)
+    found = prediction.choose(calibrated, "l1_wavelet", {}, trials=8)
     best = min(map(error, (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)))
     assert error(**found.settings) < 1.1 * best and found.trials == 8
-    again = prediction.choose(problem, "l1_wavelet", {}, trials=8)
+    again = prediction.choose(calibrated, "l1_wavelet", {}, trials=8)
     assert again.settings == found.settings
-    fixed = prediction.choose(problem, "cg_sense", {}, trials=4, fixed={"iterations": 7})
+    fixed = prediction.choose(calibrated, "cg_sense", {}, trials=4, fixed={"iterations": 7})
     assert set(fixed.settings) == {"weight"}
 
 

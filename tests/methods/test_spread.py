@@ -6,34 +6,20 @@ import torch
 from recon.methods import prediction
 from recon.methods import spread as spreads
 from recon.methods.prediction import Twin
-from recon.mri import masks
-from recon.mri.problem import Problem
-from recon.mri.sense import Sense
 from recon.phantoms import complex_noise
 from tests.gaussian import SmoothPrior
 
 
-@pytest.fixture
-def problem(scene, generator) -> Problem:
-    """The scene at R = 3 with a little noise."""
-    image, maps = scene
-    kspace = Sense(maps, torch.ones(maps.shape[-2:], dtype=torch.bool)).forward(image)
-    level = 0.05 * float(torch.view_as_real(image).std())
-    kspace = kspace + complex_noise(tuple(kspace.shape), level, generator)
-    mask = masks.make("poisson_disc", tuple(maps.shape[-2:]), 3, (8, 8), 0)
-    return Problem.build(kspace, mask, maps, level)
-
-
 @pytest.mark.parametrize("doubt", [0.5, 1.0, 3.0])
-def test_the_factor_is_what_draws_lack(problem, scene, generator, doubt):
+def test_the_factor_is_what_draws_lack(calibrated, scene, generator, doubt):
     """Truth and draws lie around one volume; the draws have ``1 / doubt`` of the spread."""
-    truth = scene[0] * problem.scale * problem.operator.support
+    truth = scene[0] * calibrated.scale * calibrated.operator.support
     shape, sd = tuple(truth.shape), 0.1
     centre = truth + complex_noise(shape, sd, generator)
     draws = torch.stack([centre + complex_noise(shape, sd / doubt, generator) for _ in range(8)])
     for piece in (
-        prediction.hold_out(problem),
-        Twin(problem, truth, truth.abs() > 1),  # magnitudes near zero are no Gaussians
+        prediction.hold_out(calibrated),
+        Twin(calibrated, truth, truth.abs() > 1),  # magnitudes near zero are no Gaussians
     ):
         error, promised = spreads.errors(piece, draws)
         # Of 8 draws the mean errs by an eighth of their variance, whatever the doubt is.
@@ -41,20 +27,20 @@ def test_the_factor_is_what_draws_lack(problem, scene, generator, doubt):
         assert error / promised == pytest.approx(expected, rel=0.25)
 
 
-def test_the_expected_error_is_about_the_error(problem, scene):
+def test_the_expected_error_is_about_the_error(calibrated, scene):
     """The prior is not that of the scene, as in reality."""
-    found = spreads.spread(problem, "annealed", {"prior": SmoothPrior()}, range(4), steps=9)
-    inside = problem.operator.support & (scene[0].abs() > 0.1)
+    found = spreads.spread(calibrated, "annealed", {"prior": SmoothPrior()}, range(4), steps=9)
+    inside = calibrated.operator.support & (scene[0].abs() > 0.1)
     error = float((found.mean - scene[0].abs())[inside].square().mean().sqrt())
     expected = float(found.std[inside].square().mean().sqrt())
     assert 0.5 < error / expected < 2
     assert found.seeds == (0, 1, 2, 3)
 
 
-def test_draws_are_the_same_for_the_same_seeds(problem):
+def test_draws_are_the_same_for_the_same_seeds(calibrated):
     networks = {"prior": SmoothPrior()}
     once, again = (
-        spreads.drawn(problem, "annealed", networks, [3], steps=3, churn=1.0) for _ in range(2)
+        spreads.drawn(calibrated, "annealed", networks, [3], steps=3, churn=1.0) for _ in range(2)
     )
-    other = spreads.drawn(problem, "annealed", networks, [4], steps=3, churn=1.0)
+    other = spreads.drawn(calibrated, "annealed", networks, [4], steps=3, churn=1.0)
     assert torch.equal(once, again) and not torch.equal(once, other)
