@@ -8,7 +8,7 @@ from torch import Tensor
 from recon.mri import fourier
 from recon.mri.problem import Problem
 from recon.mri.sense import Sense
-from recon.priors import Prior
+from recon.priors import Prior, Wrapped
 from recon.priors.ddpm import DDPM
 
 
@@ -16,6 +16,8 @@ class GaussianPrior(DDPM):
     """Pixels independent with standard deviation ``spread`` around ``mean``: D(x, σ) = mean +
     spread² / (spread² + σ²) (x − mean).
     """
+
+    pixels = (1.0, 1.0)
 
     def __init__(self, mean: float = 0.0, spread: float = 1.0):
         super().__init__(torch.nn.Linear(1, 1))
@@ -46,13 +48,12 @@ class SmoothPrior(GaussianPrior):
         return torch.stack([image.real, image.imag], 1)
 
 
-class Counted:
+class Counted(Wrapped):
     """A prior that notes the shape and the noise level of every batch it denoises."""
 
     def __init__(self, prior: Prior):
-        self.prior, self.shapes, self.levels = prior, [], []
-        self.sigma_max, self.neighbours = prior.sigma_max, prior.neighbours
-        self.flips = prior.flips
+        super().__init__(prior)
+        self.shapes, self.levels = [], []
 
     def denoise(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         self.shapes.append(tuple(x.shape))

@@ -6,11 +6,13 @@ this figure to `save`.
 
 from recon.figures.charts import (
     averages,
+    capacity,
     convergence,
     cost,
     curves,
     losses,
     orientations,
+    spectra,
     sweeps,
 )
 from recon.figures.images import (
@@ -30,6 +32,7 @@ from recon.figures.style import quality, style
 __all__ = [
     "PLANES",
     "averages",
+    "capacity",
     "comparison",
     "convergence",
     "cost",
@@ -43,6 +46,7 @@ __all__ = [
     "same_slices",
     "save",
     "show",
+    "spectra",
     "style",
     "sweeps",
     "take",

@@ -187,3 +187,48 @@ def convergence(traces: pd.DataFrame) -> Figure:
         ax.grid(alpha=0.3)
     axes[0, 0].legend(fontsize=8)
     return fig
+
+
+def spectra(table: pd.DataFrame) -> Figure:
+    """Relative error against spatial frequency, a line for each method: the mean over volumes.
+
+    There is a panel for each dataset and acceleration. The table is that of `recon.study.shells`.
+    """
+    scans = list(table.groupby(["dataset", "R"], sort=False))
+    size = (3.4 * len(scans) + 1.5, 3.4)
+    fig, axes = plt.subplots(
+        1, len(scans), figsize=size, squeeze=False, layout="constrained", sharey=True
+    )
+    look = looks(table["method"].unique())
+    for ax, ((dataset, acceleration), shown) in zip(axes[0], scans, strict=True):
+        for name, rows in shown.groupby("method", sort=False):
+            means = rows.groupby("frequency")["error"].mean()
+            ax.plot(means.index, means, markersize=4, **look[name])
+        ax.axhline(1, color="black", lw=0.8)
+        ax.set(xlabel="frequency / highest along an axis", yscale="log")
+        ax.set_title(f"{dataset}, R = {acceleration:g}")
+        ax.grid(alpha=0.3)
+    axes[0, 0].set_ylabel("error / signal in the shell")
+    legend(fig, axes)
+    return fig
+
+
+def capacity(table: pd.DataFrame, by: str, dotted: dict[str, float]) -> Figure:
+    """PSNR of a fit against the number of parameters and against time, a line for each ``by``.
+
+    ``dotted`` are levels to compare with, by their labels.
+    """
+    fig, axes = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained", sharey=True)
+    look = looks(table[by].unique())
+    labels = {"parameters": "parameters (real numbers)", "seconds": "time of the fit [s]"}
+    for ax, (column, label) in zip(axes, labels.items(), strict=True):
+        for name, rows in table.groupby(by, sort=False):
+            rows = rows.sort_values(column)
+            ax.plot(rows[column], rows["psnr"], **look[name])
+        for number, (name, level) in enumerate(dotted.items()):
+            ax.axhline(level, color="black", ls=(":", "--", "-.")[number % 3], lw=1, label=name)
+        ax.set(xscale="log", xlabel=label)
+        ax.grid(alpha=0.3)
+    axes[0].set_ylabel("PSNR of the fit in the object [dB]")
+    legend(fig, axes)
+    return fig

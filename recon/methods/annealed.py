@@ -6,10 +6,12 @@ from torch import Tensor
 
 from recon.methods import DENOISER, Method
 from recon.methods.common import (
+    PIXEL,
     SEED,
     Callback,
     Count,
     NonNegative,
+    Pixel,
     Planes,
     Positive,
     Seed,
@@ -19,13 +21,15 @@ from recon.methods.common import (
     says,
 )
 from recon.methods.ranges import decades
-from recon.methods.sampling import clean_estimate, turned_estimate
+from recon.methods.sampling import clean_estimate
 from recon.mri.problem import Problem
 from recon.mri.slices import planes
 from recon.mri.solvers import conjugate_gradient
 from recon.priors import Prior
+from recon.priors.resampled import at_own_pixels, in_voxels
 from recon.priors.sampling import noise_like
 from recon.priors.schedule import T, ddpm_sigma, ddpm_timestep
+from recon.priors.turned import Turned
 from recon.progress import track
 
 START = 1.2  # the first noise level is at least that of the data times this
@@ -46,6 +50,7 @@ class AnnealedSettings:
     # It keeps the data step well conditioned.
     noise_floor: Positive = says(0.005, "smallest noise level that is assumed of the data")
     planes: Planes = says(3, "orientations whose slices are denoised")
+    pixel: Pixel = says(1.0, PIXEL)
     seed: Seed = SEED
 
 
@@ -62,21 +67,22 @@ def annealed(
     ``γ_k = weight (noise / σ_k)²``. The timestep falls geometrically from t_max to t_min, and σ_k
     is its noise level. The first level is at least that of the data: with noise of 1, an error of
     0.59 falls to 0.16 (knee phantom, 2 coils, R = 2). A close relative is DiffPIR (Zhu et al.
-    2023). With ``turned``, D sees the volume in a random pose (see `sampling.turned_estimate`).
+    2023). With ``turned``, D sees the slices in a random pose (see `recon.priors.turned`).
     """
     generator = torch.Generator().manual_seed(settings.seed)
     noise = max(problem.noise, settings.noise_floor)
-    axes = planes(problem.operator.shape)[-settings.planes :]
-    x = cg_start(problem, settings.cg_iterations)
+    shape = problem.operator.shape
+    axes = planes(shape)[-settings.planes :]
+    pixel = in_voxels(settings.pixel, prior, problem.voxel)
+    prior = Turned(prior, generator) if settings.turned else prior
+    denoisers = {axis: at_own_pixels(prior, pixel, shape, axis) for axis in axes}
+    x = problem.pseudoinverse(settings.cg_iterations)
     first = max(settings.t_max, float(ddpm_timestep(torch.tensor([START * noise]))))
     for k in track(range(settings.steps), "annealed"):
         t = first * (settings.t_min / first) ** (k / max(1, settings.steps - 1))
         sigma, axis = ddpm_sigma(t), axes[k % len(axes)]
         noisy = x + settings.churn * sigma * noise_like(x, generator)
-        if settings.turned:
-            x0_hat = turned_estimate(problem, prior, noisy, sigma, axis, generator)
-        else:
-            x0_hat = clean_estimate(problem, prior, noisy, sigma, axis)
+        x0_hat = clean_estimate(problem, denoisers[axis], noisy, sigma, axis)
         gamma = settings.weight * (noise / sigma) ** 2
         x = data_step(problem, x0_hat, gamma, settings.cg_iterations)
         callback(k, x)
@@ -92,13 +98,6 @@ def data_step(
         problem.rhs + gamma * x0_hat,
         x0_hat,
         iterations,
-    )
-
-
-def cg_start(problem: Problem, iterations: int) -> Complex[Tensor, "x y z"]:
-    """A few iterations of CG-SENSE without a penalty: a start with the right low frequencies."""
-    return conjugate_gradient(
-        problem.operator.normal, problem.rhs, torch.zeros_like(problem.rhs), iterations
     )
 
 

@@ -26,6 +26,8 @@ Timestep = Annotated[float, Field(gt=0, le=T)]
 Axis = Literal[0, 1, 2]
 # How many orientations are regularised: slices across z, across y and z, or across all axes.
 Planes = Annotated[int, Field(ge=1, le=3)]
+# The width of the prior's pixels in voxels; "prior" takes that of its training.
+Pixel = Positive | Literal["prior"]
 # Called with the iteration and the volume, in the scale of the problem.
 Callback = Callable[[int, Tensor], None]
 
@@ -37,6 +39,8 @@ def says(default: object, what: str) -> Any:
 
 # The seed that every method with random numbers has.
 SEED = says(0, "of all random numbers")
+
+PIXEL = "width of the prior's pixels in voxels; prior takes that of its training"
 
 
 def ignore(iteration: int, volume: Tensor) -> None:

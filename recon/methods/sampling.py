@@ -1,7 +1,5 @@
 """What the posterior samplers share: noise levels, clean estimate, predictor, corrector, TV."""
 
-import math
-
 import torch
 from torch import Tensor
 
@@ -27,34 +25,6 @@ def clean_estimate(problem: Problem, prior: Prior, x: Volume, sigma: float, axis
     away there, and disturb the network's estimate nearby.
     """
     return problem.operator.support * as_volume(prior.denoise(as_slices(x, axis), sigma), axis)
-
-
-def turned_estimate(
-    problem: Problem,
-    prior: Prior,
-    x: Volume,
-    sigma: float,
-    axis: int,
-    generator: torch.Generator,
-) -> Volume:
-    """`clean_estimate` of the volume turned at random, in a way that changes no anatomy.
-
-    The phase of a scan is arbitrary, so it is turned. Where the prior was trained with flips, the
-    slices are flipped and transposed too. Errors of a network depend on the turn, so they average
-    out over the steps of a method (Terris et al. 2024, equivariant plug-and-play).
-    """
-    angle = 2 * math.pi * float(torch.rand((), generator=generator))
-    turn = torch.polar(torch.tensor(1.0), torch.tensor(angle)).to(x)
-    drawn = torch.randint(2, (3,), generator=generator).tolist()
-    rows, columns, transposed = drawn if prior.flips else (0, 0, 0)
-    flipped = [a for a, flip in ((2, rows), (3, columns)) if flip]
-
-    slices = as_slices(turn * x, axis).flip(flipped)
-    slices = slices.transpose(2, 3) if transposed else slices
-    clean = prior.denoise(slices.contiguous(), sigma)
-    clean = clean.transpose(2, 3) if transposed else clean
-    clean = as_volume(clean.flip(flipped), axis)
-    return problem.operator.support * turn.conj() * clean
 
 
 def admm_tv(

@@ -18,9 +18,11 @@ from recon import representations
 from recon.errors import ReconError
 from recon.methods import DENOISER, Method
 from recon.methods.common import (
+    PIXEL,
     SEED,
     Callback,
     Count,
+    Pixel,
     Planes,
     Positive,
     Seed,
@@ -32,8 +34,9 @@ from recon.methods.common import (
 from recon.methods.ranges import decades
 from recon.mri.problem import Problem
 from recon.mri.resample import trilinear
-from recon.mri.slices import planes
+from recon.mri.slices import as_slices, planes
 from recon.priors import Prior
+from recon.priors.resampled import in_voxels, mesh
 from recon.priors.schedule import T, ddpm_sigma
 from recon.representations import Representation
 from recon.representations.fitting import Descent, fit
@@ -49,6 +52,8 @@ def _form(value: str | dict) -> dict:
 
 Form = Annotated[dict, BeforeValidator(_form)]
 Weighting = Literal["paper", "code"]
+Start = Literal["zero_filled", "pseudoinverse"]
+START = 10  # iterations of the pseudoinverse
 
 
 @checked
@@ -75,7 +80,8 @@ class VariationalSettings:
     slab: Count = says(5, "neighbouring slices drawn together")
     planes: Planes = says(3, "orientations whose slices are regularised")
     representation: Form = says("voxels", "what the volume is made of; see recon.representations")
-    pixel: Positive = says(1.0, "width of the prior's pixels in voxels (paper A, equation 4)")
+    start: Start = says("zero_filled", "the volume that the representation starts at")
+    pixel: Pixel = says(1.0, PIXEL + " (paper A, equation 4)")
     weighting: Weighting = says("paper", "of the slices of an iteration; see `regulariser`")
     prior_scale: Positive = says(
         1.0, "the prior sees slices this many times as large; 2 in paper A's code"
@@ -161,7 +167,7 @@ def variational(
     callback: Callback = ignore,
 ) -> Complex[Tensor, "x y z"]:
     """Paper A's method: Adam on the parameters of a representation, which starts at the zero-filled
-    volume.
+    volume or at the pseudoinverse.
 
     Per iteration and axis, about ``slices`` random slices are regularised. Their gradient is
     divided by the number of planes and by the probability of being drawn. So λ does not depend on
@@ -170,31 +176,33 @@ def variational(
     generator = torch.Generator().manual_seed(settings.seed)
     shape, support = problem.operator.shape, problem.operator.support
     axes = planes(shape)[-settings.planes :]
+    pixel = in_voxels(settings.pixel, prior, problem.voxel)
+    meshes, own = (
+        {axis: mesh(shape, axis, width) for axis in axes} for width in (pixel, (1.0, 1.0, 1.0))
+    )
 
-    def penalty(model: Representation, volume: Tensor, iteration: int) -> None:
+    def penalty(model: Representation, volume: Tensor, iteration: int) -> Tensor | None:
+        volume = volume.clone().requires_grad_()  # holds the slices on the measurement's grid
         for axis in axes:
             index, drawn = random_slabs(shape[axis], settings.slices, settings.slab, generator)
-            index = index.to(volume.device)
-            pixels = mesh(shape, axis, settings.pixel)
-            slices = model.slices(axis, index, pixels) * seen(support, axis, index, pixels)
+            index, pixels = index.to(volume.device), meshes[axis]
+            if pixels == own[axis]:
+                slices = as_slices(volume.index_select(axis, index), axis)
+            else:
+                slices = model.slices(axis, index, pixels) * seen(support, axis, index, pixels)
             t = timesteps(settings, iteration, len(index), generator)
             share = settings.weight / (len(axes) * drawn)
             options = t, generator, settings.weighting, settings.prior_scale
             slices.backward(share * regulariser(slices.detach(), index, prior, *options))
+        return volume.grad
 
-    model = representations.make(settings.representation, problem.rhs)
+    pseudoinverse = settings.start == "pseudoinverse"
+    start = problem.pseudoinverse(START) if pseudoinverse else problem.rhs
+    model = representations.make(settings.representation, start)
     descent = Descent(
         settings.iterations, settings.learning_rate, settings.decay, settings.patience
     )
     return fit(model, problem, penalty, descent, callback, "variational")
-
-
-def mesh(shape: tuple[int, int, int], axis: int, pixel: float) -> tuple[int, int]:
-    """Pixels of a slice across ``axis`` that are ``pixel`` voxels wide, over the same field of
-    view.
-    """
-    height, width = (max(1, round(n / pixel)) for a, n in enumerate(shape) if a != axis)
-    return height, width
 
 
 def seen(
@@ -207,6 +215,28 @@ def seen(
     return slices[:, None]
 
 
+# Both hold the paper's values, T' = 0.4 T among them, with room on either side.
+SPACE = {"weight": decades(0.01, 1.0), "t_max": decades(10, 1000, least=1, most=T)}
+
+
+def over(form: str | dict, label: str, color: str, marker: str) -> Method:
+    """The record of this method over another representation, with the prior at its own pixels.
+
+    It starts at the pseudoinverse (paper A, section 4.2), and its rate is tuned as well.
+    """
+
+    @checked
+    class FieldSettings(VariationalSettings):
+        learning_rate: Positive = says(0.1, "of Adam, in the scale of `Problem`")
+        decay: Literal["plateau", "linear"] = says("linear", "how the rate falls, see variational")
+        representation: Form = says(form, "what the volume is made of")
+        start: Start = says("pseudoinverse", "the volume that the representation starts at")
+        pixel: Pixel = says("prior", PIXEL + " (paper A, equation 4)")
+
+    space = SPACE | {"learning_rate": decades(0.02, 0.5)}
+    return Method(variational, FieldSettings, label, color, marker, needs=DENOISER, space=space)
+
+
 METHOD = Method(
     variational,
     VariationalSettings,
@@ -214,6 +244,5 @@ METHOD = Method(
     "C3",
     "D",
     needs=DENOISER,
-    # Both hold the paper's values, T' = 0.4 T among them, with room on either side.
-    space={"weight": decades(0.01, 1.0), "t_max": decades(10, 1000, least=1, most=T)},
+    space=SPACE,
 )

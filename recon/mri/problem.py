@@ -12,6 +12,7 @@ from recon.mri.maps import Espirit, Maps, estimate
 from recon.mri.prepared import Prepared
 from recon.mri.scan import Scan
 from recon.mri.sense import Sense
+from recon.mri.solvers import conjugate_gradient
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,11 @@ class Problem:
     def gradient(self, volume: Complex[Tensor, "x y zs"]) -> Complex[Tensor, "x y zs"]:
         """Gradient ``Aᴴ(Ax − y)`` of the data term, computed as ``AᴴA x − rhs``."""
         return self.operator.normal(volume) - self.rhs
+
+    def pseudoinverse(self, iterations: int) -> Complex[Tensor, "x y zs"]:
+        """A few iterations of CG-SENSE without a penalty, whose low frequencies are right."""
+        start = torch.zeros_like(self.rhs)
+        return conjugate_gradient(self.operator.normal, self.rhs, start, iterations)
 
     def unscale(self, volume: Complex[Tensor, "x y zs"]) -> Complex[Tensor, "x y z"]:
         """The volume in the units of the scan.

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from recon import phantoms
 from recon.files import digest
+from recon.networks.pixels import factors, pixels
 from recon.schema import ROOT
 
 SHIPPED, TRAINED = "data/priors", "results/*/networks"
@@ -69,18 +69,9 @@ def card(path: Path, root: Path = ROOT) -> Card | None:
 
 def _read(path: Path, root: Path, header: dict, settings: dict, made: dict) -> Card:
     data, about = made.get("data") or {}, made.get("about") or {}
-    transfer = settings.get("transfer")
-    shape, factors = data.get("shape") or (0, 0, 0), settings.get("factors") or (1.0, 1.0)
-    phantom = data.get("kind") == "phantom"
-    field = phantoms.FOV.get(data.get("anatomy")) if phantom else None
-    voxel = [f / n for f, n in zip(field, shape, strict=True)] if field else data.get("voxel")
-    factor = data.get("voxel_factor", 1.0)
-    larger = max(factor) if isinstance(factor, list) else factor
-    coarsest, finest = larger / factors[0], larger / factors[1]
-    pixels = (min(voxel) * finest, max(voxel) * coarsest) if voxel else None
+    transfer, phantom = settings.get("transfer"), data.get("kind") == "phantom"
+    (finest, coarsest), shape = factors(data, settings), data.get("shape") or (0, 0, 0)
     matrix = round(min(shape) / coarsest), round(max(shape) / finest)
-    if transfer:
-        pixels, matrix = tuple(transfer["pixels"]), tuple(transfer["size"])
     anatomy = f"{data.get('anatomy')} (phantom)" if phantom else data.get("label", "unknown")
     return Card(
         name=path.stem,
@@ -88,8 +79,8 @@ def _read(path: Path, root: Path, header: dict, settings: dict, made: dict) -> C
         kind=header.get("kind", "ddpm"),
         anatomy=about.get("anatomy", anatomy),
         contrasts=about.get("contrasts", "simulated" if phantom else "unknown"),
-        pixels=pixels,
-        matrix=matrix,
+        pixels=pixels(data, settings),
+        matrix=tuple(transfer["size"]) if transfer else matrix,
         measured=bool(transfer),
         licence=about.get("licence", "MIT" if phantom else "unknown"),
         attribution=about.get("attribution", "computed phantoms" if phantom else "unknown"),

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from recon.errors import ReconError
 from recon.files import whole
 from recon.networks import trained
+from recon.networks.pixels import pixels
 from recon.networks.trained import AnyTraining, Training
 
 Settings = TypeAdapter(AnyTraining)
@@ -83,4 +84,6 @@ def load_weights(path: str | Path) -> tuple[nn.Module, dict]:
     except ValueError as error:
         what = "the provenance in the header is not valid JSON"
         raise ReconError(f"{path}: {what}; train it again with this version") from error
+    recipe = provenance.get("training") or settings.recipe()
+    model.pixels = pixels(provenance.get("data") or {}, recipe)
     return model.eval().requires_grad_(False), provenance

@@ -20,6 +20,8 @@ class Prior(Protocol):
     neighbours: int
     # Whether it was trained on flipped and transposed slices too, so that it knows no up or left.
     flips: bool
+    # The smallest and the largest pixel of its training in mm. None where nobody knows.
+    pixels: tuple[float, float] | None
 
     def denoise(
         self, x: Float[Tensor, "n 2 h w"], sigma: float | Float[Tensor, "n"]
@@ -30,3 +32,12 @@ class Prior(Protocol):
         one for all slices or one for each. Where ``x`` requires grad, the result can be
         differentiated with respect to it.
         """
+
+
+class Wrapped:
+    """A prior that asks another one in its own way; `denoise` of a subclass says how."""
+
+    def __init__(self, prior: Prior):
+        self.prior = prior
+        self.sigma_max, self.neighbours = prior.sigma_max, prior.neighbours
+        self.flips, self.pixels = prior.flips, prior.pixels

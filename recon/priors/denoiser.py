@@ -33,6 +33,7 @@ class Denoiser(nn.Module):
     sigma_max: float
     neighbours = 0
     flips = False
+    pixels: tuple[float, float] | None = None
 
     def __init__(self, network: nn.Module, batch: int = 32, bf16: bool | None = None):
         super().__init__()

@@ -83,11 +83,11 @@ class Implicit(Sampled):
 
     def sampled(self, mesh: Mesh) -> Complex[Tensor, "x y z"]:
         """The volume at the positions of a mesh, chunk by chunk."""
-        axes = [axis.positions(self.frequencies) for axis in mesh]
+        axes = [positions.to(self.frequencies) for positions in mesh]
         points = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
         parts = points.split(self.settings.chunk)
         values = [checkpoint(self, part, use_reentrant=False) for part in parts]
-        return torch.view_as_complex(torch.cat(values)).view([axis.count for axis in mesh])
+        return torch.view_as_complex(torch.cat(values)).view([len(positions) for positions in mesh])
 
     def parameter_groups(self, rate: float) -> list[dict[str, Any]]:
         """All weights at one share of the method's rate."""

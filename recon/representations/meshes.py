@@ -1,4 +1,4 @@
-"""Regular meshes in a volume, on which continuous representations are sampled.
+"""Rectangular meshes in a volume, on which continuous representations are sampled.
 
 Positions are in voxels of the measurement: n voxels tile an axis, voxel i reaches from i to i + 1
 and has its centre at i + ½. A mesh of m pixels over the same field of view has its centres at
@@ -7,7 +7,6 @@ and has its centre at i + ½. A mesh of m pixels over the same field of view has
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import torch
 from jaxtyping import Complex, Float, Int
@@ -15,27 +14,13 @@ from torch import Tensor, nn
 
 from recon.mri.slices import as_slices
 
-
-class Axis(NamedTuple):
-    """Equally spaced positions along one axis."""
-
-    first: float
-    step: float
-    count: int
-
-    def positions(self, like: Tensor) -> Float[Tensor, "n"]:
-        """The positions themselves."""
-        steps = torch.arange(self.count, dtype=like.dtype, device=like.device)
-        return self.first + self.step * steps
+# Ascending positions along each axis, in double precision.
+Mesh = tuple[Float[Tensor, "x"], Float[Tensor, "y"], Float[Tensor, "z"]]
 
 
-Mesh = tuple[Axis, Axis, Axis]
-
-
-def cells(voxels: int, count: int) -> Axis:
+def cells(voxels: int, count: int) -> Float[Tensor, "count"]:
     """Centres of ``count`` cells that tile ``voxels`` voxels."""
-    step = voxels / count
-    return Axis(step / 2, step, count)
+    return (torch.arange(count, dtype=torch.float64) + 0.5) * voxels / count
 
 
 def grid(shape: tuple[int, int, int]) -> Mesh:
@@ -53,17 +38,14 @@ def on_slices(
 ) -> Float[Tensor, "n 2 h w"]:
     """What a representation shows on the slices across ``axis`` at the voxels ``index``.
 
-    ``sampled`` takes a mesh; neighbouring slices are one. ``pixels`` is (h, w), None the voxels.
+    ``sampled`` takes a mesh, on which all slices lie. ``pixels`` is (h, w), None the voxels.
     """
     sizes = [n for a, n in enumerate(shape) if a != axis]
-    within = [cells(n, m) for n, m in zip(sizes, pixels or sizes, strict=True)]
-    found = []
-    for first, count in runs(index):
-        mesh = list(within)
-        mesh.insert(axis, Axis(first + 0.5, 1.0, count))
-        x, y, z = mesh
-        found.append(as_slices(sampled((x, y, z)), axis))
-    return torch.cat(found)
+    mesh = [cells(n, m) for n, m in zip(sizes, pixels or sizes, strict=True)]
+    order = index.argsort()
+    mesh.insert(axis, index[order].cpu() + 0.5)
+    x, y, z = (positions.double() for positions in mesh)
+    return as_slices(sampled((x, y, z)), axis)[order.argsort()]
 
 
 class Sampled(nn.Module):
@@ -84,10 +66,3 @@ class Sampled(nn.Module):
     ) -> Float[Tensor, "n 2 h w"]:
         """Slices across ``axis``, sampled directly on the mesh that ``pixels`` asks for."""
         return on_slices(self.sampled, self.shape, axis, index, pixels)
-
-
-def runs(index: Int[Tensor, "n"]) -> list[tuple[int, int]]:
-    """The first position and the length of each run of neighbouring positions."""
-    breaks = (torch.diff(index) != 1).nonzero()[:, 0] + 1
-    parts = index.tensor_split(breaks.cpu())
-    return [(int(part[0]), len(part)) for part in parts if len(part)]

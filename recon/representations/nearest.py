@@ -22,8 +22,8 @@ class Nearest(Voxels):
         slices = as_slices(self.volume().index_select(axis, index), axis)
         for dim, count in zip((2, 3), pixels or slices.shape[2:], strict=True):
             if count != slices.shape[dim]:
-                inside = cells(slices.shape[dim], count).positions(slices)
-                slices = slices.index_select(dim, inside.floor().long())
+                inside = cells(slices.shape[dim], count).floor().long()
+                slices = slices.index_select(dim, inside.to(slices.device))
         return slices
 
 

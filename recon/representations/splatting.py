@@ -1,12 +1,15 @@
-"""Sums of 3D Gaussians on regular meshes, forward and backward, without visiting empty space.
+"""Sums of 3D Gaussians on rectangular meshes, forward and backward, without visiting empty space.
 
 Each Gaussian is ``a exp(−½ |Lᵀ(x − μ)|² + i k·(x − μ))`` where ``|Lᵀ(x − μ)| < CUT``, and zero
-elsewhere. A mesh may be the whole grid, a slab of slices or one slice of any pixel size. Only the
-samples in the box around each ellipsoid are visited. Gaussians with boxes of one size are computed
-together. Source of the form: Kerbl et al. 2023 (without projection); paper A, section 4.2.
+elsewhere. A mesh may be the whole grid, or some slices of any pixel size. Only the samples in the
+box around each ellipsoid are visited. Gaussians with boxes of one size are computed together. All
+that depends on one or two axes only is computed on these. Source of the form: Kerbl et al. 2023
+(without projection); paper A, section 4.2.
 """
 
+import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Complex, Float, Int
@@ -17,8 +20,9 @@ from torch.autograd.function import once_differentiable
 from recon.representations.meshes import Mesh
 
 CUT = 3.0  # standard deviations
-PAIRS = 2**20  # of Gaussian and sample that are held in memory at once
-SIZES = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
+PAIRS = 2**18  # of Gaussian and sample that are held in memory at once
+# Sides of the boxes are rounded up to these. Finer steps make more and smaller batches.
+SIZES = (2, 4, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 
 
 def splat(
@@ -31,7 +35,7 @@ def splat(
     """The sum of Gaussians on a mesh; differentiable once in all but the mesh.
 
     Args:
-        mesh: the positions along each axis.
+        mesh: ascending positions along each axis.
         centre: μ, in the units of the mesh.
         factor: L, the inverse covariance is L Lᵀ.
         amplitude: a.
@@ -41,60 +45,97 @@ def splat(
 
 
 class _Splat(Function):
+    """Real and imaginary parts are held apart, since complex products are slow on a CPU."""
+
     @staticmethod
     def forward(ctx, mesh, centre, factor, amplitude, wave):
         ctx.mesh = mesh
         ctx.save_for_backward(centre, factor, amplitude, wave)
-        flat = amplitude.new_zeros(mesh[0].count * mesh[1].count * mesh[2].count)
-        for which, places, offsets in batches(mesh, centre, factor):
-            weight, turn = _kernel(offsets, factor[which], None if wave is None else wave[which])
-            value = weight * amplitude[which, None]
-            flat.index_add_(
-                0, places.flatten(), (value if turn is None else value * turn).flatten()
-            )
-        return flat.view([axis.count for axis in mesh])
+        shape = [len(positions) for positions in mesh]
+        sums = centre.new_zeros(2, math.prod(shape))
+        for batch in batches(mesh, centre, factor):
+            weight, flat = batch.weight(factor), batch.places.flatten()
+            for part, turned in zip(sums, batch.turned(amplitude, wave), strict=True):
+                part.index_add_(0, flat, (weight * turned).flatten())
+        return torch.complex(*sums).view(shape)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, gradient):
         centre, factor, amplitude, wave = ctx.saved_tensors
-        flat = gradient.reshape(-1)
+        parts = torch.view_as_real(gradient.reshape(-1)).T.contiguous()
         centres, factors = torch.zeros_like(centre), torch.zeros_like(factor)
         amplitudes = torch.zeros_like(amplitude)
         waves = None if wave is None else torch.zeros_like(wave)
-        for which, places, offsets in batches(ctx.mesh, centre, factor):
-            k = None if wave is None else wave[which]
-            weight, turn = _kernel(offsets, factor[which], k)
-            pulled = flat[places] * weight  # conjugate of the turn below
-            pulled = pulled if turn is None else pulled * turn.conj()
-            amplitudes[which] = pulled.sum(1)
-            product = amplitude[which, None].conj() * pulled
+        for batch in batches(ctx.mesh, centre, factor):
+            which, flat = batch.which, batch.places.flatten()
+            weight = batch.weight(factor)
+            re, im = (weight * p.index_select(0, flat).view_as(weight) for p in parts)
+            if wave is not None:  # times the conjugate of the plane wave
+                cos, sin = batch.turned(torch.ones_like(amplitude), wave)
+                re, im = re * cos + im * sin, im * cos - re * sin
+            amplitudes[which] = torch.complex(re.sum((1, 2, 3)), im.sum((1, 2, 3)))
             # |Lᵀd|² enters as −½; its gradient in d is 2 L Lᵀ d, in L it is 2 d (Lᵀd)ᵀ.
-            shape = product.real
-            first = torch.einsum("gp,gpa->ga", shape, offsets)
-            second = torch.einsum("gp,gpa,gpb->gab", shape, offsets, offsets)
+            a, b = torch.view_as_real(amplitude[which])[:, :, None, None, None].unbind(1)
+            first, second = batch.moments(a * re + b * im)
             inner = factor[which]
             factors[which] = -second @ inner
             centres[which] = (inner @ (inner.mT @ first[..., None]))[..., 0]
-            if k is not None:
-                phase = product.imag
-                waves[which] = torch.einsum("gp,gpa->ga", phase, offsets)
-                centres[which] -= k * phase.sum(1, keepdim=True)
+            if wave is not None:
+                phase = a * im - b * re
+                waves[which] = batch.moments(phase)[0]
+                centres[which] -= wave[which] * phase.sum((1, 2, 3))[:, None]
         return None, centres, factors, amplitudes, waves
 
 
-def _kernel(
-    offsets: Float[Tensor, "g p 3"],
-    factor: Float[Tensor, "g 3 3"],
-    wave: Float[Tensor, "g 3"] | None,
-) -> tuple[Float[Tensor, "g p"], Complex[Tensor, "g p"] | None]:
-    """The Gaussian at ``offsets`` from its centre, zero beyond the cut, and its plane wave."""
-    square = (offsets @ factor).square().sum(-1)
-    weight = torch.where(square < CUT**2, torch.exp(-0.5 * square), 0.0)
-    if wave is None:
-        return weight, None
-    angle = (offsets @ wave[..., None])[..., 0]
-    return weight, torch.polar(torch.ones_like(angle), angle)
+@dataclass(frozen=True)
+class Batch:
+    """Gaussians whose boxes on the mesh have one size."""
+
+    which: Int[Tensor, "b"]  # of all Gaussians
+    places: Int[Tensor, "b x y z"]  # flat indices of the samples in the box of each
+    apart: tuple[Tensor, Tensor, Tensor]  # offsets of the samples from the centre, by axis: (b, n)
+
+    def weight(self, factor: Float[Tensor, "g 3 3"]) -> Float[Tensor, "b x y z"]:
+        """The Gaussian with amplitude 1 and without its wave; zero beyond the cut."""
+        inner = factor[self.which]
+        inverse = (inner @ inner.mT)[:, :, :, None, None]  # of the covariance
+        (dx, dy, dz), p = self.apart, inverse
+        x, y, z = dx[:, :, None], dy[:, None, :], dz[:, None, :]
+        # |Lᵀd|², as a sum of terms that depend on two axes each
+        xy = x * (p[:, 0, 0] * x + 2 * p[:, 0, 1] * y)
+        yz = y.mT * (p[:, 1, 1] * y.mT + 2 * p[:, 1, 2] * z)
+        xz = z * (p[:, 2, 2] * z + 2 * p[:, 0, 2] * x)
+        square = xy[:, :, :, None] + xz[:, :, None, :] + yz[:, None]
+        return square.mul(-0.5).exp_().mul_(square < CUT**2)
+
+    def turned(
+        self, amplitude: Complex[Tensor, "g"], wave: Float[Tensor, "g 3"] | None
+    ) -> tuple[Float[Tensor, "b #x #y #z"], Float[Tensor, "b #x #y #z"]]:
+        """Amplitude times plane wave, real and imaginary part; the wave is a product over axes."""
+        found = amplitude[self.which, None, None]
+        if wave is None:
+            return found.real[..., None], found.imag[..., None]
+        angles = [wave[self.which, a, None] * apart for a, apart in enumerate(self.apart)]
+        x, y, z = (torch.polar(torch.ones_like(angle), angle) for angle in angles)
+        xy, z = (found * x[:, :, None] * y[:, None, :])[..., None], z[:, None, None, :]
+        return xy.real * z.real - xy.imag * z.imag, xy.real * z.imag + xy.imag * z.real
+
+    def moments(
+        self, weight: Float[Tensor, "b x y z"]
+    ) -> tuple[Float[Tensor, "b 3"], Float[Tensor, "b 3 3"]]:
+        """Sums of the offsets from the centre, and of their products, with weights."""
+        dx, dy, dz = self.apart
+        xy, xz, yz = weight.sum(3), weight.sum(2), weight.sum(1)
+        x, y, z = xy.sum(2), xy.sum(1), yz.sum(1)
+        first = [(d * w).sum(1) for d, w in zip(self.apart, (x, y, z), strict=True)]
+        xx, yy, zz = ((d * d * w).sum(1) for d, w in zip(self.apart, (x, y, z), strict=True))
+        xy, xz, yz = (
+            ((a[:, None] @ w)[:, 0] * b).sum(1)
+            for a, w, b in ((dx, xy, dy), (dx, xz, dz), (dy, yz, dz))
+        )
+        second = torch.stack([xx, xy, xz, xy, yy, yz, xz, yz, zz], 1)
+        return torch.stack(first, 1), second.view(-1, 3, 3)
 
 
 def deviations(factor: Float[Tensor, "g 3 3"]) -> Float[Tensor, "g 3"]:
@@ -108,42 +149,41 @@ def deviations(factor: Float[Tensor, "g 3 3"]) -> Float[Tensor, "g 3"]:
     return torch.stack(crossed, 1).norm(dim=1) / volume.abs()
 
 
-def batches(
+def boxes(
     mesh: Mesh, centre: Float[Tensor, "g 3"], factor: Float[Tensor, "g 3 3"]
-) -> Iterator[tuple[Int[Tensor, "b"], Int[Tensor, "b p"], Float[Tensor, "b p 3"]]]:
-    """Gaussians whose boxes on the mesh have one size: which they are, the flat indices of the
-    samples in their boxes, and the offsets of these from the centres.
-    """
-    counts = torch.tensor([axis.count for axis in mesh], device=centre.device)
-    first = centre.new_tensor([axis.first for axis in mesh])
-    step = centre.new_tensor([axis.step for axis in mesh])
+) -> tuple[Int[Tensor, "b"], Int[Tensor, "b 3"], Int[Tensor, "b 3"]]:
+    """Which Gaussians reach samples of the mesh, the first sample along each axis, and how many."""
     reach = CUT * deviations(factor)
-    low = ((centre - reach - first) / step).ceil().long().clamp(min=0)
-    high = torch.minimum(((centre + reach - first) / step).floor().long(), counts - 1)
-    near = (low <= high).all(1).nonzero()[:, 0]
-    low, size = low[near], (high - low)[near] + 1
+    ends = []
+    for side, right in ((centre - reach, False), (centre + reach, True)):
+        found = [
+            torch.searchsorted(positions, x.contiguous(), right=right)
+            for positions, x in zip(mesh, side.T, strict=True)
+        ]
+        ends.append(torch.stack(found, 1))
+    low, high = ends
+    near = (low < high).all(1).nonzero()[:, 0]
+    low, size = low[near], (high - low)[near]
+    counts = torch.tensor([len(positions) for positions in mesh], device=centre.device)
     sizes = torch.tensor([*SIZES, 2**31], device=centre.device)
     size = torch.minimum(sizes[torch.bucketize(size, sizes)], counts)
-    low = torch.minimum(low, counts - size)  # a box that was rounded up stays on the mesh
-    boxes, member = size.unique(dim=0, return_inverse=True)
-    positions = [axis.positions(centre) for axis in mesh]
-    for number, box in enumerate(boxes.tolist()):
+    return near, torch.minimum(low, counts - size), size  # rounded up, it stays on the mesh
+
+
+def batches(
+    mesh: Mesh, centre: Float[Tensor, "g 3"], factor: Float[Tensor, "g 3 3"]
+) -> Iterator[Batch]:
+    """All Gaussians that reach the mesh, in batches of bounded memory."""
+    x, y, z = (positions.to(centre) for positions in mesh)
+    near, low, size = boxes((x, y, z), centre, factor)
+    kinds, member = size.unique(dim=0, return_inverse=True)
+    for number, box in enumerate(kinds.tolist()):
         of = (member == number).nonzero()[:, 0]
-        for part in of.split(max(1, PAIRS // (box[0] * box[1] * box[2]))):
-            steps = [torch.arange(n, device=centre.device) for n in box]
-            index = [low[part, a, None] + steps[a] for a in range(3)]
+        steps = [torch.arange(n, device=centre.device) for n in box]
+        for part in of.split(max(1, PAIRS // math.prod(box))):
             which = near[part]
-            apart = [positions[a][index[a]] - centre[which, a, None] for a in range(3)]
-            x, y, z = (
-                index[0][:, :, None, None],
-                index[1][:, None, :, None],
-                index[2][:, None, None],
-            )
-            places = (x * mesh[1].count + y) * mesh[2].count + z
-            offsets = torch.stack(
-                torch.broadcast_tensors(
-                    apart[0][:, :, None, None], apart[1][:, None, :, None], apart[2][:, None, None]
-                ),
-                -1,
-            )
-            yield which, places.flatten(1), offsets.flatten(1, 3)
+            i, j, k = (low[part, a, None] + steps[a] for a in range(3))
+            plane = (i * len(y))[:, :, None] + j[:, None, :]
+            places = (plane * len(z))[..., None] + k[:, None, None, :]
+            centres = centre[which].T[..., None]
+            yield Batch(which, places, (x[i] - centres[0], y[j] - centres[1], z[k] - centres[2]))

@@ -17,7 +17,7 @@ from recon.methods.common import Callback, ignore
 from recon.mri import metrics
 from recon.mri.prepared import Prepared
 from recon.mri.problem import Problem
-from recon.priors import Prior
+from recon.priors import Prior, Wrapped
 
 
 @dataclass(frozen=True)
@@ -33,13 +33,12 @@ class Case:
     networks: dict[str, str] = field(default_factory=dict)
 
 
-class Counted:
+class Counted(Wrapped):
     """A prior that counts the slices it denoises: the cost by which methods are compared."""
 
     def __init__(self, prior: Prior):
-        self.prior, self.slices = prior, 0
-        self.sigma_max, self.neighbours = prior.sigma_max, prior.neighbours
-        self.flips = prior.flips
+        super().__init__(prior)
+        self.slices = 0
 
     def denoise(
         self, x: Float[Tensor, "n 2 h w"], sigma: float | Float[Tensor, "n"]

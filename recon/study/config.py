@@ -47,8 +47,10 @@ class Comparison(Strict):
     """
 
     datasets: list[str] | None = None  # null: all of the configuration
-    methods: list[str] | None = None
-    # One list for all datasets, or one for each. Null: what each dataset says itself.
+    volumes: int | None = Field(None, ge=1)  # the first test volumes of each; null: all
+    # One list for all datasets, or one for each. Null: all of the configuration.
+    methods: list[str] | dict[str, list[str]] | None = None
+    # Likewise. Null: what each dataset says itself.
     accelerations: list[float] | dict[str, list[float]] | None = None
     # Likewise. Null: the matched prior of each dataset.
     priors: list[str] | dict[str, list[str]] | None = None
@@ -60,6 +62,10 @@ class Comparison(Strict):
     # Where the other settings come from: tuned on validation volumes against their references,
     # chosen on each test scan itself (see `recon.methods.prediction`), or the methods' defaults.
     settings: Literal["tuned", "scan", "defaults"] = "tuned"
+
+    def methods_for(self, dataset: str) -> list[str] | None:
+        """The methods named for ``dataset``; None for all of the configuration."""
+        return part_for(self.methods, dataset)
 
     def accelerations_for(self, dataset: str) -> list[float] | None:
         """The accelerations named for ``dataset``; None for its own."""
@@ -102,10 +108,10 @@ class Config(Strict):
     @model_validator(mode="after")
     def _references(self):
         for name, comparison in self.comparisons.items():
-            parts = comparison.accelerations, comparison.priors
+            parts = comparison.methods, comparison.accelerations, comparison.priors
             by_dataset = [key for part in parts if isinstance(part, dict) for key in part]
             datasets = [*(comparison.datasets or []), *by_dataset]
-            named = datasets, comparison.methods, flat(comparison.priors)
+            named = datasets, flat(comparison.methods), flat(comparison.priors)
             for (kind, known), wanted in zip(self._named().items(), named, strict=True):
                 for missing in (w for w in wanted or [] if w not in known):
                     unknown = f"comparison {name} names {missing!r}"
@@ -150,8 +156,12 @@ class Config(Strict):
 
     def compared(self, comparison: str) -> list[tuple[str, str]]:
         """The (dataset, test subject) pairs of a comparison."""
-        datasets = self.comparisons[comparison].datasets or list(self.datasets)
-        return [(name, str(subject)) for name in datasets for subject in self.datasets[name].test]
+        section = self.comparisons[comparison]
+        return [
+            (name, str(subject))
+            for name in section.datasets or list(self.datasets)
+            for subject in self.datasets[name].test[: section.volumes]
+        ]
 
     def shown_in(self, notebook: str) -> list[str]:
         """The comparisons that a notebook shows: those whose name starts with its number."""
@@ -181,7 +191,8 @@ class Config(Strict):
         """The accelerations of all comparisons, or of those with one origin of ``settings``."""
         own, found = self.accelerations_of(dataset), set()
         for name, comparison in self.comparisons.items():
-            shown = dataset in dict(self.compared(name)) and method in self.methods_in(name)
+            compared = dataset in dict(self.compared(name))
+            shown = compared and method in self.methods_in(name, dataset)
             if shown and settings in (None, comparison.settings):
                 found.update(comparison.accelerations_for(dataset) or own)
         return sorted(found)
@@ -239,15 +250,15 @@ class Config(Strict):
         found = [self.matched(dataset, need, r) for need in needs for r in at]
         return list(dict.fromkeys(name for name in found if name))
 
-    def methods_in(self, comparison: str) -> list[str]:
-        """The methods that a comparison runs."""
-        return self.comparisons[comparison].methods or list(self.methods)
+    def methods_in(self, comparison: str, dataset: str) -> list[str]:
+        """The methods that a comparison runs on ``dataset``."""
+        return self.comparisons[comparison].methods_for(dataset) or list(self.methods)
 
     def networks_in(self, comparison: str, dataset: str) -> list[str]:
         """The networks that the methods of a comparison use on ``dataset``."""
         section, found = self.comparisons[comparison], []
         at = section.accelerations_for(dataset) or self.accelerations_of(dataset)
-        for method in self.methods_in(comparison):
+        for method in self.methods_in(comparison, dataset):
             for need in methods.lookup(method).needs.values():
                 named = section.priors_for(dataset) if need == "denoiser" else None
                 found += named or [self.matched(dataset, need, r) for r in at]

@@ -52,7 +52,8 @@ def check_settings(config: Config) -> None:
         methods.settings_of(method, **values)
     for name, comparison in config.comparisons.items():
         for setting, values in comparison.vary.items():
-            compared = config.methods_in(name)
+            on = dict(config.compared(name))
+            compared = {method for dataset in on for method in config.methods_in(name, dataset)}
             having = [m for m in compared if setting in vars(methods.lookup(m).settings())]
             if not having:
                 lacking = f"no method of the comparison has a setting {setting!r}"

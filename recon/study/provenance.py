@@ -92,7 +92,7 @@ def table_code() -> str:
 def cases_code(config: Config, comparison: str, dataset: str) -> list[str]:
     """Hashes of all code that the table of a comparison on a dataset follows from."""
     networks, hashes = config.networks_in(comparison, dataset), []
-    for method in config.methods_in(comparison):
+    for method in config.methods_in(comparison, dataset):
         used = [config.networks[name] for name in networks] if methods.lookup(method).needs else []
         for settings in _varied(config, method, config.comparisons[comparison].vary):
             hashes.append(reconstruction_code(method, settings, used))

@@ -203,7 +203,7 @@ class Study(Inputs):
         variations = [{key: v} for key, values in section.vary.items() for v in values] or [{}]
         own = self.config.accelerations_of(dataset)
         for acceleration in section.accelerations_for(dataset) or own:  # outermost: posed once
-            for method in self.config.methods_in(name):
+            for method in self.config.methods_in(name, dataset):
                 found = methods.lookup(method)
                 named = section.priors_for(dataset) if "denoiser" in found.needs.values() else None
                 takes = set(vars(found.settings()))

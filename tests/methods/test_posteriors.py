@@ -27,7 +27,7 @@ class Uneven:
     White in no basis but the pixels', so the frequencies are correlated.
     """
 
-    sigma_max, neighbours, flips = 150.0, 0, False
+    sigma_max, neighbours, flips, pixels = 150.0, 0, False, None
 
     def __init__(self, spread: Tensor):
         self.spread = spread
@@ -40,7 +40,7 @@ class Uneven:
 class TwoModes:
     """White Gaussians of one spread around an image and around its negative, in equal parts."""
 
-    sigma_max, neighbours, flips = 150.0, 0, False
+    sigma_max, neighbours, flips, pixels = 150.0, 0, False, None
 
     def __init__(self, image: Tensor, spread: float):
         self.image, self.spread = torch.view_as_real(image[..., 0]).movedim(-1, 0), spread

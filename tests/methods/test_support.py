@@ -11,9 +11,8 @@ from recon.representations.voxels import Voxels
 from tests.conftest import complex_normal
 from tests.gaussian import GaussianPrior, single_coil
 
+# Settings for a short run; other methods have their defaults.
 FEW = {
-    "zero_filled": {},
-    "cg_sense": {},
     "l1_wavelet": {"weight": 0.1},
     "variational": {"iterations": 20},
     "annealed": {"churn": 1.0},
@@ -21,7 +20,7 @@ FEW = {
     "dds": {"steps": 20},
     "diffusion_mbir": {"steps": 60},
     "tpdm": {"steps": 60},
-}
+} | {name: {"iterations": 20} for name in methods.names() if name.startswith("field_")}
 
 
 @pytest.fixture
@@ -37,10 +36,15 @@ def problem(generator) -> Problem:
 
 @pytest.mark.parametrize("method", methods.names())
 def test_volumes_are_zero_outside_the_maps(method, problem):
-    """Exactly, even with a Gaussian prior of mean 0.5, which pulls away; inside they are not."""
+    """Exactly, even with a Gaussian prior of mean 0.5, which pulls away; inside they are not.
+
+    Only a sum of functions with a cut may leave a few voxels out.
+    """
     prior = GaussianPrior(mean=0.5, spread=0.1) if methods.lookup(method).needs else None
-    x = methods.reconstruct(problem, method, prior, **FEW[method])
-    assert torch.equal(x != 0, problem.operator.support)
+    x = methods.reconstruct(problem, method, prior, **FEW.get(method, {}))
+    inside = (x != 0)[problem.operator.support]
+    assert not x[~problem.operator.support].any()
+    assert inside.float().mean() > 0.99 if "ga" in method.split("_")[-1][:2] else inside.all()
 
 
 @pytest.mark.parametrize("method", methods.names())
@@ -51,7 +55,7 @@ def test_one_coil_keeps_the_size_of_the_volume(method, share, generator):
     mask = torch.rand(16, 14, generator=generator) < share
     one = Problem.build(fourier.fft(truth)[None], mask, torch.ones(1, 12, 16, 14) + 0j)
     prior = GaussianPrior() if methods.lookup(method).needs else None
-    x = methods.reconstruct(one, method, prior, **FEW[method])
+    x = methods.reconstruct(one, method, prior, **FEW.get(method, {}))
     assert 0.02 < float(x.abs().max() / (truth.abs().max() * one.scale)) < 2
 
 

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from recon import methods
-from recon.methods.sampling import clean_estimate, turned_estimate
+from recon.methods.sampling import clean_estimate
 from recon.mri.slices import as_slices, as_volume
+from recon.priors.turned import Turned
 from tests.gaussian import Counted, SmoothPrior, single_coil
 
 SHAPE = (6, 8, 8)
@@ -28,7 +29,7 @@ def test_a_prior_without_directions_answers_as_if_nothing_was_turned(axis, flips
     x = torch.randn(SHAPE, generator=generator, dtype=torch.complex64)
     plain = clean_estimate(problem, prior, x, 0.5, axis)
     for _ in range(8):
-        turned = turned_estimate(problem, prior, x, 0.5, axis, generator)
+        turned = clean_estimate(problem, Turned(prior, generator), x, 0.5, axis)
         assert torch.allclose(turned, plain, atol=1e-4)
 
 
@@ -36,11 +37,11 @@ def test_only_a_prior_trained_with_flips_is_shown_flipped_slices(generator):
     """Over many draws the mean estimate of a directed prior loses its direction."""
     problem, prior = single_coil(SHAPE, generator), Directed()
     x = torch.randn(SHAPE, generator=generator, dtype=torch.complex64)
-    plain = clean_estimate(problem, prior, x, 0.5, 0)
+    plain, seen = clean_estimate(problem, prior, x, 0.5, 0), Turned(prior, generator)
     for _ in range(4):
-        assert torch.allclose(turned_estimate(problem, prior, x, 0.5, 0, generator), plain)
-    prior.flips = True
-    turned = [turned_estimate(problem, prior, x, 0.5, 0, generator) for _ in range(40)]
+        assert torch.allclose(clean_estimate(problem, seen, x, 0.5, 0), plain)
+    seen.flips = True
+    turned = [clean_estimate(problem, seen, x, 0.5, 0) for _ in range(40)]
     ratio = (torch.stack(turned).mean(0) / x).real
     assert ratio[:, 4:].mean() / ratio[:, :4].mean() < 1.3
     upside = as_volume(prior.denoise(as_slices(x, 0).flip(2), 0.5).flip(2), 0)

@@ -111,7 +111,9 @@ def test_slices_of_voxels_on_a_coarser_mesh_are_averages(generator):
     found = Voxels(volume).slices(0, index, (4, 5))
     expected = as_slices(trilinear(volume, (6, 4, 5)), 0)[index]
     assert torch.allclose(found, expected, atol=1e-5)
-    assert mesh((6, 8, 10), 0, 2.0) == (4, 5) and mesh((6, 8, 10), 2, 1.0) == (6, 8)
+    assert mesh((6, 8, 10), 0, (2.0, 2.0, 2.0)) == (4, 5) and mesh(
+        (6, 8, 10), 2, (1.0, 1.0, 1.0)
+    ) == (6, 8)
 
 
 def test_the_support_is_sampled_on_the_mesh_of_the_slices():

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from recon.representations import splatting
-from recon.representations.meshes import Axis, cells
+from recon.representations.meshes import cells
 from recon.representations.splatting import CUT, splat
 
 SHAPE = (9, 8, 10)
@@ -26,7 +26,7 @@ def gaussians(generator, number=7, stretch=4.0, wave=False):
 
 def plain(mesh, centre, factor, amplitude, wave=None):
     """The formula, at every sample for every Gaussian."""
-    axes = torch.meshgrid(*[axis.positions(centre) for axis in mesh], indexing="ij")
+    axes = torch.meshgrid(*[positions.to(centre) for positions in mesh], indexing="ij")
     offsets = torch.stack(axes, -1)[None] - centre[:, None, None, None]
     square = torch.einsum("gxyza,gab->gxyzb", offsets, factor).square().sum(-1)
     value = torch.where(square < CUT**2, torch.exp(-0.5 * square), 0.0).to(amplitude.dtype)
@@ -39,9 +39,9 @@ MESHES = {
     "grid": tuple(cells(n, n) for n in SHAPE),
     "finer": (cells(9, 18), cells(8, 13), cells(10, 20)),
     "coarser": (cells(9, 4), cells(8, 3), cells(10, 5)),
-    "slice": (Axis(4.5, 1.0, 1), cells(8, 8), cells(10, 25)),
-    "slab": (cells(9, 9), Axis(2.5, 1.0, 3), cells(10, 10)),
-    "outside": (Axis(-30.0, 1.0, 4), cells(8, 8), cells(10, 10)),
+    "slice": (cells(9, 9)[4:5], cells(8, 8), cells(10, 25)),
+    "slices": (cells(9, 9), cells(8, 8)[[0, 2, 3, 4, 7]], cells(10, 10)),
+    "outside": (cells(9, 9)[:4] - 30, cells(8, 8), cells(10, 10)),
 }
 
 

@@ -10,6 +10,7 @@ from recon.figures.claims.rules import (
     as_text,
     largest_gain,
     paired_gain,
+    shift_of,
     smallest_gain,
 )
 
@@ -78,7 +79,24 @@ def seeds(table: pd.DataFrame) -> list[Claim]:
     return out
 
 
+def own_pixels(table: pd.DataFrame) -> list[Claim]:
+    """The annealed solver with a prior at its own pixels, against diverse training."""
+    table = table.assign(value=table["value"].map(as_text))
+    told = {("diverse", "1"): "diverse", ("", "1"): "as it is", ("", "prior"): "own pixels"}
+    kinds = shift_of(table).where(lambda shift: shift == "diverse", "")
+    table = table.assign(way=[told.get(key) for key in zip(kinds, table["value"], strict=True)])
+    out = []
+    for dataset, rows in table.dropna(subset="way").groupby("dataset", sort=False):
+        for better, worse in (("own pixels", "as it is"), ("diverse", "own pixels")):
+            said = f"{dataset}: annealed, prior {better} beats prior {worse} at every R"
+            words = about("own pixels", f"{dataset}.{better}>{worse}", said, "ours")
+            out.append(smallest_gain(paired_gain(rows, better, worse, "psnr", "way"), words))
+    return out
+
+
 CLAIMS = {
+    "18_larger_voxels": own_pixels,
+    "18_smaller_voxels": own_pixels,
     "40_planes": partial(
         one_against_another,
         better="3",

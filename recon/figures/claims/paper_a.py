@@ -9,6 +9,7 @@ from recon.figures.claims.rules import (
     Claim,
     about,
     as_text,
+    entries,
     growing_gain,
     largest_gain,
     paired_gain,
@@ -187,11 +188,71 @@ def posterior_sampling(table: pd.DataFrame) -> list[Claim]:
     return out
 
 
+# Better entry, worse entry (see `entries`), by how many dB at every R, and who says so.
+LARGER = [
+    ("field_trilinear", "matched", -0.3, "A"),
+    ("field_trilinear", "variational", 0.0, "A"),
+    ("field_trilinear", "field_nearest", 0.0, "ours"),
+    ("field_trilinear", "field_implicit", 0.0, "ours"),
+]
+SMALLER = [
+    ("diverse", "field_gaussians", 0.0, "A"),
+    ("diverse", "field_trilinear", 0.0, "A"),
+    ("field_gaussians", "field_trilinear", 0.5, "A"),
+    ("variational", "field_trilinear", 0.0, "A"),
+]
+LARGER_KERNELS = [
+    ("knee_2x_infinite", "knee_2x", 0.0, "A"),
+    ("knee_2x_infinite", "knee_2x_bilinear", -0.1, "A"),
+    ("knee_2x_bilinear", "knee_2x_padding", 0.5, "A"),
+    ("knee_2x_infinite", "knee_2x_infinite_grown", 0.0, "ours"),
+    ("knee_2x_infinite", "knee_2x_bilinear_grown", 0.0, "ours"),
+]
+SMALLER_KERNELS = [("diverse", "knee_2x_infinite", 0.0, "A"), *LARGER_KERNELS]
+
+
+def other_voxels(
+    table: pd.DataFrame, pairs: list[tuple[str, str, float, str]], figure: str, by: str = "method"
+) -> list[Claim]:
+    """Paper A, Figures 5, 6 and A.9: what helps a prior of other voxels, pair by pair."""
+    out = []
+    for dataset, rows in entries(table, by).groupby("dataset", sort=False):
+        for better, worse, threshold, paper in pairs:
+            by_how_much = f" + {threshold:g} dB" if threshold else ""
+            said = f"{dataset}: {better} ≥ {worse}{by_how_much} in mean PSNR at every R"
+            words = about(figure, f"{dataset}.{better}>{worse}", said, paper)
+            gains = paired_gain(rows, better, worse, "psnr", "entry")
+            out.append(smallest_gain(gains, words, threshold))
+    return out
+
+
+def in_distribution(table: pd.DataFrame) -> list[Claim]:
+    """Paper A, Figure A.8: Gaussians against voxels with the matched prior.
+
+    A claim of ours is about Gabor functions.
+    """
+    out = []
+    for dataset, rows in table.groupby("dataset", sort=False):
+        for better, worse, paper in (
+            ("field_gaussians", "variational", "A"),
+            ("field_gabor", "field_gaussians", "ours"),
+        ):
+            said = f"{dataset}: {better} is within 0.3 dB of {worse}, or above, at every R"
+            words = about("A.8", f"{dataset}.{better}>{worse}", said, paper)
+            out.append(smallest_gain(paired_gain(rows, better, worse, "psnr"), words, -0.3))
+    return out
+
+
 CLAIMS = {
     "10_methods_without_shift": without_shift,
     "11_hyperparameters": hyperparameters,
     "12_resolution_shift": resolution_shift,
     "13_posterior_sampling": posterior_sampling,
     "14_gaussian_mask": partial(resolution_shift, psnr="A.10", ssim="A.10"),
+    "15_larger_voxels": partial(other_voxels, pairs=LARGER, figure="5"),
+    "15_smaller_voxels": partial(other_voxels, pairs=SMALLER, figure="6"),
+    "16_larger_voxels": partial(other_voxels, pairs=LARGER_KERNELS, figure="5, A.9", by="prior"),
+    "16_smaller_voxels": partial(other_voxels, pairs=SMALLER_KERNELS, figure="6, A.9", by="prior"),
+    "17_in_distribution": in_distribution,
     "43_noise_levels": noise_levels,
 }

@@ -125,6 +125,20 @@ def shift_of(table: pd.DataFrame) -> pd.Series:
     return pd.Series([name(*pair) for pair in pairs], table.index)
 
 
+def entries(table: pd.DataFrame, by: str = "method") -> pd.DataFrame:
+    """The table with one dataset for all scans of one voxel size, and a column ``entry``.
+
+    An entry is "matched" or "diverse" for such a prior, else the value of the column ``by``. So
+    what is done with a prior of other voxels can be compared with a prior that needs no help.
+    """
+    shift = shift_of(table)
+    served = shift.isin(["matched", "diverse"])
+    voxels = table["voxel_factor"].map(as_text)
+    return table.assign(
+        entry=shift.where(served, table[by]), dataset="reconstruction at " + voxels + "× voxels"
+    )
+
+
 def one_row_each(table: pd.DataFrame, by: str) -> pd.DataFrame:
     """The table itself, if it has one row for each volume, acceleration and value of ``by``.
 

@@ -1,0 +1,5 @@
+"""The variational method over Gaussians with a plane wave each; ours."""
+
+from recon.methods.variational import over
+
+METHOD = over({"kind": "gaussians", "waves": True}, "Gabor functions (ours)", "#66a61e", "8")

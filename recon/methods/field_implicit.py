@@ -1,0 +1,5 @@
+"""The variational method over an implicit network (paper A, 2.2)."""
+
+from recon.methods.variational import over
+
+METHOD = over("implicit", "Implicit network (paper A)", "#7570b3", "p")

@@ -1,0 +1,65 @@
+"""What representations can hold: how well they fit a volume that is known (paper A, Figure A.7)."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pandas as pd
+
+from recon import representations
+from recon.mri.slices import spread
+from recon.study.cases import Stopwatch, psnr_of
+from recon.study.study import Study
+
+
+def capacity(
+    study: Study, dataset: str, subject: str | int, choices: Iterable[dict[str, Any]]
+) -> pd.DataFrame:
+    """How well each of some representations fits the target of a volume, without any prior.
+
+    ``choices`` are representations with their settings, such as ``{"kind": "implicit", "width":
+    64}``. The fit is their warm start, so its setting ``warm`` says how long they are fitted. There
+    is a row for each: ``parameters`` (real numbers), ``psnr``, ``seconds`` and ``peak_memory_mb``.
+    """
+    scan, rows = study.volume(dataset, subject), []
+    scale = float(spread(scan.target))  # as problems are scaled
+    for given in choices:
+        choice = representations.chosen(given)
+        with Stopwatch(study.config.device) as watch:
+            model = representations.make(choice, (scan.target / scale).to(study.config.device))
+        fitted = model.volume().detach().abs().cpu() * scale
+        row = {"dataset": dataset, "volume": str(subject), "representation": choice["kind"]}
+        row |= {key: value for key, value in given.items() if key not in ("kind", "warm")}
+        row |= {"parameters": numbers(model), "psnr": psnr_of(fitted, scan)}
+        rows.append(row | {"seconds": watch.seconds, "peak_memory_mb": watch.megabytes})
+    return pd.DataFrame(rows)
+
+
+def costs(study: Study, table: pd.DataFrame, by: str = "method") -> pd.DataFrame:
+    """Parameters, time, memory and quality of every value of ``by``: means over a table's rows.
+
+    Its methods must have a representation. Parameters are counted before fitting begins.
+    """
+    counts = []
+    for row in table.to_dict("records"):
+        case = study.case(row["dataset"], row["volume"], row["R"], row["method"])
+        start = study.problem(row["dataset"], row["volume"], row["R"]).rhs
+        choice = case.settings["representation"] | {"warm": 0}
+        known = representations.lookup(choice["kind"]).settings.model_fields
+        kept = {key: value for key, value in choice.items() if key in known or key == "kind"}
+        counts.append(numbers(representations.make(kept, start)))
+    columns = ["parameters", "seconds", "peak_memory_mb", "psnr"]
+    means = table.assign(parameters=counts).groupby(["dataset", by], sort=False)[columns].mean()
+    return means.reset_index()
+
+
+def numbers(model: representations.Representation) -> int:
+    """How many real numbers a representation has."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def grid(kind: str, **settings: Sequence[Any]) -> list[dict[str, Any]]:
+    """A representation with all combinations of some settings, for `capacity`."""
+    out: list[dict[str, Any]] = [{"kind": kind}]
+    for name, values in settings.items():
+        out = [choice | {name: value} for choice in out for value in values]
+    return out

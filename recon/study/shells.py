@@ -1,0 +1,42 @@
+"""Where in k-space a reconstruction errs: its error by shells of spatial frequency."""
+
+import pandas as pd
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from recon.mri import fourier
+from recon.study.study import Study
+
+LABELS = ["dataset", "volume", "method", "prior", "R", "target"]
+
+
+def errors_by_shell(study: Study, table: pd.DataFrame, shells: int = 10) -> pd.DataFrame:
+    """For every row of a table, the error of the magnitude in each shell, ``error``.
+
+    It is relative to the target in the same shell: 1 is the error of a reconstruction without these
+    frequencies. ``frequency`` is the middle of the shell, as a share of the highest one along an
+    axis. Only the object counts.
+    """
+    rows = []
+    for row in table.to_dict("records"):
+        scan = study.volume(row["dataset"], row["volume"])
+        target = scan.target.abs() * scan.support
+        found = study.reconstruction(row) * scan.support
+        share = energies(found - target, shells) / energies(target, shells)
+        about = {name: row[name] for name in LABELS}
+        rows += [
+            about | {"frequency": (n + 0.5) / shells, "error": float(share[n].sqrt())}
+            for n in range(shells)
+        ]
+    return pd.DataFrame(rows)
+
+
+def energies(volume: Float[Tensor, "x y z"], shells: int) -> Float[Tensor, "shells"]:
+    """The energy of a volume in shells of k-space, from its centre to the end of the axes."""
+    spectrum = fourier.fft(volume.to(torch.complex64)).abs().square().double()
+    axes = [(torch.arange(n) - n // 2).double() / max(1, n // 2) for n in volume.shape]
+    x, y, z = torch.meshgrid(*axes, indexing="ij")
+    shell = ((x**2 + y**2 + z**2).sqrt() * shells).long()
+    inside = shell < shells
+    return torch.bincount(shell[inside], weights=spectrum[inside], minlength=shells)
