@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+import torch
 from jaxtyping import Complex, Float, Int
 from torch import Tensor, nn
 
@@ -40,6 +41,14 @@ class Representation(Protocol):
 
     def parameters(self) -> Iterator[nn.Parameter]:
         """All parameters."""
+
+
+@runtime_checkable
+class Growing(Protocol):
+    """A representation whose parameters grow in number while it is fitted."""
+
+    def grow(self, optimizer: torch.optim.Optimizer, done: float) -> None:
+        """Called after every step of ``optimizer``, when the share ``done`` of them is done."""
 
 
 class NoSettings(Strict):

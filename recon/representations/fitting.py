@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import LinearLR, ReduceLROnPlateau
 from recon.mri.problem import Problem
 from recon.mri.solvers import inner
 from recon.progress import track
-from recon.representations import Representation
+from recon.representations import Growing, Representation
 
 # Takes the representation, its volume and the number of the iteration. Either it adds its gradient
 # to the parameters by a backward pass of its own, and returns None. Or it returns its gradient with
@@ -58,6 +58,8 @@ def fit(
         gradient = gradient if pull is None else gradient + pull
         torch.view_as_real(volume).backward(torch.view_as_real(gradient))
         optimizer.step()
+        if isinstance(model, Growing):
+            model.grow(optimizer, (iteration + 1) / descent.iterations)
         decay(data_term)
         callback(iteration, volume.detach())
     return (support * model.volume()).detach()

@@ -7,6 +7,7 @@ the brighter they are. Sizes follow from the distances to neighbours. Amplitudes
 overlap, and fitted to the volume for a few steps.
 """
 
+import math
 from typing import Any
 
 import torch
@@ -23,6 +24,7 @@ from recon.schema import Seed, Strict
 
 NEIGHBOURS = 3  # whose mean square distance sets the size
 SMALLEST, LARGEST = 0.2, 20.0  # standard deviations, in voxels
+DIVIDED = 0.2  # share of the Gaussians that is divided in a round
 WARM_RATE = 0.02  # of Adam while the start is fitted, in units of its largest amplitude
 
 
@@ -35,6 +37,8 @@ class GaussiansSettings(Strict):
 
     per_voxel: float = Field(0.3, gt=0, le=1)  # Gaussians for each voxel that is not zero
     waves: bool = False  # a learned plane wave each (Gabor functions)
+    # How often, in the first half of a fit, a fifth of the Gaussians are split or cloned.
+    densify: int = Field(0, ge=0, le=20)
     warm: int = Field(50, ge=0)  # steps of fitting to the volume that it starts from
     centre_rate: float = Field(0.5, ge=0)
     size_rate: float = Field(0.5, ge=0)
@@ -60,6 +64,22 @@ class Gaussians(Sampled):
         waves = torch.zeros(number, 3, **options)
         self.wave = nn.Parameter(waves) if self.settings.waves else None
         self._begin(start, voxels)
+        self.pulled = torch.zeros_like(centre[:, 0])  # how hard the fit has pulled at each centre
+        self.grown = 0
+
+    def grow(self, optimizer: torch.optim.Optimizer, done: float) -> None:
+        """Divides the Gaussians that the fit pulls hardest; see `densified`."""
+        rounds = self.settings.densify
+        if self.grown == rounds:
+            return
+        self.pulled += self.centre.grad.norm(dim=1)
+        if done < 0.5 * (self.grown + 1) / rounds:
+            return
+        chosen = self.pulled.topk(max(1, round(DIVIDED * len(self.pulled)))).indices
+        for name, values in densified(self, chosen).items():
+            extended(optimizer, getattr(self, name), values, chosen)
+        self.pulled = torch.zeros_like(self.centre[:, 0])
+        self.grown += 1
 
     def _begin(self, start: Complex[Tensor, "x y z"], voxels: Int[Tensor, "g 3"]) -> None:
         """Amplitudes that reproduce ``start`` at the centres, then a few steps of Adam."""
@@ -95,6 +115,49 @@ class Gaussians(Sampled):
         }
         shares |= {"wave": self.settings.wave_rate} if self.settings.waves else {}
         return [{"params": [getattr(self, name)], "lr": rate * s} for name, s in shares.items()]
+
+
+@torch.no_grad()
+def densified(model: Gaussians, chosen: Int[Tensor, "n"]) -> dict[str, tuple[Tensor, Tensor]]:
+    """For every parameter, what becomes of the ``chosen`` Gaussians, and one more for each.
+
+    A Gaussian larger than the median is split along its longest axis: two of 0.6 times the width,
+    0.8 deviations to either side, keep its integral, mean and covariance. A smaller one is cloned:
+    two of half the amplitude lie side by side, and the fit drives them apart.
+    """
+    size, turn = model.size[chosen], model.turn[chosen]
+    longest = size.argmax(1, keepdim=True)
+    split = size.max(1, keepdim=True).values > model.size.max(1).values.median()
+    axis = rotation(turn).gather(2, longest[:, None].expand(-1, 3, 1))[..., 0]
+    aside = torch.where(split, 0.8, 0.1) * size.gather(1, longest).exp() * axis
+    narrower = torch.zeros_like(size).scatter(1, longest, math.log(0.6))
+    size = torch.where(split, size + narrower, size)
+    amplitude = model.amplitude[chosen] * torch.where(split, 0.5 / 0.6, 0.5)
+    halves = {"size": (size, size), "turn": (turn, turn), "amplitude": (amplitude, amplitude)}
+    halves["centre"] = (model.centre[chosen] - aside, model.centre[chosen] + aside)
+    if model.wave is not None:
+        halves["wave"] = (model.wave[chosen], model.wave[chosen])
+    return halves
+
+
+@torch.no_grad()
+def extended(
+    optimizer: torch.optim.Optimizer,
+    parameter: nn.Parameter,
+    halves: tuple[Tensor, Tensor],
+    chosen: Int[Tensor, "n"],
+) -> None:
+    """Puts one half in the place of the ``chosen`` rows of a parameter and the other at its end.
+
+    The memory of the optimiser of all these rows begins anew.
+    """
+    parameter[chosen] = halves[0]
+    parameter.set_(torch.cat([parameter.data, halves[1]]))
+    parameter.grad = None
+    for name, value in optimizer.state[parameter].items():
+        if torch.is_tensor(value) and value.ndim:
+            value[chosen] = 0
+            optimizer.state[parameter][name] = torch.cat([value, torch.zeros_like(halves[1])])
 
 
 def drawn_voxels(start: Complex[Tensor, "x y z"], share: float, seed: int) -> Int[Tensor, "g 3"]:

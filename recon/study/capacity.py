@@ -4,34 +4,54 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pandas as pd
+import torch
+from jaxtyping import Complex
+from torch import Tensor
 
 from recon import representations
-from recon.mri.slices import spread
+from recon.methods.common import ignore
+from recon.mri import fourier
+from recon.mri.problem import Problem
+from recon.representations.fitting import Descent, fit
 from recon.study.cases import Stopwatch, psnr_of
 from recon.study.study import Study
 
+RATE = 0.1  # of Adam, in the scale of `Problem`
+
 
 def capacity(
-    study: Study, dataset: str, subject: str | int, choices: Iterable[dict[str, Any]]
+    study: Study,
+    dataset: str,
+    subject: str | int,
+    choices: Iterable[dict[str, Any]],
+    iterations: int = 300,
 ) -> pd.DataFrame:
     """How well each of some representations fits the target of a volume, without any prior.
 
     ``choices`` are representations with their settings, such as ``{"kind": "implicit", "width":
-    64}``. The fit is their warm start, so its setting ``warm`` says how long they are fitted. There
-    is a row for each: ``parameters`` (real numbers), ``psnr``, ``seconds`` and ``peak_memory_mb``.
+    64}``. They are fitted to all of k-space by the same steps of Adam as a reconstruction. There is
+    a row for each: ``parameters`` (real numbers), ``psnr``, ``seconds`` and ``peak_memory_mb``.
     """
     scan, rows = study.volume(dataset, subject), []
-    scale = float(spread(scan.target))  # as problems are scaled
+    problem = fully_sampled(scan.target).to(study.config.device)
+    descent = Descent(iterations, RATE, decay="linear")
     for given in choices:
         choice = representations.chosen(given)
         with Stopwatch(study.config.device) as watch:
-            model = representations.make(choice, (scan.target / scale).to(study.config.device))
-        fitted = model.volume().detach().abs().cpu() * scale
+            model = representations.make(choice, problem.rhs)
+            fitted = fit(model, problem, lambda *_: None, descent, ignore, choice["kind"])
         row = {"dataset": dataset, "volume": str(subject), "representation": choice["kind"]}
-        row |= {key: value for key, value in given.items() if key not in ("kind", "warm")}
-        row |= {"parameters": numbers(model), "psnr": psnr_of(fitted, scan)}
+        row |= {key: value for key, value in given.items() if key != "kind"}
+        row["parameters"] = numbers(model)
+        row["psnr"] = psnr_of(problem.unscale(fitted).abs().cpu(), scan)
         rows.append(row | {"seconds": watch.seconds, "peak_memory_mb": watch.megabytes})
     return pd.DataFrame(rows)
+
+
+def fully_sampled(volume: Complex[Tensor, "x y z"]) -> Problem:
+    """The problem of one coil of uniform sensitivity that measures all of k-space."""
+    mask = torch.ones(volume.shape[1:], dtype=torch.bool)
+    return Problem.build(fourier.fft(volume)[None], mask, torch.ones_like(volume)[None])
 
 
 def costs(study: Study, table: pd.DataFrame, by: str = "method") -> pd.DataFrame:

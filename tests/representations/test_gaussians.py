@@ -88,3 +88,28 @@ def test_sizes_follow_the_distances(generator):
     grid = torch.cartesian_prod(*[torch.arange(0.0, 12, 3)] * 3)
     assert torch.allclose(spacing(grid), torch.full((64,), 1.5))
     assert torch.allclose(spacing(grid[:1]), torch.ones(1))
+
+
+def test_dividing_gaussians_keeps_about_what_they_show(volume):
+    """A fifth of them is divided in each round; the volume hardly changes, and fitting goes on."""
+    model = Gaussians(volume, per_voxel=0.1, densify=2, warm=20)
+    optimizer = torch.optim.Adam(model.parameter_groups(1e-3))
+    before, count = model.volume().detach(), len(model.centre)
+    for step in range(8):
+        optimizer.zero_grad()
+        (model.volume() - volume).abs().square().sum().backward()
+        optimizer.step()
+        model.grow(optimizer, (step + 1) / 8)
+    first = count + round(0.2 * count)
+    assert len(model.centre) == first + round(0.2 * first) == len(model.pulled)
+    assert (model.volume() - before).norm() < 0.3 * before.norm()
+    for parameter in model.parameters():
+        memory = optimizer.state[parameter]["exp_avg"]
+        assert memory.shape == parameter.shape
+
+
+def test_without_rounds_nothing_is_divided(volume):
+    model = Gaussians(volume, per_voxel=0.1, warm=0)
+    count = len(model.centre)
+    model.grow(torch.optim.Adam(model.parameters()), 1.0)
+    assert len(model.centre) == count
