@@ -4,6 +4,7 @@ from itertools import cycle
 
 import matplotlib.pyplot as plt
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
@@ -156,9 +157,7 @@ def cost(table: pd.DataFrame) -> Figure:
         for name, rows in table.groupby("method", sort=False):
             ax.plot(rows[column], rows["psnr"], linestyle="", **style(name))
         ax.set(xscale="log", xlabel=label)
-        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        ax.xaxis.set_major_formatter("{x:g}")
-        ax.xaxis.set_minor_formatter("")
+        _plain_ticks(ax)
         ax.grid(alpha=0.3)
     axes[0].set_ylabel(psnr_label(table))
     axes[1].legend(fontsize=8)
@@ -213,22 +212,33 @@ def spectra(table: pd.DataFrame) -> Figure:
     return fig
 
 
-def capacity(table: pd.DataFrame, by: str, dotted: dict[str, float]) -> Figure:
+def capacity(table: pd.DataFrame, by: str, voxels: int, dotted: dict[str, float]) -> Figure:
     """PSNR of a fit against the number of parameters and against time, a line for each ``by``.
 
-    ``dotted`` are levels to compare with, by their labels.
+    A grey line marks the numbers that ``voxels`` complex voxels have. ``dotted`` are levels to
+    compare with, by their labels.
     """
     fig, axes = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained", sharey=True)
     look = looks(table[by].unique())
     labels = {"parameters": "parameters (real numbers)", "seconds": "time of the fit [s]"}
     for ax, (column, label) in zip(axes, labels.items(), strict=True):
         for name, rows in table.groupby(by, sort=False):
-            rows = rows.sort_values(column)
+            rows = rows.sort_values("parameters")
             ax.plot(rows[column], rows["psnr"], **look[name])
         for number, (name, level) in enumerate(dotted.items()):
             ax.axhline(level, color="black", ls=(":", "--", "-.")[number % 3], lw=1, label=name)
         ax.set(xscale="log", xlabel=label)
         ax.grid(alpha=0.3)
+    axes[0].axvline(2 * voxels, color="0.6", lw=4, zorder=0, label="as many as voxels have")
     axes[0].set_ylabel("PSNR of the fit in the object [dB]")
+    axes[0].set_ylim(top=min(80.0, axes[0].get_ylim()[1]))
+    _plain_ticks(axes[1])
     legend(fig, axes)
     return fig
+
+
+def _plain_ticks(ax: Axes) -> None:
+    """Few labels on a logarithmic axis, as plain numbers."""
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.xaxis.set_minor_formatter("")

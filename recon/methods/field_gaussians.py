@@ -2,4 +2,4 @@
 
 from recon.methods.variational import over
 
-METHOD = over("gaussians", "Gaussians (paper A)", "#e7298a", "h")
+METHOD = over("gaussians", "Gaussians (paper A)", "#e7298a", "d")

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from recon.mri.slices import as_slices
 
-# Ascending positions along each axis, in double precision.
+# Ascending positions along each axis.
 Mesh = tuple[Float[Tensor, "x"], Float[Tensor, "y"], Float[Tensor, "z"]]
 
 

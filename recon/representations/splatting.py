@@ -1,28 +1,21 @@
 """Sums of 3D Gaussians on rectangular meshes, forward and backward, without visiting empty space.
 
 Each Gaussian is ``a exp(−½ |Lᵀ(x − μ)|² + i k·(x − μ))`` where ``|Lᵀ(x − μ)| < CUT``, and zero
-elsewhere. A mesh may be the whole grid, or some slices of any pixel size. Only the samples in the
-box around each ellipsoid are visited. Gaussians with boxes of one size are computed together. All
-that depends on one or two axes only is computed on these. Source of the form: Kerbl et al. 2023
-(without projection); paper A, section 4.2.
+elsewhere. A mesh may be the whole grid, or some slices of any pixel size. Source of the form: Kerbl
+et al. 2023 (without projection); paper A, section 4.2. A CPU goes through boxes around Gaussians
+(`recon.representations.boxes`), a GPU through tiles of the mesh (`recon.representations.tiles`).
 """
 
-import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import Any
 
 import torch
-from jaxtyping import Complex, Float, Int
+from jaxtyping import Complex, Float
 from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
+from recon.representations.boxes import Boxes
 from recon.representations.meshes import Mesh
-
-CUT = 3.0  # standard deviations
-PAIRS = 2**18  # of Gaussian and sample that are held in memory at once
-# Sides of the boxes are rounded up to these. Finer steps make more and smaller batches.
-SIZES = (2, 4, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 
 
 def splat(
@@ -31,6 +24,7 @@ def splat(
     factor: Float[Tensor, "g 3 3"],
     amplitude: Complex[Tensor, "g"],
     wave: Float[Tensor, "g 3"] | None = None,
+    way: Any = None,
 ) -> Complex[Tensor, "x y z"]:
     """The sum of Gaussians on a mesh; differentiable once in all but the mesh.
 
@@ -40,150 +34,50 @@ def splat(
         factor: L, the inverse covariance is L Lᵀ.
         amplitude: a.
         wave: k, in radians per unit. None is a Gaussian without a plane wave.
+        way: `Boxes` or `Tiles`; None takes what suits the device.
     """
-    return _Splat.apply(mesh, centre, factor, amplitude, wave)
+    x, y, z = (positions.to(centre) for positions in mesh)
+    return _Splat.apply(way or _way(centre), (x, y, z), centre, factor, amplitude, wave)
+
+
+def _way(centre: Tensor) -> Any:
+    if not centre.is_cuda:
+        return Boxes
+    from recon.representations.tiles import Tiles  # Triton is there where a GPU is
+
+    return Tiles
 
 
 class _Splat(Function):
-    """Real and imaginary parts are held apart, since complex products are slow on a CPU."""
-
     @staticmethod
-    def forward(ctx, mesh, centre, factor, amplitude, wave):
-        ctx.mesh = mesh
-        ctx.save_for_backward(centre, factor, amplitude, wave)
-        shape = [len(positions) for positions in mesh]
-        sums = centre.new_zeros(2, math.prod(shape))
-        for batch in batches(mesh, centre, factor):
-            weight, flat = batch.weight(factor), batch.places.flatten()
-            for part, turned in zip(sums, batch.turned(amplitude, wave), strict=True):
-                part.index_add_(0, flat, (weight * turned).flatten())
-        return torch.complex(*sums).view(shape)
+    def forward(ctx, way, mesh, centre, factor, amplitude, wave):
+        ctx.sums = way(mesh, centre, factor, wave)
+        ctx.save_for_backward(factor, amplitude, wave)
+        return ctx.sums.forward(amplitude)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, gradient):
-        centre, factor, amplitude, wave = ctx.saved_tensors
-        parts = torch.view_as_real(gradient.reshape(-1)).T.contiguous()
-        centres, factors = torch.zeros_like(centre), torch.zeros_like(factor)
-        amplitudes = torch.zeros_like(amplitude)
-        waves = None if wave is None else torch.zeros_like(wave)
-        for batch in batches(ctx.mesh, centre, factor):
-            which, flat = batch.which, batch.places.flatten()
-            weight = batch.weight(factor)
-            re, im = (weight * p.index_select(0, flat).view_as(weight) for p in parts)
-            if wave is not None:  # times the conjugate of the plane wave
-                cos, sin = batch.turned(torch.ones_like(amplitude), wave)
-                re, im = re * cos + im * sin, im * cos - re * sin
-            amplitudes[which] = torch.complex(re.sum((1, 2, 3)), im.sum((1, 2, 3)))
-            # |Lᵀd|² enters as −½; its gradient in d is 2 L Lᵀ d, in L it is 2 d (Lᵀd)ᵀ.
-            a, b = torch.view_as_real(amplitude[which])[:, :, None, None, None].unbind(1)
-            first, second = batch.moments(a * re + b * im)
-            inner = factor[which]
-            factors[which] = -second @ inner
-            centres[which] = (inner @ (inner.mT @ first[..., None]))[..., 0]
-            if wave is not None:
-                phase = a * im - b * re
-                waves[which] = batch.moments(phase)[0]
-                centres[which] -= wave[which] * phase.sum((1, 2, 3))[:, None]
-        return None, centres, factors, amplitudes, waves
+        factor, amplitude, wave = ctx.saved_tensors
+        sums = ctx.sums.backward(amplitude, gradient)
+        return None, None, *gradients(sums, factor, wave)
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Gaussians whose boxes on the mesh have one size."""
+def gradients(
+    sums: Float[Tensor, "g 15"], factor: Float[Tensor, "g 3 3"], wave: Float[Tensor, "g 3"] | None
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    """The gradients in centre, factor, amplitude and wave, from sums over the samples.
 
-    which: Int[Tensor, "b"]  # of all Gaussians
-    places: Int[Tensor, "b x y z"]  # flat indices of the samples in the box of each
-    apart: tuple[Tensor, Tensor, Tensor]  # offsets of the samples from the centre, by axis: (b, n)
-
-    def weight(self, factor: Float[Tensor, "g 3 3"]) -> Float[Tensor, "b x y z"]:
-        """The Gaussian with amplitude 1 and without its wave; zero beyond the cut."""
-        inner = factor[self.which]
-        inverse = (inner @ inner.mT)[:, :, :, None, None]  # of the covariance
-        (dx, dy, dz), p = self.apart, inverse
-        x, y, z = dx[:, :, None], dy[:, None, :], dz[:, None, :]
-        # |Lᵀd|², as a sum of terms that depend on two axes each
-        xy = x * (p[:, 0, 0] * x + 2 * p[:, 0, 1] * y)
-        yz = y.mT * (p[:, 1, 1] * y.mT + 2 * p[:, 1, 2] * z)
-        xz = z * (p[:, 2, 2] * z + 2 * p[:, 0, 2] * x)
-        square = xy[:, :, :, None] + xz[:, :, None, :] + yz[:, None]
-        return square.mul(-0.5).exp_().mul_(square < CUT**2)
-
-    def turned(
-        self, amplitude: Complex[Tensor, "g"], wave: Float[Tensor, "g 3"] | None
-    ) -> tuple[Float[Tensor, "b #x #y #z"], Float[Tensor, "b #x #y #z"]]:
-        """Amplitude times plane wave, real and imaginary part; the wave is a product over axes."""
-        found = amplitude[self.which, None, None]
-        if wave is None:
-            return found.real[..., None], found.imag[..., None]
-        angles = [wave[self.which, a, None] * apart for a, apart in enumerate(self.apart)]
-        x, y, z = (torch.polar(torch.ones_like(angle), angle) for angle in angles)
-        xy, z = (found * x[:, :, None] * y[:, None, :])[..., None], z[:, None, None, :]
-        return xy.real * z.real - xy.imag * z.imag, xy.real * z.imag + xy.imag * z.real
-
-    def moments(
-        self, weight: Float[Tensor, "b x y z"]
-    ) -> tuple[Float[Tensor, "b 3"], Float[Tensor, "b 3 3"]]:
-        """Sums of the offsets from the centre, and of their products, with weights."""
-        dx, dy, dz = self.apart
-        xy, xz, yz = weight.sum(3), weight.sum(2), weight.sum(1)
-        x, y, z = xy.sum(2), xy.sum(1), yz.sum(1)
-        first = [(d * w).sum(1) for d, w in zip(self.apart, (x, y, z), strict=True)]
-        xx, yy, zz = ((d * d * w).sum(1) for d, w in zip(self.apart, (x, y, z), strict=True))
-        xy, xz, yz = (
-            ((a[:, None] @ w)[:, 0] * b).sum(1)
-            for a, w, b in ((dx, xy, dy), (dx, xz, dz), (dy, yz, dz))
-        )
-        second = torch.stack([xx, xy, xz, xy, yy, yz, xz, yz, zz], 1)
-        return torch.stack(first, 1), second.view(-1, 3, 3)
-
-
-def deviations(factor: Float[Tensor, "g 3 3"]) -> Float[Tensor, "g 3"]:
-    """The standard deviation along each axis, the root of the diagonal of (L Lᵀ)⁻¹.
-
-    The rows of L⁻¹ are cross products of the columns of L, which is faster than to invert it.
+    With the upstream gradient G, the Gaussian w of amplitude 1 and its wave e, let P = w G conj(e)
+    and Q = conj(a) P. The sums are those of P (2 real numbers), of Re Q times the offsets d (3) and
+    their products (xx, xy, xz, yy, yz, zz), of Im Q (1), and of Im Q times d (3).
     """
-    a, b, c = factor.unbind(2)
-    crossed = [torch.linalg.cross(*pair) for pair in ((b, c), (c, a), (a, b))]
-    volume = (a * crossed[0]).sum(1, keepdim=True)
-    return torch.stack(crossed, 1).norm(dim=1) / volume.abs()
-
-
-def boxes(
-    mesh: Mesh, centre: Float[Tensor, "g 3"], factor: Float[Tensor, "g 3 3"]
-) -> tuple[Int[Tensor, "b"], Int[Tensor, "b 3"], Int[Tensor, "b 3"]]:
-    """Which Gaussians reach samples of the mesh, the first sample along each axis, and how many."""
-    reach = CUT * deviations(factor)
-    ends = []
-    for side, right in ((centre - reach, False), (centre + reach, True)):
-        found = [
-            torch.searchsorted(positions, x.contiguous(), right=right)
-            for positions, x in zip(mesh, side.T, strict=True)
-        ]
-        ends.append(torch.stack(found, 1))
-    low, high = ends
-    near = (low < high).all(1).nonzero()[:, 0]
-    low, size = low[near], (high - low)[near]
-    counts = torch.tensor([len(positions) for positions in mesh], device=centre.device)
-    sizes = torch.tensor([*SIZES, 2**31], device=centre.device)
-    size = torch.minimum(sizes[torch.bucketize(size, sizes)], counts)
-    return near, torch.minimum(low, counts - size), size  # rounded up, it stays on the mesh
-
-
-def batches(
-    mesh: Mesh, centre: Float[Tensor, "g 3"], factor: Float[Tensor, "g 3 3"]
-) -> Iterator[Batch]:
-    """All Gaussians that reach the mesh, in batches of bounded memory."""
-    x, y, z = (positions.to(centre) for positions in mesh)
-    near, low, size = boxes((x, y, z), centre, factor)
-    kinds, member = size.unique(dim=0, return_inverse=True)
-    for number, box in enumerate(kinds.tolist()):
-        of = (member == number).nonzero()[:, 0]
-        steps = [torch.arange(n, device=centre.device) for n in box]
-        for part in of.split(max(1, PAIRS // math.prod(box))):
-            which = near[part]
-            i, j, k = (low[part, a, None] + steps[a] for a in range(3))
-            plane = (i * len(y))[:, :, None] + j[:, None, :]
-            places = (plane * len(z))[..., None] + k[:, None, None, :]
-            centres = centre[which].T[..., None]
-            yield Batch(which, places, (x[i] - centres[0], y[j] - centres[1], z[k] - centres[2]))
+    first, phase = sums[:, 2:5], sums[:, 11:12]
+    second = sums[:, [5, 6, 7, 6, 8, 9, 7, 9, 10]].view(-1, 3, 3)
+    # |Lᵀd|² enters as −½; its gradient in d is 2 L Lᵀ d, in L it is 2 d (Lᵀd)ᵀ.
+    factors = -second @ factor
+    centres = (factor @ (factor.mT @ first[..., None]))[..., 0]
+    amplitudes = torch.view_as_complex(sums[:, :2].contiguous())
+    if wave is None:
+        return centres, factors, amplitudes, None
+    return centres - wave * phase, factors, amplitudes, sums[:, 12:15]

@@ -134,9 +134,7 @@ def entries(table: pd.DataFrame, by: str = "method") -> pd.DataFrame:
     shift = shift_of(table)
     served = shift.isin(["matched", "diverse"])
     voxels = table["voxel_factor"].map(as_text)
-    return table.assign(
-        entry=shift.where(served, table[by]), dataset="reconstruction at " + voxels + "× voxels"
-    )
+    return table.assign(entry=shift.where(served, table[by]), dataset="at " + voxels + "× voxels")
 
 
 def one_row_each(table: pd.DataFrame, by: str) -> pd.DataFrame:
