@@ -24,17 +24,18 @@ WARM_RATE = 2e-3
 
 
 class ImplicitSettings(Strict):
-    """The size of the network. Paper A has a width of 450, 5 layers and a scale of 8.
+    """The size of the network. Paper A has a width of 450 and 5 layers.
 
     The bandwidth is the standard deviation of the frequencies, in periods along half of the longest
-    field of view. Paper A's code leaves out the 2π, and gives the frequencies a mean of ⅓ where a
-    standard deviation is meant; neither is copied.
+    field of view. Paper A's code has a scale of 8 without the 2π, which is a bandwidth of 1.3. It
+    also gives the frequencies a mean of ⅓, where a standard deviation is meant; this is not copied.
+    With a large bandwidth the network fits noise as easily as anatomy (notebook 06).
     """
 
     width: Count = 128
     layers: Count = 4
     features: Count = 128  # frequencies, each as a sine and a cosine
-    bandwidth: float = Field(8.0, gt=0)
+    bandwidth: float = Field(2.0, gt=0)
     chunk: Count = 2**15  # points whose features are in memory at once
     warm: int = Field(300, ge=0)  # steps of fitting to the volume that it starts from
     rate: float = Field(0.02, gt=0)  # share of the method's learning rate
