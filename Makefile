@@ -41,6 +41,9 @@ $(INSTALLED): requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
 	.venv/bin/pip install --quiet --disable-pip-version-check -r requirements.lock
 	.venv/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@# A torch for GPUs brings its own Triton. Without a GPU the kernels are tested in its interpreter.
+	@.venv/bin/python -c 'import triton' 2> /dev/null || \
+	    .venv/bin/pip install --quiet --disable-pip-version-check --no-deps triton==3.9.0
 	@touch $@
 
 clean:

@@ -71,6 +71,9 @@ class Training(Strict):
     acceleration: float | None = Field(None, ge=1)
     # A file of finished weights, relative to the repository. Null trains the network.
     shipped: str | None = None
+    # Another network of the configuration, whose weights this one uses in its own way. It is not
+    # trained. Null: it has weights of its own.
+    weights_of: str | None = None
     # Weights of the same architecture that training goes on from, relative to the repository, so
     # that a long training can be had in several runs. Null begins with random ones.
     starts_from: str | None = None
@@ -89,7 +92,7 @@ class Training(Strict):
 
     def recipe(self) -> dict:
         """What the weights depend on beside the data, as their header states it."""
-        return self.model_dump(mode="json", exclude={"dataset", "shipped", "about"})
+        return self.model_dump(mode="json", exclude={"dataset", "shipped", "about", "weights_of"})
 
 
 class Transfer(Strict):

@@ -10,7 +10,7 @@ from recon import methods
 from recon.data.section import Dataset, Mask
 from recon.errors import ReconError
 from recon.networks import trained
-from recon.networks.trained import AnyTraining
+from recon.networks.trained import AnyTraining, Training
 from recon.schema import ROOT, Name, Seed, Strict, read_yaml, validated
 from recon.training import batches
 
@@ -120,6 +120,7 @@ class Config(Strict):
             if network.dataset not in self.datasets:
                 unknown = f"network {name} names the dataset {network.dataset!r}"
                 raise ValueError(f"{unknown}, which is not under datasets")
+            self._shared(name, network)
         sections = (*self.comparisons.values(), *self.datasets.values())
         compared = [r for section in sections for r in flat(section.accelerations)]
         tuned = self.tuning.accelerations or []
@@ -134,6 +135,19 @@ class Config(Strict):
                 there = f"dataset {name} has {len(dataset.validation)} for validation"
                 raise ValueError(f"tuning.subjects is {self.tuning.subjects}, but {there}")
         return self
+
+    def _shared(self, name: str, network: Training) -> None:
+        """Refuses a network that cannot use the weights of the one that it names."""
+        if network.weights_of is None:
+            return
+        owner = self.networks.get(network.weights_of)
+        if owner is None or owner.weights_of or network.shipped:
+            own = "which is not under networks or has no weights of its own"
+            raise ValueError(f"network {name}: weights_of is {network.weights_of!r}, {own}")
+        if owner.network.model_copy(update=network.network.use()) != network.network:
+            free = ", ".join(network.network.free) or "none"
+            unlike = f"network {name} is built otherwise than {network.weights_of}, whose weights"
+            raise ValueError(f"{unlike} it uses; free settings: {free}")
 
     def _named(self) -> dict[str, dict]:
         return {"datasets": self.datasets, "methods": self.methods, "networks": self.networks}

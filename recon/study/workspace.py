@@ -25,7 +25,10 @@ class Workspace:
 
     def network_path(self, name: str) -> Path:
         """Where the weights of a trained network lie: as shipped, or as trained here."""
-        shipped = self.config.networks[name].shipped
+        section = self.config.networks[name]
+        if section.weights_of:
+            return self.network_path(section.weights_of)
+        shipped = section.shipped
         return self.root / shipped if shipped else self.results / "networks" / f"{name}.safetensors"
 
     def tuning_path(self, dataset: str, method: str) -> Path:

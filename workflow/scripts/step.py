@@ -87,7 +87,7 @@ def ship(study) -> None:
     from recon.files import copy, write_text
 
     config, data = study.config, study.root / "data"
-    for name in (name for name, section in config.networks.items() if not section.shipped):
+    for name in (n for n, s in config.networks.items() if not s.shipped and not s.weights_of):
         for suffix in (".safetensors", ".jsonl"):
             trained = study.network_path(name).with_suffix(suffix)
             copy(trained, data / "priors" / f"{config.name}_{name}{suffix}")

@@ -202,13 +202,13 @@ SMALLER = [
     ("variational", "field_trilinear", 0.0, "A"),
 ]
 LARGER_KERNELS = [
-    ("knee_2x_infinite", "knee_2x", 0.0, "A"),
-    ("knee_2x_infinite", "knee_2x_bilinear", -0.1, "A"),
-    ("knee_2x_bilinear", "knee_2x_padding", 0.5, "A"),
-    ("knee_2x_infinite", "knee_2x_infinite_grown", 0.0, "ours"),
-    ("knee_2x_infinite", "knee_2x_bilinear_grown", 0.0, "ours"),
+    ("fourier kernels", "as it is", 0.0, "A"),
+    ("fourier kernels", "bilinear kernels", -0.1, "A"),
+    ("bilinear kernels", "padding kernels", 0.5, "A"),
+    ("fourier kernels", "fourier kernels, gain not kept", 0.0, "ours"),
+    ("bilinear kernels", "bilinear kernels, gain not kept", 0.0, "ours"),
 ]
-SMALLER_KERNELS = [("diverse", "knee_2x_infinite", 0.0, "A"), *LARGER_KERNELS]
+SMALLER_KERNELS = [("diverse", "fourier kernels", 0.0, "A"), *LARGER_KERNELS]
 
 
 def other_voxels(

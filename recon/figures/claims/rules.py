@@ -11,6 +11,7 @@ The claims about one table are a family. The level is that of the whole family: 
 has an interval of level ``1 - (1 - LEVEL) / n`` (Bonferroni).
 """
 
+import re
 from dataclasses import dataclass
 
 import pandas as pd
@@ -128,13 +129,26 @@ def shift_of(table: pd.DataFrame) -> pd.Series:
 def entries(table: pd.DataFrame, by: str = "method") -> pd.DataFrame:
     """The table with one dataset for all scans of one voxel size, and a column ``entry``.
 
-    An entry is "matched" or "diverse" for such a prior, else the value of the column ``by``. So
-    what is done with a prior of other voxels can be compared with a prior that needs no help.
+    An entry is "matched" or "diverse" for such a prior. Else it is the value of the column ``by``,
+    for a prior what is done with its kernels (see `kernels_of`). So what is done with a prior of
+    other voxels can be compared with a prior that needs no help.
     """
     shift = shift_of(table)
     served = shift.isin(["matched", "diverse"])
+    other = table["prior"].map(kernels_of) if by == "prior" else table[by]
     voxels = table["voxel_factor"].map(as_text)
-    return table.assign(entry=shift.where(served, table[by]), dataset="at " + voxels + "× voxels")
+    return table.assign(entry=shift.where(served, other), dataset="at " + voxels + "× voxels")
+
+
+def kernels_of(prior: str) -> str:
+    """What is done with the kernels of a prior, from the end of its name; "as it is" for others.
+
+    Names end in the way of resizing, and in ``_grown`` where the gain is not kept.
+    """
+    found = re.search(r"(fourier|bilinear|padding)(_grown)?$", prior)
+    if not found:
+        return "as it is"
+    return f"{found[1]} kernels" + (", gain not kept" if found[2] else "")
 
 
 def one_row_each(table: pd.DataFrame, by: str) -> pd.DataFrame:
