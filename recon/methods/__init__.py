@@ -67,7 +67,8 @@ def settings_of(name: str, **values: Any) -> Any:
         return kind(**values)
     except ValidationError as error:
         first = error.errors()[0]
-        wrong = f"{first['loc'][0]} = {first['input']!r}: {first['msg']}"
+        where = ".".join(map(str, first["loc"]))
+        wrong = f"{where} = {first['input']!r}: {first['msg']}"
         raise ReconError(f"method {name}: {wrong}; write numbers as 0.001 or 1.0e-3") from error
 
 

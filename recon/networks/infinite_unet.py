@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Literal
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from recon.mri.resample import trilinear
@@ -40,6 +40,13 @@ class InfiniteUNetConfig(ArchitectureSettings):
     outputs: int = Field(1, ge=1)
     resizing: Resizing = "fourier"
     gain: bool = True  # a resized kernel keeps its sum
+
+    @model_validator(mode="after")
+    def _sizes(self):
+        if self.taps > self.reference:
+            larger = f"kernels of {self.taps} taps are larger than slices"
+            raise ValueError(f"{larger} of {self.reference} pixels; take fewer taps")
+        return self
 
 
 class SpaceBlock(nn.Module):

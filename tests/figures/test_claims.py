@@ -286,3 +286,53 @@ def test_the_spread_over_seeds_is_taken_volume_by_volume():
     ]
     found = claims.scorecard("43_seeds", pd.DataFrame(rows))
     assert [(c["holds"], round(c["measured"], 6)) for c in found] == [(True, 0.01), (False, 1.0)]
+
+
+def of_other_voxels(**psnr):
+    """Rows at 4× voxels with priors of 4× ("matched"), diverse, and 2× ones as named."""
+    rows = []
+    for entry, value in psnr.items():
+        trained = {"matched": "4", "diverse": "diverse"}.get(entry, "2")
+        prior = f"knee_2x_{entry}" if "fourier" in entry or "bilinear" in entry else "knee_2x"
+        for volume, offset in (("a", 0.0), ("b", 1.0), ("c", 2.0)):
+            about = {"dataset": "knee_4x" + ("_by_2x" if trained == "2" else ""), "volume": volume}
+            method = entry if entry.startswith("field") else "variational"
+            about |= {"method": method, "prior": prior, "trained_at": trained, "voxel_factor": 4.0}
+            rows.append(about | {"R": 4.0, "psnr": value + offset, "ssim": 0.5})
+    return pd.DataFrame(rows)
+
+
+def test_entries_put_scans_of_one_voxel_size_together():
+    rows = of_other_voxels(matched=30, diverse=29, variational=27, field_trilinear=30)
+    found = claims.entries(rows)
+    assert set(found["dataset"]) == {"at 4× voxels"}
+    assert list(found["entry"].unique()) == [
+        "matched", "diverse", "variational", "field_trilinear",
+    ]  # fmt: skip
+    kernels = claims.entries(of_other_voxels(matched=30, fourier=29, bilinear_grown=20), "prior")
+    assert list(kernels["entry"].unique()) == [
+        "matched", "fourier kernels", "bilinear kernels, gain not kept",
+    ]  # fmt: skip
+    assert claims.kernels_of("knee_2x") == "as it is"
+
+
+def test_scorecard_of_larger_voxels():
+    rows = of_other_voxels(matched=30, variational=27, field_trilinear=29.8, field_nearest=26)
+    told = {c["statement"]: c["holds"] for c in claims.scorecard("15_larger_voxels", rows)}
+    held = [s for s, holds in told.items() if holds]
+    assert len(held) == 3 and any(
+        "field_trilinear is at most 0.3 dB below matched" in s for s in held
+    )
+    worse = of_other_voxels(matched=30, variational=27, field_trilinear=29.5)
+    told = {c["statement"]: c["holds"] for c in claims.scorecard("15_larger_voxels", worse)}
+    assert [holds for s, holds in told.items() if "matched" in s] == [False]
+
+
+def test_a_prior_at_its_own_pixels_is_compared_with_diverse_training():
+    rows = []
+    for trained, value, psnr in (("2", 1, 25), ("2", "prior", 28), ("diverse", 1, 27)):
+        for volume in "abc":
+            rows.append({"dataset": "knee", "volume": volume, "method": "annealed", "R": 8.0})
+            rows[-1] |= {"trained_at": trained, "voxel_factor": 1.0, "value": value, "psnr": psnr}
+    told = claims.scorecard("18_smaller_voxels", pd.DataFrame(rows))
+    assert [claim["holds"] for claim in told] == [True, False]

@@ -6,6 +6,8 @@ from recon.data.section import Dataset
 from recon.download import registry
 from recon.schema import ROOT
 from recon.study.config import CONFIGS, Config, load
+from recon.study.preflight import check_settings
+from recon.study.workspace import Workspace
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda p: p.stem)
@@ -239,3 +241,55 @@ def test_a_configuration_may_be_like_another(tmp_path, smoke):
     base.write_text(yaml.safe_dump({"like": str(last)}))
     with pytest.raises(ReconError, match="cannot be like itself"):
         load(last)
+
+
+def test_a_comparison_may_run_other_methods_on_each_dataset_and_fewer_volumes(smoke):
+    config = Config.model_validate(smoke)
+    assert config.methods_in("15_larger_voxels", "knee") == ["variational"]
+    assert "field_gaussians" in config.methods_in("15_larger_voxels", "knee_by_2x")
+    assert config.compared("15_larger_voxels") == [("knee", "200"), ("knee_by_2x", "200")]
+    assert "field_gaussians" not in config.tuned_on("knee")
+    smoke["comparisons"]["15_larger_voxels"]["methods"]["nowhere"] = ["variational"]
+    with pytest.raises(ValueError, match="names 'nowhere', which is not under datasets"):
+        Config.model_validate(smoke)
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"weights_of": "nobody"}, "not under networks"),
+        ({"weights_of": "knee_2x_bilinear"}, "has no weights of its own"),
+        ({"shipped": "data/priors/demo_knee.safetensors"}, "has no weights of its own"),
+        ({"weights_of": "knee"}, "is built otherwise than knee"),
+    ],
+)
+def test_weights_are_shared_by_networks_that_are_built_alike(smoke, changes, words):
+    smoke["networks"]["knee_2x_bilinear"] |= changes
+    with pytest.raises(ValueError, match=words):
+        Config.model_validate(smoke)
+
+
+def test_shared_weights_lie_where_their_owner_has_them(smoke, tmp_path):
+    config = Config.model_validate(smoke)
+    place = Workspace(config, root=tmp_path)
+    assert place.network_path("knee_2x_bilinear") == place.network_path("knee_2x_fourier")
+
+
+@pytest.mark.parametrize(
+    "network, words",
+    [
+        ({"kind": "infinite_unet", "taps": 41, "reference": 40}, "larger than slices of 40 pixels"),
+        ({"kind": "unet", "resizing": "bilinear"}, "resizing"),
+        ({"kind": "infinite_unet", "resizing": "cubic"}, "resizing"),
+    ],
+)
+def test_kernels_that_cannot_be_are_refused(smoke, tmp_path, network, words):
+    smoke["networks"]["knee"]["network"] = network
+    assert words in refused(tmp_path, smoke)
+
+
+def test_a_field_of_nothing_is_refused(smoke, tmp_path):
+    nothing = {"representation": {"kind": "gaussians", "per_voxel": 0}}
+    smoke["methods"]["field_gaussians"] = nothing
+    with pytest.raises(ReconError, match="field_gaussians: .*per_voxel = 0"):
+        check_settings(Config.model_validate(smoke))

@@ -218,12 +218,19 @@ def other_voxels(
     out = []
     for dataset, rows in entries(table, by).groupby("dataset", sort=False):
         for better, worse, threshold, paper in pairs:
-            by_how_much = f" + {threshold:g} dB" if threshold else ""
-            said = f"{dataset}: {better} ≥ {worse}{by_how_much} in mean PSNR at every R"
+            said = f"{dataset}, at every R: {_distance(better, worse, threshold)} in mean PSNR"
             words = about(figure, f"{dataset}.{better}>{worse}", said, paper)
             gains = paired_gain(rows, better, worse, "psnr", "entry")
             out.append(smallest_gain(gains, words, threshold))
     return out
+
+
+def _distance(better: str, worse: str, threshold: float) -> str:
+    """By how much one entry is above another, in words."""
+    if threshold < 0:
+        return f"{better} is at most {-threshold:g} dB below {worse}"
+    least = f"at least {threshold:g} dB " if threshold else ""
+    return f"{better} is {least}above {worse}"
 
 
 def in_distribution(table: pd.DataFrame) -> list[Claim]:
