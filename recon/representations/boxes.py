@@ -16,7 +16,9 @@ from recon.representations.meshes import Mesh
 
 CUT = 3.0  # standard deviations beyond which a Gaussian is zero
 PAIRS = 2**18  # of Gaussian and sample that are held in memory at once
-# Sides of the boxes are rounded up to these. Finer steps make more and smaller batches.
+# A batch of its own costs about as much time as this many pairs.
+BATCH = 2**14
+# Sides of the boxes are rounded up to these.
 SIZES = (2, 4, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 
 
@@ -149,15 +151,36 @@ def batches(
     counts = torch.tensor([len(positions) for positions in mesh], device=centre.device)
     sizes = torch.tensor([*SIZES, 2**31], device=centre.device)
     size = torch.minimum(sizes[torch.bucketize(high - low, sizes)], counts)
-    low = torch.minimum(low, counts - size)  # a box that was rounded up stays on the mesh
-    kinds, member = size.unique(dim=0, return_inverse=True)
-    for number, box in enumerate(kinds.tolist()):
-        of = (member == number).nonzero()[:, 0]
+    kinds, member, numbers = size.unique(dim=0, return_inverse=True, return_counts=True)
+    for box, joined in merged(kinds.tolist(), numbers.tolist()):
+        of = torch.isin(member, torch.tensor(joined, device=member.device)).nonzero()[:, 0]
         steps = [torch.arange(n, device=centre.device) for n in box]
+        first = torch.minimum(low, counts - torch.tensor(box, device=low.device))  # on the mesh
         for part in of.split(max(1, PAIRS // math.prod(box))):
             which = near[part]
-            i, j, k = (low[part, a, None] + steps[a] for a in range(3))
+            i, j, k = (first[part, a, None] + steps[a] for a in range(3))
             plane = (i * len(y))[:, :, None] + j[:, None, :]
             places = (plane * len(z))[..., None] + k[:, None, None, :]
             centres = centre[which].T[..., None]
             yield Batch(which, places, (x[i] - centres[0], y[j] - centres[1], z[k] - centres[2]))
+
+
+def merged(kinds: list[list[int]], numbers: list[int]) -> list[tuple[list[int], list[int]]]:
+    """Sizes of boxes, joined where one larger box for all costs less than a batch of its own.
+
+    ``numbers`` says how many boxes have each size. Returns the larger boxes, each with the places
+    in ``kinds`` that it stands for.
+    """
+    out: list[tuple[list[int], list[int]]] = []
+    held = 0  # boxes of the last entry
+    for n in sorted(range(len(kinds)), key=lambda n: (math.prod(kinds[n]), kinds[n])):
+        if out:
+            box, joined = out[-1]
+            larger = [max(a, b) for a, b in zip(box, kinds[n], strict=True)]
+            before = math.prod(box) * held + math.prod(kinds[n]) * numbers[n]
+            if math.prod(larger) * (held + numbers[n]) - before <= BATCH:
+                out[-1], held = (larger, [*joined, n]), held + numbers[n]
+                continue
+        out.append((kinds[n], [n]))
+        held = numbers[n]
+    return out

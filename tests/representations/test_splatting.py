@@ -89,6 +89,14 @@ def test_batches_of_few_pairs_give_the_same(generator, monkeypatch):
     assert torch.allclose(splat(mesh, *given), whole, atol=1e-12)
 
 
+def test_boxes_are_joined_where_that_is_cheaper():
+    """A few small ones share a larger box; many keep theirs."""
+    few = boxes.merged([[2, 2, 2], [2, 2, 4], [8, 2, 2]], [5, 5, 5])
+    assert few == [([8, 2, 4], [0, 1, 2])]
+    many = boxes.merged([[8, 8, 8], [8, 8, 10]], [10_000, 10])
+    assert [joined for _, joined in many] == [[0], [1]]
+
+
 def test_one_gaussian_has_its_integral(generator):
     """Up to the share beyond three standard deviations, and to the sampling."""
     mesh = tuple(cells(16, 32) for _ in range(3))
