@@ -118,6 +118,6 @@ def test_a_network_of_the_wrong_kind_is_one_line(config, generator):
 
 
 def test_known_kinds_are_named_in_the_message():
-    assert rooms.members("priors", "KIND") == ("ddpm",)
+    assert rooms.members("priors", "KIND") == ("ddpm", "edm")
     with pytest.raises(ReconError, match="no kind of trained network is called 'oracle'"):
         trained.lookup("oracle")
