@@ -51,9 +51,9 @@ def test_shipped_prior_was_trained_by_its_configuration(config, name):
 def test_shipped_tuning_has_one_budget_for_all_methods_and_no_test_subject():
     config = load("demo")
     records = json.loads((ROOT / config.tuning.shipped).read_text())
-    assert set(records) == {d for d in config.datasets if config.methods_on(d)}
+    assert set(records) == {d for d in config.datasets if config.tuned_on(d)}
     for dataset, methods in records.items():
-        assert set(methods) == set(config.methods_on(dataset))
+        assert set(methods) == set(config.tuned_on(dataset))
         for name, record in methods.items():
             assert set(record["subjects"]) <= set(config.datasets[dataset].validation)
             counts = {len(trials) for trials in record["trials"].values()}
