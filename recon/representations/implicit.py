@@ -1,8 +1,9 @@
 """An implicit network: a coordinate goes in, the complex value of the volume there comes out.
 
-Random Fourier features feed a network of normalised layers (paper A, section 4.2, "INN"; Tancik et
-al. 2020). Values are computed in chunks of points, and again in the backward pass. So the memory
-does not grow with the volume.
+Random Fourier features (Tancik et al. 2020) feed a network of normalised layers (paper A, section
+4.2, "INN") or of plain ReLU layers (paper B, INFusion). Paper B's hybrid network takes x and y, and
+gives the values of all voxels along z at once. Values are computed in chunks of points, and again
+in the backward pass. So the memory does not grow with the volume.
 """
 
 import math
@@ -26,6 +27,9 @@ WARM_RATE = 2e-3
 class ImplicitSettings(Strict):
     """The size of the network. Paper A has a width of 450 and 5 layers.
 
+    Paper B has 64 frequencies and ReLU layers: 3 of 256 in 2D, 7 of 512 in 3D, and 3 of 3200 in the
+    hybrid.
+
     The bandwidth is the standard deviation of the frequencies, in periods along half of the longest
     field of view. Paper A's code has a scale of 8 without the 2π, which is a bandwidth of 1.3. It
     also gives the frequencies a mean of ⅓, where a standard deviation is meant; this is not copied.
@@ -33,7 +37,9 @@ class ImplicitSettings(Strict):
     """
 
     width: Count = 128
-    layers: Count = 4
+    layers: Count = 4  # before the last one
+    normalised: bool = True  # ReLU6 and layer normalisation; else ReLU alone (paper B)
+    columns: bool = False  # (x, y) in, all voxels along z out (paper B's hybrid)
     features: Count = 128  # frequencies, each as a sine and a cosine
     bandwidth: float = Field(2.0, gt=0)
     chunk: Count = 2**15  # points whose features are in memory at once
@@ -51,55 +57,78 @@ class Implicit(Sampled):
         self.shape = tuple(start.shape)
         generator = torch.Generator().manual_seed(chosen.seed)
         frequencies = chosen.bandwidth * torch.randn(3, chosen.features, generator=generator)
-        self.register_buffer("frequencies", frequencies)
+        self.register_buffer("frequencies", frequencies[: 2 if chosen.columns else 3])
         widths = [2 * chosen.features, *[chosen.width] * chosen.layers]
+        gain = 1.0 if chosen.normalised else math.sqrt(2)  # keeps the variance through ReLU
         self.layers = nn.ModuleList(
-            linear(a, b, generator) for a, b in zip(widths, widths[1:], strict=False)
+            linear(a, b, generator, gain) for a, b in zip(widths, widths[1:], strict=False)
         )
-        self.last = linear(chosen.width, 2, generator)
+        outputs = 2 * (self.shape[2] if chosen.columns else 1)
+        self.last = linear(chosen.width, outputs, generator)
         self.to(start.device)
         self._begin(start, generator)
 
     def _begin(self, start: Complex[Tensor, "x y z"], generator: torch.Generator) -> None:
-        """A few steps of Adam towards ``start``, each on random voxels."""
-        values = torch.view_as_real(start).reshape(-1, 2)
+        """A few steps of Adam towards ``start``, each on random voxels or columns."""
+        axes = self.shape[: len(self.frequencies)]
+        values = torch.view_as_real(start).reshape(math.prod(axes), -1)
         optimizer = torch.optim.Adam(self.parameters(), lr=WARM_RATE)
         for _ in range(self.settings.warm):
             points = min(WARM_POINTS, len(values))
             drawn = torch.randint(len(values), (points,), generator=generator)
-            voxels = torch.stack(torch.unravel_index(drawn, self.shape), 1).to(start.device)
+            voxels = torch.stack(torch.unravel_index(drawn, axes), 1).to(start.device)
             optimizer.zero_grad()
             F.mse_loss(self(voxels + 0.5), values[drawn.to(start.device)]).backward()
             optimizer.step()
 
-    def forward(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n 2"]:
-        """Real and imaginary part at points, in voxels; voxel i reaches from i to i + 1."""
+    def forward(self, points: Float[Tensor, "n d"]) -> Float[Tensor, "n outputs"]:
+        """Real and imaginary parts at points, in voxels; voxel i reaches from i to i + 1."""
         middle = points.new_tensor(self.shape) / 2
-        angle = 2 * math.pi * ((points - middle) / middle.max()) @ self.frequencies
+        place = (points - middle[: points.shape[1]]) / middle.max()
+        angle = 2 * math.pi * place @ self.frequencies
         # Unit variance, as the layers that follow have.
         h = math.sqrt(2) * torch.cat([angle.sin(), angle.cos()], 1)
         for layer in self.layers:
-            h = F.layer_norm(F.relu6(layer(h)), (self.settings.width,))
+            h = layer(h)
+            normalised = self.settings.normalised
+            h = F.layer_norm(F.relu6(h), (self.settings.width,)) if normalised else F.relu(h)
         return self.last(h)
 
     def sampled(self, mesh: Mesh) -> Complex[Tensor, "x y z"]:
-        """The volume at the positions of a mesh, chunk by chunk."""
-        axes = [positions.to(self.frequencies) for positions in mesh]
-        points = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
+        """The volume at the positions of a mesh, chunk by chunk.
+
+        Between the voxels of a column it is interpolated linearly.
+        """
+        axes = [positions.to(self.frequencies) for positions in mesh[: len(self.frequencies)]]
+        points = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).view(-1, len(axes))
         parts = points.split(self.settings.chunk)
-        values = [checkpoint(self, part, use_reentrant=False) for part in parts]
-        return torch.view_as_complex(torch.cat(values)).view([len(positions) for positions in mesh])
+        found = torch.cat([checkpoint(self, part, use_reentrant=False) for part in parts])
+        values = torch.view_as_complex(found.view(*map(len, axes), -1, 2))
+        if not self.settings.columns:
+            return values[..., 0]
+        return values @ between(self.shape[2], mesh[2]).to(values)
 
     def parameter_groups(self, rate: float) -> list[dict[str, Any]]:
         """All weights at one share of the method's rate."""
         return [{"params": list(self.parameters()), "lr": rate * self.settings.rate}]
 
 
-def linear(inputs: int, outputs: int, generator: torch.Generator) -> nn.Linear:
+def between(voxels: int, positions: Float[Tensor, "m"]) -> Float[Tensor, "voxels m"]:
+    """The weight of each voxel of a line at ``positions``, for linear interpolation.
+
+    Beyond the outermost centres the line continues with its border values.
+    """
+    places = (positions - 0.5).clamp(0, voxels - 1)
+    centres = torch.arange(voxels, dtype=places.dtype, device=places.device)
+    return (1 - (centres[:, None] - places).abs()).clamp(min=0)
+
+
+def linear(inputs: int, outputs: int, generator: torch.Generator, gain: float = 1.0) -> nn.Linear:
     """A layer with weights of a generator's own, so that a seed says all."""
     layer = nn.Linear(inputs, outputs)
     with torch.no_grad():
-        layer.weight.copy_(torch.randn(outputs, inputs, generator=generator) / math.sqrt(inputs))
+        drawn = torch.randn(outputs, inputs, generator=generator)
+        layer.weight.copy_(gain * drawn / math.sqrt(inputs))
         layer.bias.zero_()
     return layer
 

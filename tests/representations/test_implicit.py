@@ -53,3 +53,35 @@ def test_a_seed_says_all(volume):
     again = Implicit(volume, **SMALL, warm=2).volume()
     other = Implicit(volume, **SMALL, warm=2, seed=1).volume()
     assert torch.equal(once, again) and not torch.equal(once, other)
+
+
+@pytest.mark.parametrize(
+    "shape, settings, count",
+    [
+        ((8, 8, 1), {"layers": 3, "width": 256}, 165_122),
+        ((4, 4, 4), {"layers": 7, "width": 512}, 1_643_010),
+        ((4, 4, 80), {"layers": 3, "width": 3200, "columns": True}, 21_411_360),
+    ],
+)
+def test_the_networks_of_infusion_have_its_numbers_of_parameters(shape, settings, count):
+    """Paper B: in 2D, in 3D, and the hybrid of (x, y) to 80 complex voxels along z."""
+    start = torch.zeros(shape, dtype=torch.complex64)
+    model = Implicit(start, features=64, normalised=False, warm=0, **settings)
+    assert sum(p.numel() for p in model.parameters()) == count
+    assert model.volume().shape == shape
+
+
+def test_columns_are_fitted_and_sampled_between_their_voxels(volume):
+    model = Implicit(volume, **SMALL | {"width": 64}, columns=True, normalised=False, warm=300)
+    whole = model.volume().detach()
+    assert float((whole - volume).norm() / volume.norm()) < 0.3
+    index = torch.tensor([5, 2])
+    for axis in range(3):
+        expected = Voxels(whole).slices(axis, index)
+        assert torch.allclose(model.slices(axis, index), expected, atol=1e-5)
+    finer = model.slices(0, index, (volume.shape[1], 2 * volume.shape[2]))
+    middle = finer[..., 1:-1].unflatten(-1, (-1, 2)).mean(-1)  # midway between two voxels
+    halfway = 0.5 * (
+        Voxels(whole).slices(0, index)[..., 1:] + Voxels(whole).slices(0, index)[..., :-1]
+    )
+    assert torch.allclose(middle, halfway, atol=1e-5)
