@@ -7,6 +7,7 @@ where D is its denoiser and σ = σ_t/α_t the noise-to-signal ratio. So the gra
 ``α_t (s − D(s + σ n, σ))``, and any prior that can denoise will do.
 """
 
+import math
 from typing import Annotated, Literal
 
 import torch
@@ -170,8 +171,9 @@ def variational(
     volume or at the pseudoinverse.
 
     Per iteration and axis, about ``slices`` random slices are regularised. Their gradient is
-    divided by the number of planes and by the probability of being drawn. So λ does not depend on
-    how many are drawn, and every voxel is regularised alike in expectation.
+    divided by the number of planes and by the probability of being drawn. A pixel counts by its
+    area. So λ does not depend on how many are drawn nor on the size of the prior's pixels, and
+    every voxel is regularised alike in expectation.
     """
     generator = torch.Generator().manual_seed(settings.seed)
     shape, support = problem.operator.shape, problem.operator.support
@@ -191,7 +193,8 @@ def variational(
             else:
                 slices = model.slices(axis, index, pixels) * seen(support, axis, index, pixels)
             t = timesteps(settings, iteration, len(index), generator)
-            share = settings.weight / (len(axes) * drawn)
+            area = math.prod(own[axis]) / math.prod(pixels)  # of a pixel, in voxels
+            share = settings.weight * area / (len(axes) * drawn)
             options = t, generator, settings.weighting, settings.prior_scale
             slices.backward(share * regulariser(slices.detach(), index, prior, *options))
         return volume.grad

@@ -6,8 +6,11 @@ import torch
 from recon import ReconError
 from recon.methods import settings_of
 from recon.methods.variational import VariationalSettings, mesh, seen, variational
+from recon.mri import fourier
+from recon.mri.problem import Problem
 from recon.mri.resample import trilinear
 from recon.mri.slices import as_slices
+from recon.priors.schedule import ALPHA_BAR
 from recon.representations import Representation, chosen, make, names
 from recon.representations.fitting import Descent, fit
 from recon.representations.voxels import Voxels
@@ -140,3 +143,21 @@ def test_a_representation_is_chosen_by_name_alone_or_with_its_settings():
     for wrong in ("vowels", {"kind": "vowels"}, {"kind": "voxels", "size": 3}):
         with pytest.raises(ReconError, match="representation"):
             settings_of("variational", representation=wrong)
+
+
+@pytest.mark.parametrize("pixel", [1.0, 2.0, 0.5])
+def test_the_weight_means_the_same_at_every_pixel_size(pixel, generator):
+    """A smooth volume without data loses the same share to a prior that says zero.
+
+    Pixels count by their area; four times as many small ones would else pull four times as hard.
+    """
+    smooth = torch.ones(8, 8, 8, dtype=torch.complex64)
+    mask = torch.zeros(8, 8, dtype=torch.bool)
+    mask[4, 4] = True  # the mean alone is measured, in which the volume lies
+    problem = Problem.build(fourier.fft(smooth)[None], mask, torch.ones(1, 8, 8, 8) + 0j)
+    options = {"iterations": 250, "learning_rate": 0.03, "decay": "linear", "t_max": 400.0}
+    settings = VariationalSettings(weight=1.0, pixel=pixel, **options)
+    x = variational(problem, GaussianPrior(spread=0.01), settings)
+    kept = float(x.abs().mean() / problem.rhs.abs().mean())
+    pull = float(ALPHA_BAR[1:401].sqrt().mean())  # of a prior that says zero
+    assert kept == pytest.approx(1 / (1 + pull), rel=0.02)
