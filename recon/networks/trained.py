@@ -30,8 +30,11 @@ def of_kind(settings_of: Callable[[str], type[Strict]], default: str) -> BeforeV
     def validate(values: Any) -> Any:
         if not isinstance(values, dict):
             return values
+        kind = values.get("kind", default)
+        if not isinstance(kind, str):
+            raise ValueError(f"kind is {kind!r}; expected a name")
         try:
-            return settings_of(values.get("kind", default)).model_validate(values)
+            return settings_of(kind).model_validate(values)
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(map(str, first["loc"]))

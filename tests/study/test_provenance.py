@@ -56,7 +56,8 @@ def changed(before: dict[str, str]) -> set[str]:
     return {name for name, value in hashes().items() if value != before[name]}
 
 
-PRIORS = {"tpdm_dds", "dds", "diffusion_mbir", "tpdm", "variational", "annealed"}
+FIELDS = {name for name in methods.names() if name.startswith("field_")}
+PRIORS = {"tpdm_dds", "dds", "diffusion_mbir", "tpdm", "variational", "annealed"} | FIELDS
 METHODS = PRIORS | {"zero_filled", "cg_sense", "l1_wavelet"}
 NEW = '\n\ndef brand_new(x):\n    """Does something else."""\n    return x + 1\n'
 
@@ -112,7 +113,7 @@ def test_a_representation_stales_the_method_that_is_set_to_it(source):
         "torch.view_as_real(start).clone()",
         "torch.view_as_real(start)",
     )
-    assert changed(before) == {"variational"}
+    assert changed(before) == {"variational", "field_trilinear", "field_nearest"}
 
 
 def test_a_metric_stales_scores_and_no_reconstruction(source):
