@@ -13,7 +13,6 @@ noise predictor, at high noise the direct one. Its error is σ_t times that of t
 σ = 0.1 to 1, on knees of 2× voxels after 3000 steps.
 """
 
-from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -21,11 +20,10 @@ from jaxtyping import Float
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from recon.mri.prepared import Prepared
 from recon.networks.trained import Kind, SliceTraining
 from recon.priors.denoiser import Denoiser
 from recon.priors.schedule import ALPHA_BAR, SIGMAS, T, ddpm_timestep
-from recon.priors.validation import denoising_error
+from recon.priors.validation import check_denoising
 
 Levels = Float[Tensor, "#n 1 1 1"]
 HIGH_NOISE = 0.05  # weight of the error of v; see `DDPM.loss`
@@ -124,11 +122,6 @@ def ddpm_loss(
     return model.loss(batch, generator, settings.focus)
 
 
-def ddpm_check(
-    model: DDPM, volumes: Sequence[Prepared], settings: DDPMTraining
-) -> dict[str, float]:
-    """The denoising error on volumes that training does not see, by noise level."""
-    return denoising_error(model, [volume.target for volume in volumes])
-
-
-KIND = Kind(ddpm, DDPMTraining, loss=ddpm_loss, batches="slices", check=ddpm_check, denoises=True)
+KIND = Kind(
+    ddpm, DDPMTraining, loss=ddpm_loss, batches="slices", check=check_denoising, denoises=True
+)

@@ -9,7 +9,6 @@ At low noise the answer is the input, at high noise it is the network's. The net
 other priors. It takes a timestep in [0, 1000], so c_noise is mapped there.
 """
 
-from collections.abc import Sequence
 from itertools import pairwise
 from typing import Literal
 
@@ -18,11 +17,10 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 
-from recon.mri.prepared import Prepared
 from recon.networks.trained import Kind, SliceTraining
 from recon.priors import Prior
 from recon.priors.denoiser import Denoiser
-from recon.priors.validation import denoising_error
+from recon.priors.validation import check_denoising
 
 SIGMA_MIN, SIGMA_MAX, RHO = 0.002, 80.0, 7.0  # of the levels of a sampler (their table 1)
 LEAST = 1e-4  # noise below this is none
@@ -131,9 +129,4 @@ def edm_loss(
     return model.loss(batch, generator, settings)
 
 
-def edm_check(model: EDM, volumes: Sequence[Prepared], settings: EDMTraining) -> dict[str, float]:
-    """The denoising error on volumes that training does not see, by noise level."""
-    return denoising_error(model, [volume.target for volume in volumes])
-
-
-KIND = Kind(edm, EDMTraining, loss=edm_loss, batches="slices", check=edm_check, denoises=True)
+KIND = Kind(edm, EDMTraining, loss=edm_loss, batches="slices", check=check_denoising, denoises=True)

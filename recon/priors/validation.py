@@ -6,7 +6,9 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
+from recon.mri.prepared import Prepared
 from recon.mri.slices import as_slices, planes
+from recon.networks.trained import SliceTraining
 from recon.priors.denoiser import Denoiser
 
 # Noise levels at which denoising is reported, up to the highest that the prior knows.
@@ -56,3 +58,10 @@ def _stacks(
     for place in range(start, len(slices), every):
         first = max(0, place - neighbours)
         yield slices[first : place + neighbours + 1], slice(place - first, place - first + 1)
+
+
+def check_denoising(
+    model: Denoiser, volumes: Sequence[Prepared], settings: SliceTraining
+) -> dict[str, float]:
+    """The denoising error on volumes that training does not see, by noise level."""
+    return denoising_error(model, [volume.target for volume in volumes])

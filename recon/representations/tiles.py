@@ -64,12 +64,18 @@ def _samples(x, y, z, nx, ny, nz, TX: tl.constexpr, TY: tl.constexpr, TZ: tl.con
 
 @triton.jit
 @no_type_check  # Triton reads the source of what it compiles
-def _weight(dx, dy, dz, inverse, g, CUT: tl.constexpr):
-    """exp(−½ |Lᵀd|²), zero beyond the cut; ``inverse`` holds xx, xy, xz, yy, yz, zz of L Lᵀ."""
+def _reached(px, py, pz, centre, inverse, g, CUT: tl.constexpr):
+    """The offsets d of the samples from a centre, and exp(−½ |Lᵀd|²), which is zero beyond the cut.
+
+    ``inverse`` holds xx, xy, xz, yy, yz, zz of L Lᵀ.
+    """
+    dx = px - tl.load(centre + 3 * g)
+    dy = py - tl.load(centre + 3 * g + 1)
+    dz = pz - tl.load(centre + 3 * g + 2)
     p = inverse + 6 * g
     square = dx * (tl.load(p) * dx + 2 * tl.load(p + 1) * dy + 2 * tl.load(p + 2) * dz)
     square += dy * (tl.load(p + 3) * dy + 2 * tl.load(p + 4) * dz) + tl.load(p + 5) * dz * dz
-    return tl.where(square < CUT * CUT, tl.exp(-0.5 * square), 0.0)
+    return dx, dy, dz, tl.where(square < CUT * CUT, tl.exp(-0.5 * square), 0.0)
 
 
 @triton.jit
@@ -83,10 +89,7 @@ def _forward(
     tile = tl.program_id(0)
     for n in range(tl.load(starts + tile), tl.load(starts + tile + 1)):
         g = tl.load(members + n)
-        dx = px - tl.load(centre + 3 * g)
-        dy = py - tl.load(centre + 3 * g + 1)
-        dz = pz - tl.load(centre + 3 * g + 2)
-        weight = _weight(dx, dy, dz, inverse, g, CUT)
+        dx, dy, dz, weight = _reached(px, py, pz, centre, inverse, g, CUT)
         a, b = tl.load(re + g), tl.load(im + g)
         if WAVES:
             k = wave + 3 * g
@@ -113,10 +116,7 @@ def _backward(
     tile = tl.program_id(0)
     for n in range(tl.load(starts + tile), tl.load(starts + tile + 1)):
         g = tl.load(members + n)
-        dx = px - tl.load(centre + 3 * g)
-        dy = py - tl.load(centre + 3 * g + 1)
-        dz = pz - tl.load(centre + 3 * g + 2)
-        weight = _weight(dx, dy, dz, inverse, g, CUT)
+        dx, dy, dz, weight = _reached(px, py, pz, centre, inverse, g, CUT)
         pull_re, pull_im = weight * up_re, weight * up_im
         if WAVES:
             k = wave + 3 * g
