@@ -88,7 +88,7 @@ def sweeps(table: pd.DataFrame, metric: str = "psnr", label: str | None = None) 
     fig, axes = plt.subplots(
         1,
         len(settings),
-        figsize=(3.2 * len(settings), 3.2),
+        figsize=(3.2 * len(settings) + 2, 3.2),
         squeeze=False,
         layout="constrained",
         sharey=True,
@@ -105,7 +105,7 @@ def sweeps(table: pd.DataFrame, metric: str = "psnr", label: str | None = None) 
         ax.set(xlabel=setting)
         ax.grid(alpha=0.3)
     axes[0, 0].set_ylabel(label or psnr_label(table))
-    axes[0, 0].legend(fontsize=8)
+    legend(fig, axes, fontsize=8)
     return fig
 
 
