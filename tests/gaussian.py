@@ -27,6 +27,10 @@ class GaussianPrior(DDPM):
         sigma = torch.as_tensor(sigma).expand(len(x)).view(-1, 1, 1, 1)
         return self.mean + self.spread**2 / (self.spread**2 + sigma**2) * (x - self.mean)
 
+    def features(self, x: Tensor, sigma: float) -> list[Tensor]:
+        """The slices themselves."""
+        return [x]
+
 
 class SmoothPrior(GaussianPrior):
     """Slices of zero mean whose spatial frequencies f are independent with variance S(f) = spread²

@@ -3,9 +3,15 @@
 A phantom is sampled at twice the matrix of the scan, and its k-space is cropped.
 """
 
+from functools import lru_cache
+
+from jaxtyping import Complex
+from torch import Tensor
+
 from recon import phantoms
 from recon.data.section import Dataset
 from recon.data.simulate import simulate
+from recon.data.sliced import name_of, slice_of
 from recon.data.source import Source, nowhere
 from recon.mri.scan import Scan
 
@@ -13,22 +19,36 @@ OVERSAMPLING = 2  # samples of the object for each voxel of the scan, along each
 
 
 def scan(section: Dataset, subject: str | int) -> Scan:
-    """The fully sampled scan of one phantom; ``subject`` is its seed.
+    """The fully sampled scan of one phantom; ``subject`` is its seed, or SEED@K for slice K of it.
 
     The section gives anatomy, shape, number of coils, and noise relative to the image.
     """
-    anatomy, seed, shape = section.anatomy, int(subject), section.shape
-    fine = tuple(OVERSAMPLING * n for n in shape)
+    anatomy, seed, shape = section.anatomy, int(name_of(subject)), section.shape
+    place = slice_of(subject, shape[2], f"{anatomy} phantom")
+    image = rendered(anatomy, seed, shape)
+    voxel = tuple(f / n for f, n in zip(phantoms.FOV[anatomy], image.shape, strict=True))
+    name = f"{anatomy}-{subject}"
+    if place is not None:
+        # The average of the thin slices that make up the one that is measured.
+        image = image.unflatten(2, (shape[2], OVERSAMPLING))[:, :, place].mean(2)[None]
+        voxel, shape = (voxel[2] * OVERSAMPLING, *voxel[:2]), (1, *shape[:2])
     return simulate(
-        phantoms.subject(anatomy, seed).render(fine, supersample=1),
-        tuple(f / n for f, n in zip(phantoms.FOV[anatomy], fine, strict=True)),
+        image,
+        voxel,
         section.coils,
         section.noise_of(subject, shape),
         phantoms.stream(seed, anatomy),
-        name=f"{anatomy}-{seed}",
+        name=name,
         origin="phantom",
         shape=shape,
     )
+
+
+@lru_cache(maxsize=1)
+def rendered(anatomy: str, seed: int, shape: tuple[int, int, int]) -> Complex[Tensor, "x y z"]:
+    """The image of one phantom on the fine grid. The last one is kept for its other slices."""
+    fine = tuple(OVERSAMPLING * n for n in shape)
+    return phantoms.subject(anatomy, seed).render(fine, supersample=1)
 
 
 DATASET = Source(

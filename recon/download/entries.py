@@ -126,7 +126,7 @@ def overlap(splits: dict[str, list[str]], person: str | None = None) -> str | No
         for (a, found), (b, other_found) in product(whom[one], whom[other]):
             if found and other_found and found["person"] == other_found["person"]:
                 return f"{a} in {one} and {b} in {other} show one person"
-        for a, b in product(bare(splits[one]), bare(splits[other])):
+        for a, b in product(volumes(splits[one]), volumes(splits[other])):
             if f"/{a}".endswith(f"/{b}") or f"/{b}".endswith(f"/{a}"):
                 return f"the file of {a} is in {one} and in {other}"
     return None
@@ -235,6 +235,11 @@ class Entry(Strict):
         if split == "all":
             return [*self.splits.test, *self.splits.validation, *self.splits.train]
         return list(getattr(self.splits, split))
+
+
+def volumes(subjects: Collection[str]) -> list[str]:
+    """The names of the subjects' volumes, each once: without an echo or a slice of it."""
+    return list(dict.fromkeys(name.partition("@")[0] for name in bare(subjects)))
 
 
 def bare(subjects: Collection[str]) -> list[str]:

@@ -9,7 +9,7 @@ import h5py
 import torch
 
 from recon.mri.prepared import Prepared
-from recon.priors.denoiser import multiplies_bf16
+from recon.networks.precision import multiplies_bf16
 from recon.schema import ROOT
 from recon.study import provenance
 from recon.study.config import number

@@ -4,15 +4,25 @@ from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from jaxtyping import Complex
-from pydantic import ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
+from recon import representations
 from recon.errors import ReconError
 from recon.mri.slices import planes
 from recon.priors.schedule import T
 
 Volume = Complex[Tensor, "x y z"]
+
+
+def _form(value: str | dict) -> dict:
+    """The setting ``representation`` in full; an unknown one is a mistake in the settings."""
+    try:
+        return representations.chosen(value)
+    except ReconError as error:
+        raise ValueError(str(error)) from error
+
 
 # The decorator of a class of settings. Their values are checked.
 checked = dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -26,6 +36,8 @@ Timestep = Annotated[float, Field(gt=0, le=T)]
 Axis = Literal[0, 1, 2]
 # How many orientations are regularised: slices across z, across y and z, or across all axes.
 Planes = Annotated[int, Field(ge=1, le=3)]
+# What a volume is made of; see recon.representations.
+Form = Annotated[dict, BeforeValidator(_form)]
 # The width of the prior's pixels in voxels; "prior" takes that of its training.
 Pixel = Positive | Literal["prior"]
 # Called with the iteration and the volume, in the scale of the problem.

@@ -7,22 +7,20 @@ where D is its denoiser and σ = σ_t/α_t the noise-to-signal ratio. So the gra
 ``α_t (s − D(s + σ n, σ))``, and any prior that can denoise will do.
 """
 
-import math
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
-from jaxtyping import Bool, Complex, Float, Int
-from pydantic import BeforeValidator
+from jaxtyping import Complex, Float, Int
 from torch import Tensor
 
 from recon import representations
-from recon.errors import ReconError
 from recon.methods import DENOISER, Method
 from recon.methods.common import (
     PIXEL,
     SEED,
     Callback,
     Count,
+    Form,
     Pixel,
     Planes,
     Positive,
@@ -33,25 +31,13 @@ from recon.methods.common import (
     says,
 )
 from recon.methods.ranges import decades
+from recon.methods.slicewise import Slices, random_slabs
 from recon.mri.problem import Problem
-from recon.mri.resample import trilinear
-from recon.mri.slices import as_slices, planes
 from recon.priors import Prior
-from recon.priors.resampled import in_voxels, mesh
 from recon.priors.schedule import T, ddpm_sigma
 from recon.representations import Representation
 from recon.representations.fitting import Descent, fit
 
-
-def _form(value: str | dict) -> dict:
-    """The setting ``representation`` in full; an unknown one is a mistake in the settings."""
-    try:
-        return representations.chosen(value)
-    except ReconError as error:
-        raise ValueError(str(error)) from error
-
-
-Form = Annotated[dict, BeforeValidator(_form)]
 Weighting = Literal["paper", "code"]
 Start = Literal["zero_filled", "pseudoinverse"]
 START = 10  # iterations of the pseudoinverse
@@ -88,25 +74,6 @@ class VariationalSettings:
         1.0, "the prior sees slices this many times as large; 2 in paper A's code"
     )
     seed: Seed = SEED
-
-
-def random_slabs(
-    size: int, slices: int, slab: int, generator: torch.Generator
-) -> tuple[Int[Tensor, "n"], float]:
-    """Indices of about ``slices`` of ``size`` positions, in random disjoint runs of ``slab``.
-
-    The second value is the probability with which each position is among them. It is the same for
-    all positions, although runs at the border are cut short.
-    """
-    if slices >= size:
-        return torch.arange(size), 1.0
-    slab = min(slab, slices)
-    offset = int(torch.randint(slab, (1,), generator=generator))
-    starts = torch.arange(-offset, size, slab)
-    order = torch.randperm(len(starts), generator=generator)
-    runs = max(1, round(slices / slab))
-    index = (starts[order[:runs]][:, None] + torch.arange(slab)).flatten()
-    return index[(index >= 0) & (index < size)], min(1.0, runs / len(starts))
 
 
 def timesteps(
@@ -176,25 +143,17 @@ def variational(
     every voxel is regularised alike in expectation.
     """
     generator = torch.Generator().manual_seed(settings.seed)
-    shape, support = problem.operator.shape, problem.operator.support
-    axes = planes(shape)[-settings.planes :]
-    pixel = in_voxels(settings.pixel, prior, problem.voxel)
-    meshes, own = (
-        {axis: mesh(shape, axis, width) for axis in axes} for width in (pixel, (1.0, 1.0, 1.0))
-    )
+    view = Slices(problem, prior, settings.pixel, settings.planes)
 
     def penalty(model: Representation, volume: Tensor, iteration: int) -> Tensor | None:
         volume = volume.clone().requires_grad_()  # holds the slices on the measurement's grid
-        for axis in axes:
-            index, drawn = random_slabs(shape[axis], settings.slices, settings.slab, generator)
-            index, pixels = index.to(volume.device), meshes[axis]
-            if pixels == own[axis]:
-                slices = as_slices(volume.index_select(axis, index), axis)
-            else:
-                slices = model.slices(axis, index, pixels) * seen(support, axis, index, pixels)
+        for axis in view.axes:
+            sizes = view.shape[axis], settings.slices, settings.slab
+            index, drawn = random_slabs(*sizes, generator)
+            index = index.to(volume.device)
+            slices = view.of(model, volume, axis, index)
             t = timesteps(settings, iteration, len(index), generator)
-            area = math.prod(own[axis]) / math.prod(pixels)  # of a pixel, in voxels
-            share = settings.weight * area / (len(axes) * drawn)
+            share = settings.weight * view.area(axis) / (len(view.axes) * drawn)
             options = t, generator, settings.weighting, settings.prior_scale
             slices.backward(share * regulariser(slices.detach(), index, prior, *options))
         return volume.grad
@@ -206,16 +165,6 @@ def variational(
         settings.iterations, settings.learning_rate, settings.decay, settings.patience
     )
     return fit(model, problem, penalty, descent, callback, "variational")
-
-
-def seen(
-    support: Bool[Tensor, "x y z"], axis: int, index: Int[Tensor, "n"], pixels: tuple[int, int]
-) -> Bool[Tensor, "n 1 h w"]:
-    """Where some coil sees the slices at the positions ``index``, on a mesh of ``pixels``."""
-    slices = support.index_select(axis, index).movedim(axis, 0)
-    if tuple(slices.shape[1:]) != pixels:
-        slices = trilinear(slices.float(), (len(slices), *pixels)) > 0.5
-    return slices[:, None]
 
 
 # Both hold the paper's values, T' = 0.4 T among them, with room on either side.

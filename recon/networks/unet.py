@@ -196,10 +196,10 @@ class UNet(nn.Module):
         last = zeroed(nn.Conv2d(width, config.outputs * folded, 3, padding=1))
         self.head = nn.Sequential(GroupNorm(width), nn.SiLU(), last)
 
-    def forward(
+    def encoded(
         self, x: Float[Tensor, "n c h w"], t: Float[Tensor, "n"]
-    ) -> Float[Tensor, "n d h w"]:
-        """The estimates, one after the other, for slices ``x`` at timesteps ``t`` in [0, T]."""
+    ) -> tuple[list[Float[Tensor, "n d p q"]], Float[Tensor, "n e"]]:
+        """The features of every layer of the encoder, finest first, and the embedded timesteps."""
         height, width = x.shape[-2:]
         patch = self.config.patch
         multiple = patch * 2 ** (len(self.config.multipliers) - 1)
@@ -209,17 +209,26 @@ class UNet(nn.Module):
             h = h.contiguous(memory_format=torch.channels_last)
         embedding = self.embed(timestep_embedding(t, self.config.channels).to(x.dtype))
         h = self.stem(h)
-        skips = [h]
+        features = [h]
         for layer in self.encoder:
             h = layer(h, embedding)
-            skips.append(h)
+            features.append(h)
+        return features, embedding
+
+    def forward(
+        self, x: Float[Tensor, "n c h w"], t: Float[Tensor, "n"]
+    ) -> Float[Tensor, "n d h w"]:
+        """The estimates, one after the other, for slices ``x`` at timesteps ``t`` in [0, T]."""
+        skips, embedding = self.encoded(x, t)
+        h = skips[-1]
         for layer in self.middle:
             h = layer(h, embedding)
         for layer in self.decoder:
             if isinstance(layer, Level):
                 h = torch.cat([h, skips.pop()], dim=1)
             h = layer(h, embedding)
-        return F.pixel_shuffle(self.head(h), patch)[..., :height, :width]
+        height, width = x.shape[-2:]
+        return F.pixel_shuffle(self.head(h), self.config.patch)[..., :height, :width]
 
 
 ARCHITECTURE = Architecture(UNet, UNetConfig)

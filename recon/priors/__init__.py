@@ -10,6 +10,8 @@ from typing import Protocol, runtime_checkable
 from jaxtyping import Float
 from torch import Tensor
 
+from recon.errors import ReconError
+
 
 @runtime_checkable
 class Prior(Protocol):
@@ -34,6 +36,14 @@ class Prior(Protocol):
         """
 
 
+@runtime_checkable
+class Perceiving(Protocol):
+    """A prior that tells what its network sees in slices."""
+
+    def features(self, x: Float[Tensor, "n 2 h w"], sigma: float) -> list[Float[Tensor, "n c p q"]]:
+        """The features of slices at unit variance with noise of ``sigma``, of several layers."""
+
+
 class Wrapped:
     """A prior that asks another one in its own way; `denoise` of a subclass says how."""
 
@@ -41,3 +51,14 @@ class Wrapped:
         self.prior = prior
         self.sigma_max, self.neighbours = prior.sigma_max, prior.neighbours
         self.flips, self.pixels = prior.flips, prior.pixels
+
+    def features(self, x: Float[Tensor, "n 2 h w"], sigma: float) -> list[Float[Tensor, "n c p q"]]:
+        """What the other prior sees in slices."""
+        return perceiving(self.prior).features(x, sigma)
+
+
+def perceiving(prior: Prior) -> Perceiving:
+    """A prior that gives features. Raises `ReconError` for one that does not."""
+    if not isinstance(prior, Perceiving):
+        raise ReconError("the prior gives no features of slices; take the distance mse")
+    return prior

@@ -76,14 +76,21 @@ class DDPM(Denoiser):
         eps_hat, x0_hat = output.chunk(2, dim=1)
         return alpha * eps_hat - sigma * x0_hat
 
+    def inputs(
+        self, x: Float[Tensor, "n 2 h w"], sigma: Float[Tensor, "n"]
+    ) -> tuple[Float[Tensor, "n 2 h w"], Float[Tensor, "n"]]:
+        """``x_t = α x`` and the timestep whose noise-to-signal ratio is ``sigma``."""
+        alpha = (1 + sigma**2).rsqrt().view(-1, 1, 1, 1)
+        return alpha * x, ddpm_timestep(sigma).to(x.device)
+
     def estimate(
         self, x: Float[Tensor, "n 2 h w"], sigma: Float[Tensor, "n"]
     ) -> Float[Tensor, "n 2 h w"]:
         """``E[x0 | x0 + sigma n = x]``, with all slices in one network call."""
         level = sigma.view(-1, 1, 1, 1)
         alpha = (1 + level**2).rsqrt()
-        x_t = alpha * x
-        v_hat = self.velocity(x_t, ddpm_timestep(sigma).to(x.device), alpha, alpha * level)
+        x_t, t = self.inputs(x, sigma)
+        v_hat = self.velocity(x_t, t, alpha, alpha * level)
         return alpha * (x_t - level * v_hat)
 
     def loss(

@@ -8,11 +8,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-
-def multiplies_bf16(device: str) -> bool:
-    """Whether ``device`` ("cpu" or "cuda") has instructions that multiply bf16 matrices."""
-    found = torch.cpu.get_capabilities() if device == "cpu" else {}
-    return device != "cpu" or any(found.get(name) for name in ("amx_bf16", "avx512_bf16", "bf16"))
+from recon.errors import ReconError
+from recon.networks.precision import multiplies_bf16
 
 
 def windows(count: int, size: int, neighbours: int) -> Iterator[tuple[slice, slice]]:
@@ -28,7 +25,10 @@ def windows(count: int, size: int, neighbours: int) -> Iterator[tuple[slice, sli
 
 
 class Denoiser(nn.Module):
-    """A prior made of a network; `estimate` of a subclass says what one network call gives."""
+    """A prior made of a network.
+
+    Subclasses say in `inputs` what the network is given, and in `estimate` what its answer means.
+    """
 
     sigma_max: float
     neighbours = 0
@@ -48,11 +48,29 @@ class Denoiser(nn.Module):
         enabled = multiplies_bf16(device) if self.bf16 is None else self.bf16
         return torch.autocast(device, torch.bfloat16, enabled=enabled)
 
+    def inputs(
+        self, x: Float[Tensor, "n 2 h w"], sigma: Float[Tensor, "n"]
+    ) -> tuple[Float[Tensor, "n 2 h w"], Float[Tensor, "n"]]:
+        """What the network is given: slices at the scale of its training, and timesteps."""
+        raise NotImplementedError
+
     def estimate(
         self, x: Float[Tensor, "n 2 h w"], sigma: Float[Tensor, "n"]
     ) -> Float[Tensor, "n 2 h w"]:
         """``E[x0 | x0 + sigma n = x]``, with all slices in one network call."""
         raise NotImplementedError
+
+    def features(self, x: Float[Tensor, "n 2 h w"], sigma: float) -> list[Float[Tensor, "n c p q"]]:
+        """What the layers of the network's encoder make of slices with noise of ``sigma``.
+
+        Raises `ReconError` where the network has no encoder.
+        """
+        if not hasattr(self.network, "encoded"):
+            kind = type(self.network).__name__
+            raise ReconError(f"the prior's network ({kind}) has no encoder that gives features")
+        levels = torch.full((len(x),), sigma, device=x.device)
+        with self.autocast(x.device.type):
+            return self.network.encoded(*self.inputs(x, levels))[0]
 
     def denoise(
         self, x: Float[Tensor, "n 2 h w"], sigma: float | Float[Tensor, "n"]

@@ -50,6 +50,13 @@ class EDM(Denoiser):
         super().__init__(network, batch, bf16)
         self.sigma_data = sigma_data
 
+    def inputs(
+        self, x: Float[Tensor, "n 2 h w"], sigma: Float[Tensor, "n"]
+    ) -> tuple[Float[Tensor, "n 2 h w"], Float[Tensor, "n"]]:
+        """``c_in x`` and c_noise."""
+        scale = (sigma**2 + self.sigma_data**2).rsqrt()
+        return x * scale.view(-1, 1, 1, 1), timestep(sigma)
+
     def estimate(
         self, x: Float[Tensor, "n 2 h w"], sigma: Float[Tensor, "n"]
     ) -> Float[Tensor, "n 2 h w"]:
@@ -58,7 +65,7 @@ class EDM(Denoiser):
         level, spread = sigma.view(-1, 1, 1, 1), self.sigma_data
         total = level**2 + spread**2
         with self.autocast(x.device.type):
-            output = self.network(x * total.rsqrt(), timestep(sigma)).float()
+            output = self.network(*self.inputs(x, sigma)).float()
         return spread**2 / total * x + level * spread * total.rsqrt() * output
 
     def loss(

@@ -62,6 +62,7 @@ class RepresentationKind:
     # Makes the representation of a volume that it starts at; the settings are its keywords.
     make: Callable[..., Representation]
     settings: type[Strict] = NoSettings
+    bf16: bool = False  # whether it is evaluated in bf16 where the processor can
 
 
 def names() -> tuple[str, ...]:

@@ -31,6 +31,11 @@ class Descent:
     patience: int = 20  # A stall is this many iterations without a fall of the data term.
 
 
+def never(iteration: int, volume: Complex[Tensor, "x y z"]) -> bool:
+    """Fitting goes on to the end."""
+    return False
+
+
 def fit(
     model: Representation,
     problem: Problem,
@@ -38,11 +43,12 @@ def fit(
     descent: Descent,
     callback: Callable[[int, Complex[Tensor, "x y z"]], None],
     label: str = "fit",
+    stop: Callable[[int, Complex[Tensor, "x y z"]], bool] = never,
 ) -> Complex[Tensor, "x y z"]:
     """Minimises ``½‖Ax − y‖² + penalty`` over the parameters of ``model`` by Adam.
 
     Returns the volume x, which is held to zero where no coil sees. ``penalty`` is called once an
-    iteration, before the step; ``callback`` after it, with the volume before the step.
+    iteration, before the step; ``callback`` and ``stop`` after it, with the volume before the step.
     """
     support, energy = problem.operator.support, 0.5 * float(problem.kspace.abs().square().sum())
     groups = model.parameter_groups(descent.rate)
@@ -62,6 +68,8 @@ def fit(
             model.grow(optimizer, (iteration + 1) / descent.iterations)
         decay(data_term)
         callback(iteration, volume.detach())
+        if stop(iteration, volume.detach()):
+            break
     return (support * model.volume()).detach()
 
 

@@ -16,6 +16,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from recon.networks.precision import multiplies_bf16
 from recon.representations import RepresentationKind
 from recon.representations.meshes import Mesh, Sampled
 from recon.schema import Count, Seed, Strict
@@ -57,13 +58,15 @@ class Implicit(Sampled):
         self.shape = tuple(start.shape)
         generator = torch.Generator().manual_seed(chosen.seed)
         frequencies = chosen.bandwidth * torch.randn(3, chosen.features, generator=generator)
-        self.register_buffer("frequencies", frequencies[: 2 if chosen.columns else 3])
+        # A 2D scan has no columns: each of its pixels is a point of its own.
+        self.columns = chosen.columns and min(self.shape) > 1
+        self.register_buffer("frequencies", frequencies[: 2 if self.columns else 3])
         widths = [2 * chosen.features, *[chosen.width] * chosen.layers]
         gain = 1.0 if chosen.normalised else math.sqrt(2)  # keeps the variance through ReLU
         self.layers = nn.ModuleList(
             linear(a, b, generator, gain) for a, b in zip(widths, widths[1:], strict=False)
         )
-        outputs = 2 * (self.shape[2] if chosen.columns else 1)
+        outputs = 2 * (self.shape[2] if self.columns else 1)
         self.last = linear(chosen.width, outputs, generator)
         self.to(start.device)
         self._begin(start, generator)
@@ -83,16 +86,20 @@ class Implicit(Sampled):
 
     def forward(self, points: Float[Tensor, "n d"]) -> Float[Tensor, "n outputs"]:
         """Real and imaginary parts at points, in voxels; voxel i reaches from i to i + 1."""
+        h = self.features(points)
+        with torch.autocast(h.device.type, torch.bfloat16, enabled=multiplies_bf16(h.device.type)):
+            for layer in self.layers:
+                h = layer(h)
+                normalised = self.settings.normalised
+                h = F.layer_norm(F.relu6(h), h.shape[1:]) if normalised else F.relu(h)
+        return self.last(h.float())
+
+    def features(self, points: Float[Tensor, "n d"]) -> Float[Tensor, "n features"]:
+        """Sines and cosines of the positions, of unit variance as the layers that follow have."""
         middle = points.new_tensor(self.shape) / 2
         place = (points - middle[: points.shape[1]]) / middle.max()
         angle = 2 * math.pi * place @ self.frequencies
-        # Unit variance, as the layers that follow have.
-        h = math.sqrt(2) * torch.cat([angle.sin(), angle.cos()], 1)
-        for layer in self.layers:
-            h = layer(h)
-            normalised = self.settings.normalised
-            h = F.layer_norm(F.relu6(h), (self.settings.width,)) if normalised else F.relu(h)
-        return self.last(h)
+        return math.sqrt(2) * torch.cat([angle.sin(), angle.cos()], 1)
 
     def sampled(self, mesh: Mesh) -> Complex[Tensor, "x y z"]:
         """The volume at the positions of a mesh, chunk by chunk.
@@ -102,9 +109,12 @@ class Implicit(Sampled):
         axes = [positions.to(self.frequencies) for positions in mesh[: len(self.frequencies)]]
         points = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).view(-1, len(axes))
         parts = points.split(self.settings.chunk)
-        found = torch.cat([checkpoint(self, part, use_reentrant=False) for part in parts])
+        if len(parts) == 1:
+            found = self(points)
+        else:
+            found = torch.cat([checkpoint(self, part, use_reentrant=False) for part in parts])
         values = torch.view_as_complex(found.view(*map(len, axes), -1, 2))
-        if not self.settings.columns:
+        if not self.columns:
             return values[..., 0]
         return values @ between(self.shape[2], mesh[2]).to(values)
 
@@ -133,4 +143,4 @@ def linear(inputs: int, outputs: int, generator: torch.Generator, gain: float = 
     return layer
 
 
-REPRESENTATION = RepresentationKind(Implicit, ImplicitSettings)
+REPRESENTATION = RepresentationKind(Implicit, ImplicitSettings, bf16=True)

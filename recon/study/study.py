@@ -19,12 +19,12 @@ import pandas as pd
 from jaxtyping import Complex, Float
 from torch import Tensor
 
-from recon import methods
+from recon import methods, representations
 from recon.files import alone, write_text
 from recon.methods import prediction
 from recon.mri import masks
 from recon.mri.prepared import Prepared
-from recon.priors.denoiser import multiplies_bf16
+from recon.networks.precision import multiplies_bf16
 from recon.study import provenance
 from recon.study.cases import (
     Case,
@@ -88,7 +88,9 @@ class Study(Inputs):
         networks = [self.config.networks[name] for name in case.networks.values()]
         mask = self.mask(case.dataset, case.subject, case.acceleration)
         # Networks run in bf16 wherever the processor can, and bf16 rounds otherwise.
-        bf16 = multiplies_bf16(self.config.device) if networks else None
+        form = case.settings.get("representation")
+        rounds = networks or (form and representations.lookup(form["kind"]).bf16)
+        bf16 = multiplies_bf16(self.config.device) if rounds else None
         parts = {
             "method": case.method,
             "settings": case.settings,

@@ -20,7 +20,11 @@ FEW = {
     "dds": {"steps": 20},
     "diffusion_mbir": {"steps": 60},
     "tpdm": {"steps": 60},
-} | {name: {"iterations": 20} for name in methods.names() if name.startswith("field_")}
+} | {
+    name: {"iterations": 20}
+    for name in methods.names()
+    if name.startswith(("field_", "inf", "inr"))
+}
 
 
 @pytest.fixture

@@ -3,9 +3,9 @@ import torch
 
 from recon import ReconError, methods
 from recon.methods.annealed import AnnealedSettings, annealed
+from recon.methods.slicewise import random_slabs
 from recon.methods.variational import (
     VariationalSettings,
-    random_slabs,
     regulariser,
     timesteps,
     variational,

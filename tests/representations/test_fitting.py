@@ -5,11 +5,13 @@ import torch
 
 from recon import ReconError
 from recon.methods import settings_of
-from recon.methods.variational import VariationalSettings, mesh, seen, variational
+from recon.methods.slicewise import seen
+from recon.methods.variational import VariationalSettings, variational
 from recon.mri import fourier
 from recon.mri.problem import Problem
 from recon.mri.resample import trilinear
-from recon.mri.slices import as_slices
+from recon.mri.slices import as_slices, spread
+from recon.priors.resampled import mesh
 from recon.priors.schedule import ALPHA_BAR
 from recon.representations import Representation, chosen, make, names
 from recon.representations.fitting import Descent, fit
@@ -96,6 +98,7 @@ def test_groups_of_parameters_keep_their_rates(problem):
 def test_every_representation_keeps_the_protocol(name, generator):
     """It starts near its volume, and its slices are those of the volume, on any mesh."""
     start = torch.fft.ifftn(complex_normal(2, 2, 2, generator=generator), s=(8, 12, 10))
+    start = start / spread(start)
     model = make(chosen(name), start)
     assert isinstance(model, Representation)
     volume = model.volume().detach()
