@@ -126,6 +126,8 @@ class Transfer(Strict):
 class SliceTraining(Training):
     """A training on slices of references, at their own voxel size or at many."""
 
+    # The slices are those across these axes.
+    axes: tuple[Literal[0, 1, 2], ...] = Field((0, 1, 2), min_length=1)
     # The range of the matrix factor in diverse training; [0.1, 1.0] in paper A.
     factors: tuple[float, float] | None = None
     # A part of that range that training never sees.
@@ -140,6 +142,8 @@ class SliceTraining(Training):
     def _ranges(self):
         if self.transfer and (self.factors or self.held_out):
             raise ValueError("transfer has pixels of its own; remove factors and held_out")
+        if self.transfer and set(self.axes) != {0, 1, 2}:
+            raise ValueError("transfer takes slices as they come; remove axes")
         low, high = self.factors or (1.0, 1.0)
         if not 0 < low <= high <= 1:
             expected = "expected two numbers in (0, 1], the smaller first"

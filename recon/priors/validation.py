@@ -17,11 +17,14 @@ CHECK_SIGMAS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 150.0)
 
 @torch.no_grad()
 def denoising_error(
-    prior: Denoiser, volumes: Sequence[Complex[Tensor, "x y z"]], slices: int = 24
+    prior: Denoiser,
+    volumes: Sequence[Complex[Tensor, "x y z"]],
+    slices: int = 24,
+    axes: Sequence[int] = (0, 1, 2),
 ) -> dict[str, float]:
     """Mean squared error of one-step denoising, by noise level; that of the answer zero is 1.
 
-    The mean is taken over evenly spaced slices of all planes, about ``slices`` in number. A prior
+    The mean is taken over evenly spaced slices across ``axes``, about ``slices`` in number. A prior
     that looks at neighbours is also given those of each slice.
     """
     generator = torch.Generator().manual_seed(0)
@@ -30,8 +33,8 @@ def denoising_error(
         total, count = 0.0, 0
         for volume in volumes:
             volume = volume / torch.view_as_real(volume).square().mean().sqrt()
-            for axis in planes(tuple(volume.shape)):
-                every = max(1, volume.shape[axis] * 3 * len(volumes) // slices)
+            for axis in (a for a in planes(tuple(volume.shape)) if a in axes):
+                every = max(1, volume.shape[axis] * len(axes) * len(volumes) // slices)
                 for clean, own in _stacks(as_slices(volume, axis), every, prior.neighbours):
                     noisy = clean + sigma * torch.randn(clean.shape, generator=generator)
                     error = (_denoised(prior, noisy, sigma) - clean)[own]
@@ -64,4 +67,5 @@ def check_denoising(
     model: Denoiser, volumes: Sequence[Prepared], settings: SliceTraining
 ) -> dict[str, float]:
     """The denoising error on volumes that training does not see, by noise level."""
-    return denoising_error(model, [volume.target for volume in volumes])
+    targets = [volume.target for volume in volumes]
+    return denoising_error(model, targets, axes=settings.axes)

@@ -26,19 +26,23 @@ class SliceSource:
     empty: they teach nothing, and are left out.
     """
 
-    def __init__(self, volumes: Sequence[Complex[Tensor, "x y z"]]):
+    def __init__(
+        self, volumes: Sequence[Complex[Tensor, "x y z"]], axes: Sequence[int] = (0, 1, 2)
+    ):
         if not volumes:
             raise ReconError("no training volumes; check the dataset's training split")
         self.volumes = [volume / spread(volume) for volume in volumes]
         self.entries: dict[tuple[int, int, int], list[tuple[int, int]]] = {}
         for number, volume in enumerate(self.volumes):
-            for axis in planes(tuple(volume.shape)):
+            for axis in (a for a in planes(tuple(volume.shape)) if a in axes):
                 energy = volume.abs().square().mean([a for a in range(3) if a != axis])
                 kept = torch.nonzero(energy > 0.01 * energy.mean()).flatten().tolist()
                 plane = tuple(n for a, n in enumerate(volume.shape) if a != axis)
                 found = self.entries.setdefault((axis, *plane), [])
                 found += [(number, index) for index in kept]
         self.groups = list(self.entries)
+        if not self.groups:
+            raise ReconError(f"no training slices across the axes {list(axes)}; correct axes")
         shares = [len(self.entries[g]) / self._axis_total(g[0]) for g in self.groups]
         self.weights = torch.tensor(shares)
 
@@ -86,8 +90,9 @@ class DiverseSource(SliceSource):
         factors: tuple[float, float],
         held_out: tuple[float, float] | None = None,
         resampling: str = "kspace",
+        axes: Sequence[int] = (0, 1, 2),
     ):
-        super().__init__(volumes)
+        super().__init__(volumes, axes)
         self.factors, self.held_out = factors, held_out or (factors[1], factors[1])
         cropped = resampling == "kspace"
         self.weights_of, resample = (sincs, crop_kspace) if cropped else (triangles, trilinear)
@@ -148,9 +153,11 @@ def slices_of(volumes: Sequence[Prepared], settings: SliceTraining, device: str)
         voxels = [volume.voxel for volume in volumes]
         return TransferSource([v.reference for v in volumes], voxels, settings.transfer)
     references = [volume.reference.to(device) for volume in volumes]
+    axes = settings.axes
     if settings.factors:
-        return DiverseSource(references, settings.factors, settings.held_out, settings.resampling)
-    return SliceSource(references)
+        parts = settings.factors, settings.held_out, settings.resampling
+        return DiverseSource(references, *parts, axes)
+    return SliceSource(references, axes)
 
 
 def validation_of(volumes: Sequence[Prepared], settings: SliceTraining) -> Sequence[Prepared]:

@@ -208,3 +208,16 @@ def test_two_dimensional_volumes_give_slices_of_their_one_plane(generator):
 def test_no_volumes_is_refused():
     with pytest.raises(ReconError, match="no training volumes"):
         SliceSource([])
+
+
+def test_slices_of_chosen_planes_only(generator):
+    """Planes are told apart by their shapes; a 2D scan has slices across one axis alone."""
+    volume = complex_normal(8, 12, 16, generator=generator)
+    shapes = {tuple(SliceSource([volume], [a]).batch(2, generator).shape[2:]) for a in (0, 2)}
+    assert shapes == {(12, 16), (8, 12)}
+    assert tuple(DiverseSource([volume], (1.0, 1.0), axes=[1]).batch(1, generator).shape[2:]) == (
+        8,
+        16,
+    )
+    with pytest.raises(ReconError, match=r"no training slices across the axes \[0\]"):
+        SliceSource([complex_normal(8, 12, 1, generator=generator)], [0])
