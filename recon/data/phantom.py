@@ -3,9 +3,11 @@
 A phantom is sampled at twice the matrix of the scan, and its k-space is cropped.
 """
 
+import zlib
 from functools import lru_cache
 
 from jaxtyping import Complex
+from pydantic import model_validator
 from torch import Tensor
 
 from recon import phantoms
@@ -14,6 +16,21 @@ from recon.data.simulate import simulate
 from recon.data.sliced import name_of, slice_of
 from recon.data.source import Source, nowhere
 from recon.mri.scan import Scan
+from recon.schema import Count, Strict
+
+
+class PhantomOptions(Strict):
+    """What only phantoms can be asked for."""
+
+    # The least and the largest number of coils; each subject has its own. Null: the dataset's.
+    coils_between: tuple[Count, Count] | None = None
+
+    @model_validator(mode="after")
+    def _ascending(self):
+        if self.coils_between and self.coils_between[0] > self.coils_between[1]:
+            raise ValueError(f"coils_between is {self.coils_between}; give the smaller one first")
+        return self
+
 
 OVERSAMPLING = 2  # samples of the object for each voxel of the scan, along each axis
 
@@ -35,13 +52,21 @@ def scan(section: Dataset, subject: str | int) -> Scan:
     return simulate(
         image,
         voxel,
-        section.coils,
+        coils_of(section, subject),
         section.noise_of(subject, shape),
         phantoms.stream(seed, anatomy),
         name=name,
         origin="phantom",
         shape=shape,
     )
+
+
+def coils_of(section: Dataset, subject: str | int) -> int:
+    """How many coils a subject is measured with: those of the dataset, or drawn from its name."""
+    between = PhantomOptions(**section.options).coils_between
+    if between is None:
+        return section.coils
+    return between[0] + zlib.crc32(f"coils of {subject}".encode()) % (between[1] - between[0] + 1)
 
 
 @lru_cache(maxsize=1)
@@ -55,5 +80,6 @@ DATASET = Source(
     scan,
     takes=("anatomy", "shape", "coils", "noise", "training_noise"),
     needs=("anatomy", "shape"),
+    options=PhantomOptions,
     file=nowhere,
 )

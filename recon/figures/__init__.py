@@ -6,6 +6,7 @@ this figure to `save`.
 
 from recon.figures.charts import (
     averages,
+    boxes,
     capacity,
     convergence,
     cost,
@@ -32,6 +33,7 @@ from recon.figures.style import quality, style
 __all__ = [
     "PLANES",
     "averages",
+    "boxes",
     "capacity",
     "comparison",
     "convergence",

@@ -44,6 +44,38 @@ def curves(table: pd.DataFrame, metrics: dict[str, str], by: str = "method") -> 
     return fig
 
 
+def boxes(table: pd.DataFrame, metric: str, label: str, by: str = "method") -> Figure:
+    """The spread of ``metric`` over the volumes, a box for each value of the column ``by``.
+
+    There is a panel for each dataset and acceleration. A grey line joins the results of one volume.
+    The box holds the middle half, its line is the median.
+    """
+    scans = list(table.groupby(["dataset", "R"], sort=False))
+    look = looks(table[by].unique())
+    size = (0.75 * len(look) * len(scans) + 3.5, 3.6)
+    fig, axes = plt.subplots(
+        1, len(scans), figsize=size, squeeze=False, layout="constrained", sharey=True
+    )
+    for ax, ((dataset, acceleration), shown) in zip(axes[0], scans, strict=True):
+        wide = claims.one_row_each(shown, by).pivot(index="volume", columns=by, values=metric)
+        wide = wide[[name for name in look if name in wide]]
+        places = range(len(wide.columns))
+        ax.plot(places, wide.T.to_numpy(), color="0.75", lw=0.6, zorder=1)
+        for place, name in zip(places, wide.columns, strict=True):
+            color = look[name]["color"]
+            box = ax.boxplot(
+                wide[name].dropna(), positions=[place], widths=0.6, patch_artist=True, zorder=2
+            )
+            box["boxes"][0].set(facecolor=color, alpha=0.5)
+            box["medians"][0].set(color="black")
+            ax.plot([], [], lw=6, alpha=0.5, color=color, label=look[name]["label"])
+        ax.set(xticks=[], title=f"{dataset}, R = {acceleration:g} ({len(wide)} volumes)")
+        ax.grid(axis="y", alpha=0.3)
+    axes[0, 0].set_ylabel(label)
+    legend(fig, axes)
+    return fig
+
+
 def losses(table: pd.DataFrame, metrics: dict[str, str], best: str = "matched") -> Figure:
     """Paired difference of every prior to the ``best`` one against acceleration.
 

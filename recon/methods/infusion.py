@@ -43,7 +43,7 @@ class INFusionSettings(INRSettings):
     it is 1.
     """
 
-    weight: Positive = says(0.1, "of the distance at the beginning; it falls linearly to 0")
+    weight: Positive = says(1.0, "of the distance at the beginning; it falls linearly to 0")
     slices: Count = says(2, "drawn for a prior step, all of one orientation")
     every: Count = says(10, "iterations for which a drawn target is kept")
     steps: Count = says(10, "noise levels of the sampler")
@@ -139,14 +139,14 @@ def over(form: str | dict, label: str, color: str, marker: str) -> Method:
     return Method(infusion, FormSettings, label, color, marker, needs=DENOISER, space=space)
 
 
-WEIGHT = {"weight": decades(0.003, 3.0)}
+WEIGHT = {"weight": decades(0.03, 10.0)}
 
 METHOD = Method(
     infusion,
     INFusionSettings,
     "INFusion (paper B)",
     "#d6616b",
-    "X",
+    "H",
     needs=DENOISER,
     space=WEIGHT | SPACE,
 )

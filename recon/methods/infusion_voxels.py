@@ -2,4 +2,4 @@
 
 from recon.methods.infusion import over
 
-METHOD = over("voxels", "Voxels with INFusion's prior and loss", "#7b4173", "*")
+METHOD = over("voxels", "Voxels with INFusion's prior and loss", "#7b4173", "3")

@@ -25,18 +25,6 @@ from recon.mri.problem import Problem
 from recon.representations import Representation
 from recon.representations.fitting import Descent, Penalty, fit
 
-# Paper B's 2D network: 64 frequencies and ReLU layers. The hybrid is the same in 2D; in 3D it gives
-# columns.
-NETWORK = {
-    "kind": "implicit",
-    "features": 64,
-    "width": 256,
-    "layers": 3,
-    "normalised": False,
-    "columns": True,
-    "warm": 0,
-}
-
 
 @checked
 class INRSettings:
@@ -47,7 +35,9 @@ class INRSettings:
     iterations: Count = says(8000, "of Adam, at most")
     learning_rate: Positive = says(0.05, "of Adam; an implicit network takes a fiftieth of it")
     decay: Literal["plateau", "linear"] = says("linear", "how the rate falls, see variational")
-    representation: Form = says(NETWORK, "what the volume is made of; see recon.representations")
+    representation: Form = says(
+        "columns", "what the volume is made of: columns and mlp are paper B's networks"
+    )
     # Paper B has a standard deviation of 9 over the field of view of slices of 256 pixels and more.
     bandwidth: Positive = says(
         4.5, "of a network, in periods along half of the longest field of view"
@@ -94,6 +84,6 @@ METHOD = Method(
     INRSettings,
     "INR alone (paper B)",
     "#8c6d31",
-    "<",
+    "1",
     space=SPACE,
 )

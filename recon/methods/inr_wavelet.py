@@ -56,6 +56,6 @@ METHOD = Method(
     INRWaveletSettings,
     "INR + ℓ1-wavelet (paper B)",
     "#bd9e39",
-    ">",
+    "2",
     space={"weight": decades(0.02, 5.0)} | SPACE,
 )

@@ -28,9 +28,6 @@ WARM_RATE = 2e-3
 class ImplicitSettings(Strict):
     """The size of the network. Paper A has a width of 450 and 5 layers.
 
-    Paper B has 64 frequencies and ReLU layers: 3 of 256 in 2D, 7 of 512 in 3D, and 3 of 3200 in the
-    hybrid.
-
     The bandwidth is the standard deviation of the frequencies, in periods along half of the longest
     field of view. Paper A's code has a scale of 8 without the 2π, which is a bandwidth of 1.3. It
     also gives the frequencies a mean of ⅓, where a standard deviation is meant; this is not copied.
