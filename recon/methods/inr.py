@@ -77,7 +77,7 @@ def fitted(
     return watch.best
 
 
-SPACE = {"learning_rate": decades(0.01, 0.3), "bandwidth": decades(0.5, 10)}
+SPACE = {"learning_rate": decades(0.02, 1.0), "bandwidth": decades(0.5, 10)}
 
 METHOD = Method(
     inr,

@@ -58,7 +58,8 @@ def changed(before: dict[str, str]) -> set[str]:
 
 FIELDS = {name for name in methods.names() if name.startswith("field_")}
 PRIORS = {"tpdm_dds", "dds", "diffusion_mbir", "tpdm", "variational", "annealed"} | FIELDS
-METHODS = PRIORS | {"zero_filled", "cg_sense", "l1_wavelet"}
+PRIORS |= {"infusion", "infusion_voxels"}
+METHODS = PRIORS | {"zero_filled", "cg_sense", "l1_wavelet", "inr", "inr_wavelet"}
 NEW = '\n\ndef brand_new(x):\n    """Does something else."""\n    return x + 1\n'
 
 
@@ -113,7 +114,7 @@ def test_a_representation_stales_the_method_that_is_set_to_it(source):
         "torch.view_as_real(start).clone()",
         "torch.view_as_real(start)",
     )
-    assert changed(before) == {"variational", "field_trilinear", "field_nearest"}
+    assert changed(before) == {"variational", "field_trilinear", "field_nearest", "infusion_voxels"}
 
 
 def test_a_metric_stales_scores_and_no_reconstruction(source):
@@ -206,9 +207,10 @@ def test_a_root_that_is_not_found_is_refused(source):
 
 
 def test_another_version_of_a_library_stales_what_calls_it(source, monkeypatch):
-    """PyWavelets serves the wavelet method alone; torch serves everything."""
+    """PyWavelets serves the two wavelet methods alone; torch serves everything."""
     before, version = hashes(), use.version
-    for library, stale in (("PyWavelets", {"l1_wavelet"}), ("torch", set(before) - {"figures"})):
+    wavelets = {"l1_wavelet", "inr_wavelet"}
+    for library, stale in (("PyWavelets", wavelets), ("torch", set(before) - {"figures"})):
         monkeypatch.setattr(
             use,
             "version",
