@@ -185,7 +185,8 @@ def over(form: str | dict, label: str, color: str, marker: str) -> Method:
         start: Start = says("pseudoinverse", "the volume that the representation starts at")
         pixel: Pixel = says("prior", PIXEL + " (paper A, equation 4)")
 
-    space = SPACE | {"learning_rate": decades(0.02, 0.5)}
+    # Grids do best with small steps from the pseudoinverse, and functions with larger ones.
+    space = SPACE | {"learning_rate": decades(0.005, 0.5)}
     return Method(variational, FieldSettings, label, color, marker, needs=DENOISER, space=space)
 
 
