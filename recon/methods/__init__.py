@@ -133,6 +133,19 @@ def reconstruct(
     return method.run(problem, **chosen, settings=settings_of(name, **values), callback=callback)
 
 
+def passed(
+    problem: Problem, name: str, networks: dict[str, Any] | Any = None, **values: Any
+) -> list[Complex[Tensor, "x y z"]]:
+    """The volumes that a method passes through, one an iteration, in the units of the scan."""
+    volumes: list[Tensor] = []
+
+    def keep(iteration: int, volume: Tensor) -> None:
+        volumes.append(problem.unscale(volume))
+
+    reconstruct(problem, name, networks, keep, **values)
+    return volumes
+
+
 def _serves(network: Any, need: str) -> bool:
     """Whether a network is what a method needs; one without a kind was made by hand."""
     return (
@@ -142,4 +155,13 @@ def _serves(network: Any, need: str) -> bool:
     )
 
 
-__all__ = ["DENOISER", "Method", "lookup", "names", "reconstruct", "settings_of", "varied"]
+__all__ = [
+    "DENOISER",
+    "Method",
+    "lookup",
+    "names",
+    "passed",
+    "reconstruct",
+    "settings_of",
+    "varied",
+]

@@ -61,7 +61,8 @@ def costs(study: Study, table: pd.DataFrame, by: str = "method") -> pd.DataFrame
     """
     counts = []
     for row in table.to_dict("records"):
-        case = study.case(row["dataset"], row["volume"], row["R"], row["method"])
+        form = {"representation": row["value"]} if row["varied"] == "representation" else {}
+        case = study.case(row["dataset"], row["volume"], row["R"], row["method"], **form)
         start = study.problem(row["dataset"], row["volume"], row["R"]).rhs
         choice = case.settings["representation"] | {"warm": 0}
         known = representations.lookup(choice["kind"]).settings.model_fields
