@@ -185,8 +185,9 @@ def over(form: str | dict, label: str, color: str, marker: str) -> Method:
         start: Start = says("pseudoinverse", "the volume that the representation starts at")
         pixel: Pixel = says("prior", PIXEL + " (paper A, equation 4)")
 
-    # Grids do best with small steps from the pseudoinverse, and functions with larger ones.
-    space = SPACE | {"learning_rate": decades(0.005, 0.5)}
+    # Grids do best with small steps from the pseudoinverse, and functions with larger ones. Below
+    # the least rate nothing moves by more than a tenth of the volume's spread in 100 steps.
+    space = SPACE | {"learning_rate": decades(0.005, 0.5, least=0.002)}
     return Method(variational, FieldSettings, label, color, marker, needs=DENOISER, space=space)
 
 
