@@ -89,6 +89,22 @@ def test_reconstruct_with_a_prior_undersamples_first(scan_file, tmp_path):
     )
 
 
+@pytest.mark.parametrize("depth", [28, 1])
+def test_infusion_on_a_volume_and_on_a_slice(depth, scene, tmp_path, generator):
+    """Its network takes columns of a volume, and pixels of a slice."""
+    image, maps = (part[..., :depth] for part in scene)
+    kspace = torch.stack([fourier.fft(s * image) for s in maps])
+    kspace = kspace + 0.01 * torch.randn(kspace.shape, generator=generator)
+    np.savez(tmp_path / "scan.npz", kspace=kspace.numpy(), voxel=np.array([2.0, 2.0, 2.0]))
+    network = UNetConfig(channels=16, multipliers=(1, 2), attention=(1,))
+    save_weights(tmp_path / "p.safetensors", DDPMTraining(network=network), DDPM(UNet(network)), {})
+    files = [str(tmp_path / name) for name in ("scan.npz", "out.nii.gz")]
+    given = ["--method", "infusion", "--prior", str(tmp_path / "p.safetensors"), "--no-tune"]
+    assert main(["reconstruct", *files, *given, "--set", "iterations=12"]) == 0
+    volume = np.asarray(nib.load(tmp_path / "out.nii.gz").dataobj)
+    assert volume.shape == (24, 32, depth) and np.isfinite(volume).all() and volume.any()
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
