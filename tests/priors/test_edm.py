@@ -3,11 +3,12 @@
 import pytest
 import torch
 
+from recon import methods
 from recon.networks import trained
 from recon.networks.unet import UNet, UNetConfig
 from recon.networks.weights import load_weights, save_weights
 from recon.priors.edm import EDM, EDMTraining, levels, sample, timestep
-from tests.gaussian import GaussianPrior
+from tests.gaussian import GaussianPrior, single_coil
 
 
 class Zero(torch.nn.Module):
@@ -115,3 +116,50 @@ def test_weights_say_what_kind_they_are(tmp_path):
     found, _ = load_weights(tmp_path / "edm.safetensors")
     assert isinstance(found, EDM) and found.kind == "edm" and found.sigma_data == 0.7
     assert isinstance(found.network, UNet)
+
+
+class Mixture:
+    """Two slices, m and −m, each with spread around it; the first with the probability p."""
+
+    sigma_max, neighbours, flips, pixels = 80.0, 0, False, None
+
+    def __init__(self, mode: torch.Tensor, spread: float, p: float):
+        self.mode, self.spread, self.p = mode, spread, p
+
+    def denoise(self, x: torch.Tensor, sigma: float) -> torch.Tensor:
+        variance = self.spread**2 + sigma**2
+        odds = torch.logit(torch.tensor(self.p)) + 2 * (x * self.mode).sum((1, 2, 3)) / variance
+        sign = (odds / 2).tanh().view(-1, 1, 1, 1)  # the mean of ±1
+        shrink = self.spread**2 / variance
+        return shrink * x + (1 - shrink) * sign * self.mode
+
+
+@pytest.mark.parametrize("heun", [False, True])
+def test_samples_of_a_mixture_lie_in_its_modes_as_often_as_they_should(heun, generator):
+    mode, spread = torch.full((2, 4, 4), 0.5), 0.2
+    prior = Mixture(mode, spread, 0.3)
+    start = 80 * torch.randn(2000, 2, 4, 4, generator=generator)
+    drawn = sample(prior, start, levels(60), heun)
+    place = (drawn * mode).sum((1, 2, 3)) / mode.square().sum()
+    assert float((place > 0).float().mean()) == pytest.approx(0.3, abs=0.04)
+    assert float(place.abs().mean()) == pytest.approx(1, abs=0.02)
+    around = drawn - place.sign().view(-1, 1, 1, 1) * mode
+    assert float(around.std()) == pytest.approx(spread, rel=0.1)
+
+
+@pytest.mark.parametrize("name", [n for n in methods.names() if methods.lookup(n).needs])
+def test_an_edm_serves_every_method_as_another_prior_does(name, generator):
+    """Without its network it is the denoiser of a Gaussian. So both give the same volume."""
+    problem, few = single_coil((6, 8, 8), generator), {}
+    steps = {"iterations", "steps"} & set(vars(methods.lookup(name).settings()))
+    few = dict.fromkeys(steps, 5) | ({"distance": "mse"} if "infusion" in name else {})
+    few |= {"pixel": 1.0} if "pixel" in vars(methods.lookup(name).settings()) else {}
+    one, other = (
+        methods.reconstruct(problem, name, prior, **few)
+        for prior in (EDM(Zero(), bf16=False), GaussianPrior())
+    )
+    # Both have a highest noise level of their own, at which a posterior sampler may begin.
+    if methods.lookup(name).samples:
+        assert one.isfinite().all() and one.abs().mean() < 2 * other.abs().mean()
+    else:
+        assert torch.allclose(one, other, atol=1e-4)
