@@ -45,6 +45,7 @@ from recon.io import fastmri
 from recon.io.checks import existing, reading
 from recon.io.frames import Selection
 from recon.mri.scan import Scan
+from recon.schema import Strict
 
 
 def fastmri_scan(folder: Path, subject: str) -> Scan:
@@ -84,6 +85,33 @@ def _file(folder: Path, name: str) -> Path:
     return find(folder, pattern, name.rpartition("/")[2])
 
 
+class FastMRIOptions(Strict):
+    """What only fastMRI's datasets can be asked for."""
+
+    # Paper B undersamples single slices along both axes, though a scanner reads out one of them.
+    # This makes the readout of a slice a second axis of phase encodes.
+    two_phase_encodes: bool = False
+
+
 def scan(section: Dataset, subject: str | int) -> Scan:
-    """The scan of a stack of slices ("file1000001") or of one slice ("file1000001:17")."""
-    return fastmri_scan(section.folder, str(subject))
+    """The scan of a stack of slices ("file1000001") or of one slice ("file1000001:17").
+
+    Raises `ReconError` for a stack of slices that is to have two axes of phase encodes.
+    """
+    found = fastmri_scan(section.folder, str(subject))
+    if not FastMRIOptions(**section.options).two_phase_encodes:
+        return found
+    if found.shape[2] != 1:
+        raise ReconError(
+            f"{found.name}: two_phase_encodes is for single slices; "
+            "name them as FILE:K, counted from 0"
+        )
+    return without_readout(found)
+
+
+def without_readout(scan: Scan) -> Scan:
+    """A slice (x, y, 1) as (1, x, y), so that masks undersample both of its axes."""
+    kspace = scan.kspace.permute(0, 3, 1, 2)
+    mask = scan.mask[None, :, 0].expand(kspace.shape[-2:])
+    x, y, z = scan.voxel
+    return replace(scan, kspace=kspace.contiguous(), mask=mask.clone(), voxel=(z, x, y))

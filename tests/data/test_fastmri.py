@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from recon.data.fastmri import fastmri_scan
+from recon.data.opening import open_scan
+from recon.data.section import Dataset
 from recon.errors import ReconError
 from recon.mri import fourier
 from recon.mri.scan import Scan
@@ -53,6 +55,21 @@ def test_one_slice_is_a_2d_scan_and_the_others_are_not_read(tmp_path, images):
         and scan.name.endswith(":5")
         and scan.meta["slice"] == 5
     )
+
+
+def test_a_slice_may_be_undersampled_along_both_axes(tmp_path, images):
+    write_fastmri(tmp_path, "multicoil_val", "file1000001", images)
+    splits = {"train": [], "validation": [], "test": ["file1000001:3", "file1000001"]}
+    given = {"kind": "fastmri_brain", "label": "", "path": str(tmp_path), **splits}
+    section = Dataset(**given, options={"two_phase_encodes": True})
+    scan = open_scan(section, "file1000001:3")
+    assert scan.shape == (1, NX, NY) and scan.mask.shape == (NX, NY) and scan.mask.all()
+    assert scan.voxel == pytest.approx((3.0, 0.4, 0.5))
+    torch.testing.assert_close(
+        fourier.ifft(scan.kspace)[:, 0], torch.from_numpy(images[..., 3]), rtol=1e-4, atol=1e-4
+    )
+    with pytest.raises(ReconError, match="two_phase_encodes is for single slices"):
+        open_scan(section, "file1000001")
 
 
 @pytest.mark.parametrize("subject", ["file1000001", "file1000001:3"])

@@ -91,6 +91,7 @@ def test_missing_environment_variable(tmp_path, smoke, monkeypatch):
     monkeypatch.delenv("NOWHERE", raising=False)
     del smoke["datasets"]["knee"]["anatomy"]
     smoke["datasets"]["knee"] |= {"kind": "folder", "path": "${NOWHERE}", "voxel": [1, 1, 1]}
+    del smoke["datasets"]["slices"]["options"]
     path = tmp_path / "mine.yaml"
     path.write_text(yaml.safe_dump(smoke))
     with pytest.raises(ReconError, match="environment variable NOWHERE is not set"):
