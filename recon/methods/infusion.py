@@ -2,7 +2,7 @@
 
 Source: paper B. Each prior step draws slices s of the network, adds noise, and follows the prior's
 sampler back to a clean slice. The slices are then pulled towards this sample in a perceptual
-distance, without a gradient through the prior.
+distance, without a gradient through the sampler.
 """
 
 from dataclasses import dataclass
@@ -27,11 +27,11 @@ from recon.methods.common import (
 )
 from recon.methods.inr import SPACE, INRSettings, fitted
 from recon.methods.ranges import decades
-from recon.methods.slicewise import Slices, random_slabs
+from recon.methods.slicewise import InRuns, Slices, random_slabs
 from recon.mri.problem import Problem
 from recon.networks import backbones
 from recon.priors import Prior
-from recon.priors.distances import Kind, distance_of
+from recon.priors.distances import Kind, Towards, distance_of
 from recon.priors.edm import SIGMA_MIN, levels, sample
 from recon.representations import Representation
 
@@ -66,7 +66,7 @@ class Target:
 
     axis: int
     index: Int[Tensor, "n"]
-    clean: Float[Tensor, "n 2 h w"]
+    distance: Towards  # from what the prior makes of the slices
     drawn: float  # the probability with which each slice is drawn
 
 
@@ -92,19 +92,21 @@ def infusion(
         nonlocal target
         left = 1 - iteration / settings.iterations
         if target is None or iteration % settings.every == 0:
-            target = drawn_target(view, model, volume, prior, settings, left, generator)
+            drawn = drawn_slices(view, model, volume, prior, settings, left, generator)
+            axis, index, clean, share = drawn
+            target = Target(axis, index, distance(clean), share)
         volume = volume.clone().requires_grad_()
         slices = view.of(model, volume, target.axis, target.index)
         pixels = view.area(target.axis) * slices[0, 0].numel()
         share = settings.weight * left * pixels / target.drawn
-        (share * distance(slices, target.clean).sum()).backward()
+        (share * target.distance(slices).sum()).backward()
         return volume.grad
 
     return fitted(problem, settings, penalty, callback, "infusion")
 
 
 @torch.no_grad()
-def drawn_target(
+def drawn_slices(
     view: Slices,
     model: Representation,
     volume: Complex[Tensor, "x y z"],
@@ -112,20 +114,22 @@ def drawn_target(
     settings: INFusionSettings,
     left: float,
     generator: torch.Generator,
-) -> Target:
-    """Random slices of one random orientation, and what the prior makes of them.
+) -> tuple[int, Int[Tensor, "n"], Float[Tensor, "n 2 h w"], float]:
+    """Random slices of one random orientation: axis, positions, what the prior makes of them, and
+    the probability with which each is drawn.
 
     ``left`` is the share of the iterations that is left, which is the least noise of paper B.
     """
     axis = view.axes[int(torch.randint(len(view.axes), (1,), generator=generator))]
     index, drawn = random_slabs(view.shape[axis], settings.slices, 1, generator)
-    index = index.to(volume.device)
+    index = index.sort().values.to(volume.device)
     slices = view.of(model, volume, axis, index)
     noise = torch.randn(slices.shape, generator=generator).to(slices.device)
     uniform = float(torch.rand((), generator=generator))
     sigma = max(settings.sigma * max(uniform, left), 2 * SIGMA_MIN)
     sigmas = levels(settings.steps, sigma)
-    return Target(axis, index, sample(prior, slices + sigma * noise, sigmas, heun=False), drawn)
+    clean = sample(InRuns(prior, index), slices + sigma * noise, sigmas, heun=False)
+    return axis, index, clean, drawn
 
 
 def over(form: str | dict, label: str, color: str, marker: str) -> Method:

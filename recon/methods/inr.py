@@ -29,7 +29,8 @@ from recon.representations.fitting import Descent, Penalty, fit
 @checked
 class INRSettings:
     """Paper B: 8000 iterations of Adam at 1e-3, which is ``learning_rate`` times the network's own
-    share. Here the rate falls to zero.
+    share. Here the rate falls to zero. ``bandwidth`` and ``seed`` take the place of those of the
+    representation.
     """
 
     iterations: Count = says(8000, "of Adam, at most")
@@ -38,9 +39,9 @@ class INRSettings:
     representation: Form = says(
         "columns", "what the volume is made of: columns and mlp are paper B's networks"
     )
-    # Paper B has a standard deviation of 9 over the field of view of slices of 256 pixels and more.
+    # Paper B has a standard deviation of 9 over the field of view, for slices of 192 pixels.
     bandwidth: Positive = says(
-        4.5, "of a network, in periods along half of the longest field of view"
+        4.5, "of a network, in periods along half of the axis with the most voxels"
     )
     held_out: Fraction = says(0.0, "share of the samples that is kept back to say when to stop")
     seed: Seed = SEED
@@ -73,7 +74,8 @@ def fitted(
     descent = Descent(settings.iterations, settings.learning_rate, settings.decay)
     if watch is None:
         return fit(model, problem, penalty, descent, callback, label)
-    fit(model, problem, penalty, descent, callback, label, watch.stop)
+    last = fit(model, problem, penalty, descent, callback, label, watch.stop)
+    watch.look(settings.iterations, last)
     return watch.best
 
 

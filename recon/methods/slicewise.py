@@ -10,7 +10,7 @@ from recon.methods.common import Pixel
 from recon.mri.problem import Problem
 from recon.mri.resample import trilinear
 from recon.mri.slices import as_slices, planes
-from recon.priors import Prior
+from recon.priors import Prior, Wrapped
 from recon.priors.resampled import in_voxels, mesh
 from recon.representations import Representation
 
@@ -78,3 +78,37 @@ def seen(
     if tuple(slices.shape[1:]) != pixels:
         slices = trilinear(slices.float(), (len(slices), *pixels)) > 0.5
     return slices[:, None]
+
+
+def denoise_runs(
+    prior: Prior,
+    slices: Float[Tensor, "n 2 h w"],
+    sigma: Float[Tensor, "n"],
+    index: Int[Tensor, "n"],
+) -> Float[Tensor, "n 2 h w"]:
+    """Denoises slices at the positions ``index``. A prior that looks at neighbours is given true
+    neighbours only.
+    """
+    if prior.neighbours == 0:
+        return prior.denoise(slices, sigma)
+    breaks = torch.nonzero(torch.diff(index) != 1).flatten() + 1
+    lengths = torch.diff(breaks, prepend=index.new_zeros(1), append=index.new_tensor([len(index)]))
+    runs = zip(slices.split(lengths.tolist()), sigma.split(lengths.tolist()), strict=True)
+    return torch.cat([prior.denoise(*run) for run in runs])
+
+
+class InRuns(Wrapped):
+    """A prior for slices at the positions ``index``, which it is shown run by run."""
+
+    def __init__(self, prior: Prior, index: Int[Tensor, "n"]):
+        super().__init__(prior)
+        self.index = index
+
+    def denoise(
+        self, x: Float[Tensor, "n 2 h w"], sigma: float | Float[Tensor, "n"]
+    ) -> Float[Tensor, "n 2 h w"]:
+        """What the prior answers."""
+        if self.neighbours == 0:
+            return self.prior.denoise(x, sigma)
+        levels = torch.as_tensor(sigma, dtype=x.dtype, device=x.device).expand(len(x))
+        return denoise_runs(self.prior, x, levels, self.index)

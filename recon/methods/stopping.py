@@ -53,10 +53,14 @@ class KeptBack:
         """Whether the prediction got no better for a while."""
         if iteration % EVERY:
             return False
+        self.look(iteration, volume)
+        return self._since >= PATIENCE
+
+    def look(self, iteration: int, volume: Complex[Tensor, "x y z"]) -> None:
+        """Keeps the volume if it predicts the samples better than all before."""
         missed = self._of_kept.forward(volume) - self._samples
         error = float(missed.abs().square().sum())
         self._since += 1
         if error < self._least:
             self._least, self._since = error, 0
             self.best, self.iteration = volume.clone(), iteration
-        return self._since >= PATIENCE

@@ -31,7 +31,7 @@ from recon.methods.common import (
     says,
 )
 from recon.methods.ranges import decades
-from recon.methods.slicewise import Slices, random_slabs
+from recon.methods.slicewise import Slices, denoise_runs, random_slabs
 from recon.mri.problem import Problem
 from recon.priors import Prior
 from recon.priors.schedule import T, ddpm_sigma
@@ -109,23 +109,6 @@ def regulariser(
     denoised = denoise_runs(prior, scaled + level * noise, sigma, index)
     gradient = scale * ((1 + level**2).rsqrt() * (scaled - denoised))
     return gradient if weighting == "paper" else gradient * (level.mean() / level)
-
-
-def denoise_runs(
-    prior: Prior,
-    slices: Float[Tensor, "n 2 h w"],
-    sigma: Float[Tensor, "n"],
-    index: Int[Tensor, "n"],
-) -> Float[Tensor, "n 2 h w"]:
-    """Denoises slices at the positions ``index``. A prior that looks at neighbours is given true
-    neighbours only.
-    """
-    if prior.neighbours == 0:
-        return prior.denoise(slices, sigma)
-    breaks = torch.nonzero(torch.diff(index) != 1).flatten() + 1
-    lengths = torch.diff(breaks, prepend=index.new_zeros(1), append=index.new_tensor([len(index)]))
-    runs = zip(slices.split(lengths.tolist()), sigma.split(lengths.tolist()), strict=True)
-    return torch.cat([prior.denoise(*run) for run in runs])
 
 
 def variational(

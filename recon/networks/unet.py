@@ -1,4 +1,4 @@
-"""The ADM U-Net, which predicts noise for every diffusion prior.
+"""The ADM U-Net, the network of the diffusion priors.
 
 Source: Dhariwal and Nichol 2021, appendix; paper A, section 5.
 """
@@ -155,7 +155,7 @@ class Level(nn.Module):
 
 
 class UNet(nn.Module):
-    """Predicts the noise in a batch of slices of any height and width.
+    """Estimates from a batch of noisy slices of any height and width.
 
     Slices are padded inside to a size that the levels can halve.
     """

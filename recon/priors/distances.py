@@ -14,13 +14,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from recon.errors import ReconError
 from recon.networks import backbones
 from recon.priors import Perceiving, Prior, perceiving
 
-# Takes slices and their targets, which may be batches.
-Distance = Callable[[Float[Tensor, "n 2 h w"], Float[Tensor, "n 2 h w"]], Float[Tensor, "n"]]
+Slices = Float[Tensor, "n 2 h w"]
+# How far slices are from fixed targets; a distance makes this of the targets.
+Towards = Callable[[Slices], Float[Tensor, "n"]]
+Distance = Callable[[Slices], Towards]
 Kind = Literal["features", "mse", "vgg", "alex"]
 SEEN_AT = 0.1  # noise level at which the prior's encoder looks at slices
+SMALLEST = {"vgg": 16, "alex": 31}  # pixels along an axis that a backbone needs
 TINY = 1e-8
 
 
@@ -28,47 +32,56 @@ def distance_of(kind: Kind, prior: Prior, weights: str | None = None) -> Distanc
     """A distance by name.
 
     "features" are those of the prior, "vgg" and "alex" those of a backbone whose ``weights`` are in
-    a file; "mse" compares pixels. Raises `ReconError` for a missing file, and for a prior without
-    features.
+    a file; "mse" compares pixels. They differ in size, so each needs a weight of its own. Raises
+    `ReconError` for a missing file, and for a prior without features.
     """
     if kind == "mse":
         return mean_square
     if kind == "features":
-        return partial(between, perceiving(prior))
-    return partial(lpips, backbones.load(kind, weights))
+        return partial(of_prior, perceiving(prior))
+    return partial(lpips, backbones.load(kind, weights), SMALLEST[kind])
 
 
-def mean_square(
-    slices: Float[Tensor, "n 2 h w"], target: Float[Tensor, "n 2 h w"]
-) -> Float[Tensor, "n"]:
+def mean_square(target: Slices) -> Towards:
     """The mean squared difference of each slice."""
-    return (slices - target).square().mean((1, 2, 3))
+    return lambda slices: (slices - target).square().mean((1, 2, 3))
 
 
-def between(
-    prior: Perceiving, slices: Float[Tensor, "n 2 h w"], target: Float[Tensor, "n 2 h w"]
-) -> Float[Tensor, "n"]:
-    """The distance of two slices in the features of a prior; all channels count alike."""
+def of_prior(prior: Perceiving, target: Slices) -> Towards:
+    """The distance in the features of a prior; all layers and channels count alike."""
     with torch.no_grad():
         wanted = prior.features(target, SEEN_AT)
-    pairs = list(zip(prior.features(slices, SEEN_AT), wanted, strict=True))
-    return of_features(pairs) / len(pairs)
+
+    def towards(slices: Slices) -> Float[Tensor, "n"]:
+        found = prior.features(slices, SEEN_AT)
+        return of_features(list(zip(found, wanted, strict=True))) / len(wanted)
+
+    return towards
 
 
-def lpips(
-    backbone: backbones.Backbone,
-    slices: Float[Tensor, "n 2 h w"],
-    target: Float[Tensor, "n 2 h w"],
-) -> Float[Tensor, "n"]:
+def lpips(backbone: backbones.Backbone, smallest: int, target: Slices) -> Towards:
     """LPIPS between slices as colours: real part, imaginary part, zero (paper B).
 
-    Colours are in [-1, 1]: both slices are divided by the largest value of the target.
+    Colours are in [-1, 1]: slices are divided by the largest value of the target. Raises
+    `ReconError` for slices with fewer than ``smallest`` pixels along an axis.
     """
-    backbone = backbone.to(slices.device)
+    if min(target.shape[2:]) < smallest:
+        size = "×".join(map(str, target.shape[2:]))
+        few = f"slices of {size} pixels are too small for this backbone, which needs {smallest}"
+        raise ReconError(f"distance: {few}; take the distance features, or fewer planes")
+    backbone = backbone.to(target.device)
     largest = target.abs().amax((1, 2, 3), keepdim=True).clamp(min=TINY)
-    colours = [torch.cat([s, torch.zeros_like(s[:, :1])], 1) / largest for s in (slices, target)]
-    pairs = list(zip(*map(backbone, colours), strict=True))
-    return of_features(pairs, list(backbone.weights))
+
+    def features(slices: Slices) -> list[Tensor]:
+        return backbone(torch.cat([slices, torch.zeros_like(slices[:, :1])], 1) / largest)
+
+    wanted = features(target)
+
+    def towards(slices: Slices) -> Float[Tensor, "n"]:
+        pairs = list(zip(features(slices), wanted, strict=True))
+        return of_features(pairs, list(backbone.weights))
+
+    return towards
 
 
 def of_features(

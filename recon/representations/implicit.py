@@ -28,10 +28,10 @@ WARM_RATE = 2e-3
 class ImplicitSettings(Strict):
     """The size of the network. Paper A has a width of 450 and 5 layers.
 
-    The bandwidth is the standard deviation of the frequencies, in periods along half of the longest
-    field of view. Paper A's code has a scale of 8 without the 2π, which is a bandwidth of 1.3. It
-    also gives the frequencies a mean of ⅓, where a standard deviation is meant; this is not copied.
-    With a large bandwidth the network fits noise as easily as anatomy (notebook 06).
+    The bandwidth is the standard deviation of the frequencies, in periods along half of the axis
+    with the most voxels. Paper A's code has a scale of 8 without the 2π, which is a bandwidth of
+    1.3. It also gives the frequencies a mean of ⅓, where a standard deviation is meant; this is not
+    copied. With a large bandwidth the network fits noise as easily as anatomy (notebook 06).
     """
 
     width: Count = 128
@@ -47,7 +47,7 @@ class ImplicitSettings(Strict):
 
 
 class Implicit(Sampled):
-    """A network of normalised layers over Fourier features of the position."""
+    """A network over Fourier features of the position."""
 
     def __init__(self, start: Complex[Tensor, "x y z"], **settings: Any):
         super().__init__()

@@ -4,7 +4,7 @@ import math
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from recon import methods
 from recon.data.section import Dataset, Mask
@@ -104,6 +104,19 @@ class Config(Strict):
             return values
         datasets = values["datasets"]
         return values | {"datasets": {name: _resolved(name, datasets) for name in datasets}}
+
+    @field_validator("methods", mode="before")
+    @classmethod
+    def _unset(cls, methods):
+        """A setting of a method that is null is none; so what ``like`` brings in can be undone."""
+        if not isinstance(methods, dict):
+            return methods
+        return {
+            name: {k: v for k, v in values.items() if v is not None}
+            if isinstance(values, dict)
+            else values
+            for name, values in methods.items()
+        }
 
     @model_validator(mode="after")
     def _references(self):

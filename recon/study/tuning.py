@@ -1,6 +1,6 @@
 """Choosing every method's parameters on validation volumes, by the same number of trials."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from itertools import count
 from typing import Any
 
@@ -39,7 +39,8 @@ def tune(study: Study, dataset: str, method: str) -> dict:
             next(progress)
             return raced(values)
 
-        found = inside(method, section, study.config.seed, score)
+        fixed = study.config.methods.get(method, {})
+        found = inside(method, section, study.config.seed, score, fixed)
         if found["at_edge"] and section.edges == "refuse":
             where = f"{label} on {dataset}: {', '.join(found['at_edge'])} chosen at the edge"
             cure = "widen the method's space, or set 'tuning.edges: report'"
@@ -72,9 +73,22 @@ def race(
     return score
 
 
-def inside(method: str, section: Tuning, seed: int, score: Callable[[dict], float]) -> dict:
-    """Searches until the best settings lie inside their ranges, or these are widened no more."""
-    space, widened = methods.lookup(method).space, []
+def inside(
+    method: str,
+    section: Tuning,
+    seed: int,
+    score: Callable[[dict], float],
+    fixed: Collection[str] = (),
+) -> dict:
+    """Searches until the best settings lie inside their ranges, or these are widened no more.
+
+    Settings that are ``fixed`` by the configuration are not searched, as theirs would be used in
+    place of what is found.
+    """
+    space = {
+        name: found for name, found in methods.lookup(method).space.items() if name not in fixed
+    }
+    widened: list[str] = []
     for times in range(section.widen + 1):
         trials = search(method, space, section.trials, seed, score)
         best = max(trials, key=lambda trial: trial["score"])["settings"]

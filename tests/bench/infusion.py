@@ -54,14 +54,14 @@ def shares(problem: Problem, prior: Prior) -> dict[str, float]:
     model = representations.make(representations.chosen("columns"), problem.rhs)
     volume = model.volume().detach()
     slices = torch.view_as_real(volume).movedim(-1, 1).contiguous()
-    distance = distance_of("features", prior)
+    towards = distance_of("features", prior)(slices + 0.1)
     sigmas = levels(10, 0.5)
 
     def network() -> None:
         torch.view_as_real(model.volume()).backward(torch.view_as_real(volume))
 
     def compared() -> None:
-        distance(slices.clone().requires_grad_(), slices + 0.1).sum().backward()
+        towards(slices.clone().requires_grad_()).sum().backward()
 
     return {
         "data term": milliseconds(lambda: problem.gradient(volume)),

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from recon.figures import claims
+from recon.figures.claims import rules
 from recon.figures.claims.rules import interval, judged
 
 VOLUMES, FAMILY, REPEATS = 8, 8, 200
@@ -83,3 +84,15 @@ def test_a_growing_gain_is_paired_by_volume():
     assert line["measured"] == pytest.approx(1) and line["holds"] and line["volumes"] == 4
     only = claims.growing_gain(gains[gains["R"] == 4], words).judged()
     assert only["measured"] is None and only["holds"] is None
+
+
+def test_slices_of_one_subject_are_no_several_subjects():
+    """Their mean counts once; two subjects are two volumes, however many slices they have."""
+    names = ["200@24", "200@40", "201@24", "201@40", "201:3"]
+    gains = pd.DataFrame(
+        {"dataset": "a", "volume": names, "R": 8.0, "gain": [1.0, 3.0, 2.0, 6.0, 1.0]}
+    )
+    found = rules.by_subject(gains)
+    assert found["volume"].tolist() == ["200", "201"] and found["gain"].tolist() == [2.0, 3.0]
+    line = rules.smallest_gain(gains, rules.about("2", "a", "said", "B")).judged()
+    assert line["volumes"] == 2 and line["measured"] == pytest.approx(2.5)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from recon import ReconError, methods
-from recon.methods.infusion import INFusionSettings, drawn_target, infusion
+from recon.methods.infusion import INFusionSettings, drawn_slices, infusion
 from recon.methods.inr import INRSettings, inr, nothing
 from recon.methods.inr_wavelet import INRWaveletSettings, inr_wavelet
 from recon.methods.slicewise import Slices
@@ -39,19 +39,21 @@ def test_a_target_is_what_the_prior_makes_of_noisy_slices(problem, generator):
     settings = INFusionSettings(steps=400, sigma=1.5, slices=4)
     view, model = Slices(problem, prior, 1.0, 3), make({"kind": "voxels"}, problem.rhs)
     again = torch.Generator().set_state(generator.get_state())
-    target = drawn_target(view, model, problem.rhs, prior, settings, 0.6, generator)
+    drawn = drawn_slices(view, model, problem.rhs, prior, settings, 0.6, generator)
+    found_axis, index, clean, share = drawn
 
     axis = int(torch.randint(3, (1,), generator=again))
-    assert target.axis == axis and target.drawn == pytest.approx(4 / problem.rhs.shape[axis])
+    assert found_axis == axis and share == pytest.approx(4 / problem.rhs.shape[axis])
+    assert index.tolist() == sorted(index.tolist())
     size = problem.rhs.shape[axis]
     torch.randint(1, (1,), generator=again), torch.randperm(size, generator=again)
-    slices = view.of(model, problem.rhs, axis, target.index)
+    slices = view.of(model, problem.rhs, axis, index)
     noise = torch.randn(slices.shape, generator=again)
     sigma = 1.5 * max(float(torch.rand((), generator=again)), 0.6)
     assert prior.levels[:2] == pytest.approx(levels(400, sigma)[:2].tolist(), rel=1e-4)
     assert len(prior.levels) == 400
     exact = (slices + sigma * noise) / (1 + sigma**2) ** 0.5
-    assert torch.allclose(target.clean, exact, atol=0.02)
+    assert torch.allclose(clean, exact, atol=0.02)
 
 
 def test_slices_that_are_drawn_stand_for_those_that_are_not(problem, monkeypatch):
@@ -142,6 +144,15 @@ def test_fitting_stops_where_the_prediction_gets_no_better(calibrated):
     stopped = [watch.stop(25 * (k + 2), zero) for k in range(12)]
     assert stopped == [False] * 11 + [True]
     assert torch.equal(watch.best, good) and watch.iteration == 25
+
+
+def test_a_short_fit_gives_back_its_end(calibrated):
+    """The volume after the last step counts too, though no look falls on it."""
+    short = INRSettings(representation="voxels", iterations=10, held_out=0.2)
+    found = inr(calibrated, short)
+    kept = KeptBack(calibrated, 0.2)
+    kept.look(0, kept.problem.rhs)
+    assert not torch.equal(found, kept.best)
 
 
 def test_early_stopping_ends_a_long_fit(calibrated):

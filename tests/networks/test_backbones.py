@@ -6,7 +6,7 @@ from safetensors.torch import save_file
 
 from recon import ReconError
 from recon.networks import backbones
-from recon.priors.distances import lpips, of_features
+from recon.priors.distances import SMALLEST, lpips, of_features
 
 
 def weights(name, generator, skip=()):
@@ -48,10 +48,18 @@ def test_lpips_sees_differences_and_has_a_gradient(name, tmp_path, generator):
     backbone = backbones.load(name, tmp_path / "w.safetensors")
     slices = torch.randn(2, 2, 64, 64, generator=generator, requires_grad=True)
     other = torch.randn(2, 2, 64, 64, generator=generator)
-    assert float(lpips(backbone, slices, slices.detach()).abs().max()) < 1e-6
-    lpips(backbone, slices, other).sum().backward()
+    assert float(lpips(backbone, 16, slices.detach())(slices.detach()).abs().max()) < 1e-6
+    lpips(backbone, 16, other)(slices).sum().backward()
     assert slices.grad.abs().sum() > 0
     assert all(p.grad is None for p in backbone.parameters())
+
+
+@pytest.mark.parametrize("name", ["vgg", "alex"])
+def test_slices_too_small_for_a_backbone_are_refused(name):
+    backbone, smallest = backbones.Backbone(name), SMALLEST[name]
+    lpips(backbone, smallest, torch.rand(1, 2, 64, smallest))
+    with pytest.raises(ReconError, match="too small for this backbone"):
+        lpips(backbone, smallest, torch.rand(1, 2, 64, smallest - 1))
 
 
 def test_the_distance_of_features_is_that_of_its_formula():

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from recon.methods.variational import denoise_runs
+from recon.methods.slicewise import denoise_runs
 from recon.priors import Prior
 from recon.priors.ddpm import DDPM
 from recon.priors.denoiser import Denoiser, windows

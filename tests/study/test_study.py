@@ -468,3 +468,13 @@ def test_a_network_says_whether_its_batches_need_kspace(monkeypatch):
 @pytest.mark.parametrize("name", ["demo", "smoke"])
 def test_the_shipped_configurations_pass_the_checks(name):
     check(load(name))
+
+
+def test_what_the_configuration_fixes_is_not_searched():
+    """It would take the place of what is found; null gives it back to the tuning."""
+    section = Tuning(trials=4, widen=0, edges="report")
+    found = inside("inr", section, 0, lambda values: 1.0, {"bandwidth"})
+    assert set(found["space"]) == {"learning_rate"}
+    study = load("study")
+    assert "learning_rate" not in study.methods["infusion"]
+    assert "learning_rate" in load("demo").methods["infusion"]

@@ -39,7 +39,8 @@ class Claim:
     @property
     def decidable(self) -> bool:
         """Whether every R has the two volumes that an interval needs."""
-        return not self.gains.empty and bool((self.gains.groupby("R").size() > 1).all())
+        gains = by_subject(self.gains)
+        return not gains.empty and bool((gains.groupby("R").size() > 1).all())
 
     def judged(self, family: int = 1) -> dict:
         """The line of the scorecard, as one of ``family`` claims that are decided together.
@@ -50,7 +51,8 @@ class Claim:
         ``holds`` is None where the interval contains the threshold, or where there is none.
         """
         sign = 1 if self.above else -1
-        over = self.gains.assign(gain=sign * (self.gains["gain"] - self.threshold))
+        gains = by_subject(self.gains)
+        over = gains.assign(gain=sign * (gains["gain"] - self.threshold))
         alone = over.groupby(["dataset", "volume"])["gain"].min()
         words = {name: getattr(self, name) for name in ("id", "paper", "figure", "statement")}
         line = words | {"measured": None, "low": None, "high": None, "threshold": self.threshold}
@@ -67,6 +69,21 @@ class Claim:
         ends = sorted(self.threshold + sign * end for end in (low, high))
         holds = True if low > 0 else False if high < 0 else None
         return line | {"low": ends[0], "high": ends[1], "holds": holds}
+
+
+def by_subject(gains: pd.DataFrame) -> pd.DataFrame:
+    """The mean gain of each subject at each R: slices of one subject do not count as several.
+
+    The name of a slice begins with that of its volume, before "@" or ":".
+    """
+    if gains.empty:
+        return gains
+    subject = gains["volume"].astype(str).str.split("[@:]", n=1, regex=True).str[0]
+    return (
+        gains.assign(volume=subject)
+        .groupby(["dataset", "volume", "R"], as_index=False, sort=False)["gain"]
+        .mean()
+    )
 
 
 def interval(values: pd.Series, outside: float) -> tuple[float, float]:
