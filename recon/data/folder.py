@@ -25,8 +25,8 @@ def scan(section: Dataset, subject: str | int) -> Scan:
     volume, voxel = read_volume(path)
     place = slice_of(subject, volume.shape[2], str(path))
     if place is not None:
-        volume, voxel = volume[..., place][None], (voxel[2], *voxel[:2])
-    return semi_synthetic(volume, voxel, subject, section)
+        volume, voxel = volume[..., place.index][None], (voxel[2], *voxel[:2])
+    return semi_synthetic(volume, voxel, subject, section, place)
 
 
 DATASET = Source(

@@ -47,7 +47,7 @@ def scan(section: Dataset, subject: str | int) -> Scan:
     name = f"{anatomy}-{subject}"
     if place is not None:
         # The average of the thin slices that make up the one that is measured.
-        image = image.unflatten(2, (shape[2], OVERSAMPLING))[:, :, place].mean(2)[None]
+        image = image.unflatten(2, (shape[2], OVERSAMPLING))[:, :, place.index].mean(2)[None]
         voxel, shape = (voxel[2] * OVERSAMPLING, *voxel[:2]), (1, *shape[:2])
     return simulate(
         image,
@@ -58,6 +58,7 @@ def scan(section: Dataset, subject: str | int) -> Scan:
         name=name,
         origin="phantom",
         shape=shape,
+        place=place,
     )
 
 

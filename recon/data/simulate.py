@@ -15,6 +15,7 @@ from torch import Tensor
 
 from recon import phantoms
 from recon.data.section import Dataset
+from recon.data.sliced import Place
 from recon.mri import fourier
 from recon.mri.resample import central_frequencies, crop_kspace
 from recon.mri.scan import Scan
@@ -29,6 +30,7 @@ def simulate(
     name: str,
     origin: str,
     shape: tuple[int, int, int] | None = None,
+    place: Place | None = None,
 ) -> Scan:
     """The fully sampled scan of ``shape`` voxels that simulated coils make of ``image``.
 
@@ -36,12 +38,14 @@ def simulate(
     standard deviation of the noise per real component of k-space, relative to that of the image at
     the scan's voxels. As the transform is orthonormal, each coil image has noise of the same
     standard deviation. The scan comes with a noise scan, and with the truth: the image as the coils
-    see it, at the scan's resolution.
+    see it, at the scan's resolution. With ``place`` the image is a slice (1, x, y) of a volume, and
+    the coils lie around that volume.
     """
-    generator = torch.Generator().manual_seed(phantoms.stream(seed, "noise"))
+    noise_of = "noise" if place is None else f"noise of slice {place.index}"
+    generator = torch.Generator().manual_seed(phantoms.stream(seed, noise_of))
     shape = shape or tuple(image.shape)
     fov = tuple(v * n for v, n in zip(voxel, image.shape, strict=True))
-    maps = phantoms.coil_maps(coils, tuple(image.shape), fov, phantoms.stream(seed, "coils"))
+    maps = maps_around(coils, tuple(image.shape), fov, phantoms.stream(seed, "coils"), place)
     std = noise * float(torch.view_as_real(crop_kspace(image, shape)).std())
     gain = math.sqrt(math.prod(shape) / image.numel())  # keeps the amplitude of the image
     kspace = torch.stack(
@@ -61,6 +65,20 @@ def simulate(
     )
 
 
+def maps_around(
+    coils: int,
+    shape: tuple[int, int, int],
+    fov: tuple[float, float, float],
+    seed: int,
+    place: Place | None,
+) -> Complex[Tensor, "coil x y z"]:
+    """The sensitivities of coils around a volume, or those at one slice (1, x, y) of it."""
+    if place is None:
+        return phantoms.coil_maps(coils, shape, fov, seed)
+    whole = (*shape[1:], place.depth), (*fov[1:], place.depth * fov[0])
+    return phantoms.coil_maps(coils, *whole, seed, place.index).movedim(-1, 1).contiguous()
+
+
 def crop_or_pad(
     volume: Complex[Tensor, "x y z"], shape: tuple[int, int, int]
 ) -> Complex[Tensor, "nx ny nz"]:
@@ -74,6 +92,7 @@ def semi_synthetic(
     stored_voxel: tuple[float, float, float],
     subject: str | int,
     section: Dataset,
+    place: Place | None = None,
 ) -> Scan:
     """The fully sampled scan that simulated coils make of a volume.
 
@@ -81,7 +100,7 @@ def semi_synthetic(
     and a shape, the volume is cropped and zero-padded to their field of view, and the scan has that
     shape. Its voxels are as wide as asked to within half a stored voxel in the whole field of view.
     A magnitude gets a smooth phase. Phase, coils and noise are drawn from a seed that follows from
-    the subject's name.
+    the subject's name. ``place`` says which slice of a volume it is.
     """
     wanted = section.voxel or stored_voxel
     shape = section.shape or tuple(
@@ -106,4 +125,5 @@ def semi_synthetic(
         name=str(subject),
         origin="semi-synthetic",
         shape=shape,
+        place=place,
     )

@@ -3,7 +3,17 @@
 It is a 2D scan with two phase-encoded axes.
 """
 
+from dataclasses import dataclass
+
 from recon.errors import ReconError
+
+
+@dataclass(frozen=True)
+class Place:
+    """Which slice of how many across z."""
+
+    index: int
+    depth: int
 
 
 def name_of(subject: str | int) -> str:
@@ -11,7 +21,7 @@ def name_of(subject: str | int) -> str:
     return str(subject).partition("@")[0]
 
 
-def slice_of(subject: str | int, depth: int, where: str) -> int | None:
+def slice_of(subject: str | int, depth: int, where: str) -> Place | None:
     """Which slice of ``depth`` a subject is; None where it is the whole volume.
 
     Raises `ReconError`, which begins with ``where``, for a slice that is not there.
@@ -22,4 +32,4 @@ def slice_of(subject: str | int, depth: int, where: str) -> int | None:
     if not wanted.isdecimal() or int(wanted) >= depth:
         chosen = f"{subject} asks for slice {wanted}; choose from 0 to {depth - 1}"
         raise ReconError(f"{where}: {chosen}")
-    return int(wanted)
+    return Place(int(wanted), depth)

@@ -24,16 +24,20 @@ def voxel_centres(size: int, fov: float) -> Float[Tensor, "size"]:
 
 
 def coil_maps(
-    coils: int, shape: tuple[int, int, int], fov: tuple[float, float, float], seed: int = 0
-) -> Complex[Tensor, "coil x y z"]:
+    coils: int,
+    shape: tuple[int, int, int],
+    fov: tuple[float, float, float],
+    seed: int = 0,
+    place: int | None = None,
+) -> Complex[Tensor, "coil x y _z"]:
     """Receive sensitivities of overlapping loops on an elliptic cylinder around z.
 
     They are B1- = Bx - i By of unit currents, with the main field along z, by the law of
     Biot–Savart over wire segments (Roemer et al., MRM 16, 1990). Their root sum of squares has
     mean 1. Seven coils and more form several rings along z. The fields are smooth, so they are
     computed on a grid of 27 points along each axis and interpolated by cubics. ``seed`` moves and
-    tilts the loops a little and gives every receiver its phase. ``fov`` is in mm. Raises ReconError
-    for fewer than one coil.
+    tilts the loops a little and gives every receiver its phase. ``fov`` is in mm. With ``place``
+    they are those of one slice across z. Raises ReconError for fewer than one coil.
     """
     if coils < 1:
         raise ReconError(f"coil_maps: {coils} coils are not possible; give at least 1")
@@ -46,6 +50,7 @@ def coil_maps(
         _cubic_weights(voxel_centres(n, f), line).to(field.dtype)
         for n, f, line in zip(shape, fov, nodes, strict=True)
     ]
+    weights[2] = weights[2] if place is None else weights[2][place : place + 1]
     maps = torch.einsum("xi,cijk->cxjk", weights[0], field)
     maps = torch.einsum(
         "zk,cxyk->cxyz", weights[2], torch.einsum("yj,cxjk->cxyk", weights[1], maps)
