@@ -3,12 +3,14 @@
 import warnings
 from collections.abc import Callable
 
-import optuna
-from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
-from optuna.samplers import QMCSampler, TPESampler
-
 from recon import methods
 from recon.methods.ranges import Range
+
+with warnings.catch_warnings():  # In notebooks tqdm, which Optuna imports, asks for widgets.
+    warnings.simplefilter("ignore")
+    import optuna
+    from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+    from optuna.samplers import QMCSampler, TPESampler
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
