@@ -92,9 +92,9 @@ def infusion(
         nonlocal target
         left = 1 - iteration / settings.iterations
         if target is None or iteration % settings.every == 0:
-            drawn = drawn_slices(view, model, volume, prior, settings, left, generator)
-            axis, index, clean, share = drawn
-            target = Target(axis, index, distance(clean), share)
+            asked = view, model, volume, prior, settings, left, generator
+            axis, index, clean, drawn = drawn_slices(*asked)
+            target = Target(axis, index, distance(clean), drawn)
         volume = volume.clone().requires_grad_()
         slices = view.of(model, volume, target.axis, target.index)
         pixels = view.area(target.axis) * slices[0, 0].numel()

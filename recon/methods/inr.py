@@ -23,7 +23,7 @@ from recon.methods.ranges import decades
 from recon.methods.stopping import KeptBack
 from recon.mri.problem import Problem
 from recon.representations import Representation
-from recon.representations.fitting import Descent, Penalty, fit
+from recon.representations.fitting import Descent, Penalty, fit, never
 
 
 @checked
@@ -72,9 +72,10 @@ def fitted(
     own = {"seed": settings.seed, "bandwidth": settings.bandwidth}
     model = representations.make(form | {k: v for k, v in own.items() if k in form}, problem.rhs)
     descent = Descent(settings.iterations, settings.learning_rate, settings.decay)
+    stop = watch.stop if watch else never
+    last = fit(model, problem, penalty, descent, callback, label, stop)
     if watch is None:
-        return fit(model, problem, penalty, descent, callback, label)
-    last = fit(model, problem, penalty, descent, callback, label, watch.stop)
+        return last
     watch.look(settings.iterations, last)
     return watch.best
 

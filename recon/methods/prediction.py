@@ -31,9 +31,9 @@ from torch import Tensor
 
 from recon import methods
 from recon.errors import ReconError
+from recon.methods.kept_back import FEWEST, candidates, drawn
 from recon.methods.search import search
 from recon.mri import fourier
-from recon.mri.coils import calibration_region
 from recon.mri.prepared import support
 from recon.mri.problem import Problem
 from recon.mri.sense import Sense
@@ -43,7 +43,6 @@ SHARE = 0.05  # of the samples outside the calibration region that is kept back
 ADDED = 0.5  # the noise that is added to the others, relative to theirs
 LEAST = 1e-7  # a squared error below this is rounding
 RINGS = 8  # around the centre of k-space, in which samples stand for each other
-FEWEST = 16  # phase encodes that are kept back; fewer say too little
 SLICES = 3  # of a volume, spread over it, on which settings are tried
 SLAB = 16  # neighbouring slices, for a method that couples them
 
@@ -112,20 +111,15 @@ def hold_out(problem: Problem, seed: int = 0) -> HeldOut:
     Raises `ReconError` where fewer than `FEWEST` would remain to be predicted.
     """
     mask = problem.operator.mask.cpu()
-    size = calibration_region(mask)
-    centre = fourier.pad(torch.ones(size, dtype=torch.bool), mask.shape, (0, 1))
-    candidates = (mask & ~centre).flatten().nonzero().flatten()
-    number = max(FEWEST, round(SHARE * len(candidates)))
-    if len(candidates) < 4 * FEWEST:
+    among = candidates(mask)
+    number = max(FEWEST, round(SHARE * len(among)))
+    if len(among) < 4 * FEWEST:
         raise ReconError(
-            f"nothing to hold out: {len(candidates)} phase encodes lie outside the calibration "
+            f"nothing to hold out: {len(among)} phase encodes lie outside the calibration "
             f"region, and settings are chosen with {4 * FEWEST} or more; use --no-tune"
         )
     generator = torch.Generator().manual_seed(seed)
-    drawn = candidates[torch.randperm(len(candidates), generator=generator)[:number]]
-    kept = torch.zeros(mask.numel(), dtype=torch.bool)
-    kept[drawn] = True
-    kept = kept.view(mask.shape)
+    kept = drawn(among, number, mask, generator)
     weight = stands_for(kept, mask) + (mask & ~kept)
 
     device, data = problem.kspace.device, problem.kspace

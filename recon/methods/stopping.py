@@ -7,14 +7,12 @@ from jaxtyping import Complex
 from torch import Tensor
 
 from recon.errors import ReconError
-from recon.mri import fourier
-from recon.mri.coils import calibration_region
+from recon.methods.kept_back import FEWEST, candidates, drawn
 from recon.mri.problem import Problem
 from recon.mri.sense import Sense
 
 EVERY = 25  # iterations between two looks
 PATIENCE = 12  # looks without a better volume, after which fitting ends
-FEWEST = 16  # phase encodes that are kept back; fewer say too little
 
 
 class KeptBack:
@@ -26,18 +24,13 @@ class KeptBack:
 
     def __init__(self, problem: Problem, share: float, seed: int = 0):
         mask = problem.operator.mask.cpu()
-        centre = torch.ones(calibration_region(mask), dtype=torch.bool)
-        outside = mask & ~fourier.pad(centre, mask.shape, (0, 1))
-        candidates = outside.flatten().nonzero().flatten()
-        number = round(share * len(candidates))
+        among = candidates(mask)
+        number = round(share * len(among))
         if number < FEWEST:
-            few = f"{share:g} of {len(candidates)} phase encodes outside the calibration region"
+            few = f"{share:g} of {len(among)} phase encodes outside the calibration region"
             raise ReconError(f"held_out: {few} is fewer than {FEWEST}; take a larger share, or 0")
         generator = torch.Generator().manual_seed(seed)
-        drawn = candidates[torch.randperm(len(candidates), generator=generator)[:number]]
-        kept = torch.zeros(mask.numel(), dtype=torch.bool)
-        kept[drawn] = True
-        kept = kept.view(mask.shape).to(problem.kspace.device)
+        kept = drawn(among, number, mask, generator).to(problem.kspace.device)
 
         maps, stack = problem.operator.maps, problem.operator.stack
         rest = Sense(maps, problem.operator.mask & ~kept, stack=stack)

@@ -6,6 +6,7 @@ tensors ``features.N.weight`` and ``features.N.bias`` as torchvision names them,
 ``linK.model.1.weight``.
 """
 
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -78,10 +79,9 @@ def alex() -> tuple[nn.Sequential, list[int], list[int]]:
 def expected(backbone: Backbone) -> dict[str, tuple[int, ...]]:
     """The names and shapes of the tensors that a file of weights must hold."""
     state = backbone.state_dict()
-    names = {key: key.replace("weights.", "lin") + ".model.1.weight" for key in state}
     return {
-        names[key] if key.startswith("weights.") else key: tuple(value.shape)
-        for key, value in state.items()
+        re.sub(r"^weights\.(\d)$", r"lin\1.model.1.weight", k): tuple(v.shape)
+        for k, v in state.items()
     }
 
 
@@ -96,7 +96,9 @@ def check(name: Name, path: Path | str | None) -> None:
             found = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}
     except (SafetensorError, OSError) as error:
         raise ReconError(f"{path}: not a safetensors file; {how(name)}") from error
-    for key, shape in expected(Backbone(name)).items():
+    with torch.device("meta"):  # shapes alone
+        bare = Backbone(name)
+    for key, shape in expected(bare).items():
         if found.get(key) != shape:
             size = "×".join(map(str, shape))
             wrong = f"{key} of {size} is missing or has another shape"
