@@ -71,8 +71,9 @@ def options(command: argparse.ArgumentParser) -> None:
     option("--coils", type=int, metavar="N", help="compress to N virtual coils first")
     option("--maps", type=Path, metavar="FILE", help="sensitivity maps, .npy, .npz, .h5 or .cfl")
     option("--save-maps", type=Path, metavar="FILE", help="write the maps, .npy, .h5 or .cfl")
-    tuned = "of ESPIRiT: kernel (5), threshold (0.01), crop (0.8), sets (1; 2 where the object is"
-    option("--espirit", **repeated, metavar="KEY=VALUE", help=f"{tuned} larger than the field)")
+    tuned = "of ESPIRiT: kernel (6 in 2D, 5 in 3D), threshold (0.01), crop (0.8), sets (1;"
+    wide = "2 where the object is larger than the field)"
+    option("--espirit", **repeated, metavar="KEY=VALUE", help=f"{tuned} {wide}")
 
     option = command.add_argument_group("undersampling, to try a method").add_argument
     option("--acceleration", type=float, metavar="R", help="keep one in R phase encodes")
@@ -252,7 +253,7 @@ def parse_espirit(given: list[str]) -> dict:
         if key not in known:
             raise ReconError(f"--espirit {key}: no such setting; it has {', '.join(known)}")
         try:
-            out[key] = type(known[key])(value)
+            out[key] = type(known[key] or 0)(value)  # the kernel is None by default
         except ValueError:
             raise ReconError(f"--espirit {key}={value}: expected a number") from None
     return out

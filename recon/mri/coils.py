@@ -25,6 +25,7 @@ from recon.mri import fourier
 # Calibration samples along an axis. Fewer do not determine the maps; more cost time and change the
 # maps little.
 SMALLEST, LARGEST = 6, 24
+PATCH, PATCH_2D = 5, 6  # samples along an axis; on slices 6 does 0.1 to 0.5 dB better than 5
 # Leaves errors below 1e-6 where the eigenvalues are well apart, as they are inside an object.
 CHEBYSHEV_STEPS = 10
 
@@ -54,7 +55,7 @@ def espirit(
     kspace: Complex[Tensor, "coil x y z"],
     calibration: tuple[int, int, int] | None = None,
     shape: tuple[int, int, int] | None = None,
-    kernel: int = 5,
+    kernel: int | None = None,
     threshold: float = 0.01,
     crop: float = 0.8,
     voxels_at_once: int | None = None,
@@ -78,8 +79,8 @@ def espirit(
             most 24 along each axis.
         shape: voxels (x, y, z) of the maps over the same field of view; by default those of
             ``kspace``.
-        kernel: largest patch size along an axis. A patch is at most a third of the calibration
-            block.
+        kernel: largest patch size along an axis; by default 6 for a slice and 5 for a volume. A
+            patch is at most a third of the calibration block.
         threshold: singular values of the calibration matrix below ``threshold`` times the largest
             are dropped, and so are those of the noise (see `significant`).
         crop: voxels with a lower eigenvalue are set to 0. The eigenvalue is 1 where the coils are
@@ -108,7 +109,7 @@ def espirit_tiles(
     kspace: Complex[Tensor, "coil x y z"],
     shape: tuple[int, int, int],
     calibration: tuple[int, int, int] | None = None,
-    kernel: int = 5,
+    kernel: int | None = None,
     threshold: float = 0.01,
     crop: float = 0.8,
     voxels_at_once: int | None = None,
@@ -175,7 +176,7 @@ def calibration_block(
 
 
 def patch_operator(
-    block: Complex[Tensor, "coil cx cy cz"], kernel: int, threshold: float
+    block: Complex[Tensor, "coil cx cy cz"], kernel: int | None, threshold: float
 ) -> Complex[Tensor, "coil coil lx ly lz"]:
     """Convolution kernels, coil × coil, that project all k-space patches and average the results.
 
@@ -186,6 +187,7 @@ def patch_operator(
     two says nothing of the one that wraps around. Raises ReconError where nothing in the block
     rises above the noise.
     """
+    kernel = kernel or (PATCH_2D if 1 in block.shape[1:] else PATCH)
     patch = tuple(max(1 + (n > 2), min(kernel, -(-n // 3))) for n in block.shape[1:])
     basis = patch_space(block, patch, threshold)
     if not len(basis):

@@ -22,7 +22,7 @@ Maps = Complex[Tensor, "coil x y z"] | Complex[Tensor, "set coil x y z"]
 class Espirit:
     """What a user may change of ESPIRiT; see `recon.mri.coils.espirit`."""
 
-    kernel: int = 5
+    kernel: int | None = None
     threshold: float = 0.01
     crop: float = 0.8
     sets: int = 1
@@ -30,10 +30,9 @@ class Espirit:
     def __post_init__(self):
         limits = {"kernel": (2, 24), "threshold": (0, 1), "crop": (0, 1), "sets": (1, 8)}
         for name, (low, high) in limits.items():
-            if not low <= getattr(self, name) <= high:
-                raise ReconError(
-                    f"espirit: {name} is {getattr(self, name)}; choose {low} to {high}"
-                )
+            value = getattr(self, name)
+            if value is not None and not low <= value <= high:
+                raise ReconError(f"espirit: {name} is {value}; choose {low} to {high}")
 
 
 def estimate(

@@ -9,6 +9,7 @@ At low noise the answer is the input, at high noise it is the network's. The net
 other priors. It takes a timestep in [0, 1000], so c_noise is mapped there.
 """
 
+import math
 from itertools import pairwise
 from typing import Literal
 
@@ -30,7 +31,7 @@ class EDMTraining(SliceTraining):
     """How an EDM is trained: ``ln σ`` is normal (their table 1)."""
 
     kind: Literal["edm"] = "edm"
-    mean: float = -1.2  # of ln σ
+    mean: float = -1.2 + math.log(2)  # of ln σ; theirs is for σ_d = 0.5, half of ours
     spread: float = Field(1.2, gt=0)  # standard deviation of ln σ
     sigma_data: float = Field(1.0, gt=0)  # slices are at unit variance
 

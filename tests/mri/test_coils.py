@@ -178,7 +178,7 @@ def test_agrees_with_sigpy():
         show_pbar=False,
     ).run()
     reference = torch.from_numpy(np.asarray(reference)).to(torch.complex64)[..., None]
-    maps = coils.espirit(kspace, (24, 24, 1), threshold=0.02)
+    maps = coils.espirit(kspace, (24, 24, 1), kernel=5, threshold=0.02)
     assert (maps.abs() - reference.abs())[:, inside].abs().max() < 1e-2
     assert misfit(maps, reference, inside) < 1e-4
 
