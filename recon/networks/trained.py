@@ -128,6 +128,8 @@ class SliceTraining(Training):
 
     # The slices are those across these axes.
     axes: tuple[Literal[0, 1, 2], ...] = Field((0, 1, 2), min_length=1)
+    # Neighbouring slices of a sample; more than one for a network that looks along them.
+    stack: Count = 1
     # The range of the matrix factor in diverse training; [0.1, 1.0] in paper A.
     factors: tuple[float, float] | None = None
     # A part of that range that training never sees.
@@ -144,6 +146,11 @@ class SliceTraining(Training):
             raise ValueError("transfer has pixels of its own; remove factors and held_out")
         if self.transfer and set(self.axes) != {0, 1, 2}:
             raise ValueError("transfer takes slices as they come; remove axes")
+        if self.stack > 1 and (self.factors or self.batch % self.stack):
+            whole = f"a batch of {self.batch} slices is no number of stacks of {self.stack}"
+            raise ValueError(
+                "stacks have one voxel size; remove factors" if self.factors else whole
+            )
         low, high = self.factors or (1.0, 1.0)
         if not 0 < low <= high <= 1:
             expected = "expected two numbers in (0, 1], the smaller first"

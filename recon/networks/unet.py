@@ -146,12 +146,13 @@ class Level(nn.Module):
         super().__init__()
         self.block = ResBlock(inputs, outputs, embedding)
         self.attend = Attention(outputs, head_channels) if head_channels else nn.Identity()
+        self.across = nn.Identity()  # see recon.networks.stack_unet
 
     def forward(
         self, x: Float[Tensor, "n c h w"], embedding: Float[Tensor, "n e"]
     ) -> Float[Tensor, "n d h w"]:
         """Features of the level's output width."""
-        return self.attend(self.block(x, embedding))
+        return self.across(self.attend(self.block(x, embedding)))
 
 
 class UNet(nn.Module):

@@ -21,11 +21,11 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from recon.networks.trained import Kind, SliceTraining
-from recon.priors.denoiser import Denoiser
+from recon.priors.denoiser import Denoiser, per_sample
 from recon.priors.schedule import ALPHA_BAR, SIGMAS, T, ddpm_timestep
 from recon.priors.validation import check_denoising
 
-Levels = Float[Tensor, "#n 1 1 1"]
+Levels = Float[Tensor, "#n *ones"]
 HIGH_NOISE = 0.05  # weight of the error of v; see `DDPM.loss`
 
 
@@ -66,14 +66,18 @@ class DDPM(Denoiser):
         self.predicts = predicts
 
     def velocity(
-        self, x_t: Float[Tensor, "n 2 h w"], t: Float[Tensor, "n"], alpha: Levels, sigma: Levels
-    ) -> Float[Tensor, "n 2 h w"]:
+        self,
+        x_t: Float[Tensor, "n *stack 2 h w"],
+        t: Float[Tensor, "n"],
+        alpha: Levels,
+        sigma: Levels,
+    ) -> Float[Tensor, "n *stack 2 h w"]:
         """The estimate of ``alpha eps − sigma x0``, with ``alpha² + sigma² = 1``."""
         with self.autocast(x_t.device.type):
             output = self.network(x_t, t).float()
         if self.predicts == "noise":
             return (output - sigma * x_t) / alpha
-        eps_hat, x0_hat = output.chunk(2, dim=1)
+        eps_hat, x0_hat = output.chunk(2, dim=-3)
         return alpha * eps_hat - sigma * x0_hat
 
     def inputs(
@@ -94,7 +98,7 @@ class DDPM(Denoiser):
         return alpha * (x_t - level * v_hat)
 
     def loss(
-        self, x0: Float[Tensor, "n 2 h w"], generator: torch.Generator, focus: float = 1.0
+        self, x0: Float[Tensor, "n *stack 2 h w"], generator: torch.Generator, focus: float = 1.0
     ) -> Float[Tensor, ""]:
         """Mean of ``‖eps_hat − eps‖²`` (Ho et al., equation 14), where the network predicts noise.
 
@@ -107,7 +111,7 @@ class DDPM(Denoiser):
         """
         u = 1 - torch.rand(len(x0), generator=generator)
         t = (T * u**focus).ceil().clamp(1, T).long()
-        alpha_bar = ALPHA_BAR[t].float().view(-1, 1, 1, 1).to(x0.device)
+        alpha_bar = per_sample(ALPHA_BAR[t].float(), x0).to(x0.device)
         eps = torch.randn(x0.shape, generator=generator).to(x0.device)
         alpha, sigma = alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
         v_hat = self.velocity(alpha * x0 + sigma * eps, t.to(x0.device).float(), alpha, sigma)
@@ -123,7 +127,10 @@ def ddpm(network: nn.Module, settings: DDPMTraining) -> DDPM:
 
 
 def ddpm_loss(
-    model: DDPM, batch: Float[Tensor, "n 2 h w"], generator: torch.Generator, settings: DDPMTraining
+    model: DDPM,
+    batch: Float[Tensor, "n *stack 2 h w"],
+    generator: torch.Generator,
+    settings: DDPMTraining,
 ) -> Float[Tensor, ""]:
     """The loss of one training step."""
     return model.loss(batch, generator, settings.focus)

@@ -24,20 +24,28 @@ def windows(count: int, size: int, neighbours: int) -> Iterator[tuple[slice, sli
         yield slice(first, min(count, stop + neighbours)), slice(start - first, stop - first)
 
 
+def per_sample(
+    values: Float[Tensor, "n"], x: Float[Tensor, "n *shape"]
+) -> Float[Tensor, "n *ones"]:
+    """One value for each sample of ``x``, in a shape that multiplies it."""
+    return values.view(-1, *[1] * (x.ndim - 1))
+
+
 class Denoiser(nn.Module):
     """A prior made of a network.
 
     Subclasses say in `inputs` what the network is given, and in `estimate` what its answer means.
+    In training a sample is a slice, or a stack of slices (see `recon.networks.stacks`).
     """
 
     sigma_max: float
-    neighbours = 0
     flips = False
     pixels: tuple[float, float] | None = None
 
     def __init__(self, network: nn.Module, batch: int = 32, bf16: bool | None = None):
         super().__init__()
         self.network = network
+        self.neighbours: int = getattr(network, "neighbours", 0)
         self.batch = batch  # slices per network call, which bounds the memory
         # None takes bf16 where the processor has instructions for it. Without them bf16 takes
         # twice as long as float32.

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from recon.networks.trained import Kind, SliceTraining
 from recon.priors import Prior
-from recon.priors.denoiser import Denoiser
+from recon.priors.denoiser import Denoiser, per_sample
 from recon.priors.validation import check_denoising
 
 SIGMA_MIN, SIGMA_MAX, RHO = 0.002, 80.0, 7.0  # of the levels of a sampler (their table 1)
@@ -52,25 +52,25 @@ class EDM(Denoiser):
         self.sigma_data = sigma_data
 
     def inputs(
-        self, x: Float[Tensor, "n 2 h w"], sigma: Float[Tensor, "n"]
-    ) -> tuple[Float[Tensor, "n 2 h w"], Float[Tensor, "n"]]:
+        self, x: Float[Tensor, "n *stack 2 h w"], sigma: Float[Tensor, "n"]
+    ) -> tuple[Float[Tensor, "n *stack 2 h w"], Float[Tensor, "n"]]:
         """``c_in x`` and c_noise."""
         scale = (sigma**2 + self.sigma_data**2).rsqrt()
-        return x * scale.view(-1, 1, 1, 1), timestep(sigma)
+        return x * per_sample(scale, x), timestep(sigma)
 
     def estimate(
-        self, x: Float[Tensor, "n 2 h w"], sigma: Float[Tensor, "n"]
-    ) -> Float[Tensor, "n 2 h w"]:
+        self, x: Float[Tensor, "n *stack 2 h w"], sigma: Float[Tensor, "n"]
+    ) -> Float[Tensor, "n *stack 2 h w"]:
         """``E[x0 | x0 + sigma n = x]``, with all slices in one network call."""
         sigma = sigma.clamp(min=LEAST)
-        level, spread = sigma.view(-1, 1, 1, 1), self.sigma_data
+        level, spread = per_sample(sigma, x), self.sigma_data
         total = level**2 + spread**2
         with self.autocast(x.device.type):
             output = self.network(*self.inputs(x, sigma)).float()
         return spread**2 / total * x + level * spread * total.rsqrt() * output
 
     def loss(
-        self, x0: Float[Tensor, "n 2 h w"], generator: torch.Generator, settings: EDMTraining
+        self, x0: Float[Tensor, "n *stack 2 h w"], generator: torch.Generator, settings: EDMTraining
     ) -> Float[Tensor, ""]:
         """Mean of ``λ(σ) ‖D(x0 + σ n, σ) − x0‖²`` with λ = (σ² + σ_d²) / (σ σ_d)².
 
@@ -79,7 +79,7 @@ class EDM(Denoiser):
         drawn = torch.randn(len(x0), generator=generator)
         sigma = (settings.mean + settings.spread * drawn).exp().clamp(max=self.sigma_max)
         sigma = sigma.to(x0.device)
-        level = sigma.view(-1, 1, 1, 1)
+        level = per_sample(sigma, x0)
         noise = torch.randn(x0.shape, generator=generator).to(x0.device)
         weight = (level**2 + self.sigma_data**2) / (level * self.sigma_data) ** 2
         error = self.estimate(x0 + level * noise, sigma) - x0
@@ -131,7 +131,10 @@ def edm(network: nn.Module, settings: EDMTraining) -> EDM:
 
 
 def edm_loss(
-    model: EDM, batch: Float[Tensor, "n 2 h w"], generator: torch.Generator, settings: EDMTraining
+    model: EDM,
+    batch: Float[Tensor, "n *stack 2 h w"],
+    generator: torch.Generator,
+    settings: EDMTraining,
 ) -> Float[Tensor, ""]:
     """The loss of one training step."""
     return model.loss(batch, generator, settings)

@@ -1,6 +1,6 @@
 """How well a prior denoises slices that it has not seen."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Complex, Float
@@ -28,8 +28,8 @@ def denoising_error(
     """Mean squared error of one-step denoising, by noise level; that of the answer zero is 1.
 
     The mean is taken over evenly spaced slices across ``axes``, about ``slices`` in number, and at
-    high noise over several draws. A prior that looks at neighbours is also given those of each
-    slice.
+    high noise over several draws. A prior that looks at neighbours is given all slices of each
+    volume.
     """
     generator = torch.Generator().manual_seed(0)
     errors = {}
@@ -39,11 +39,11 @@ def denoising_error(
             volume = volume / torch.view_as_real(volume).square().mean().sqrt()
             for axis in (a for a in planes(tuple(volume.shape)) if a in axes):
                 every = max(1, volume.shape[axis] * len(axes) * len(volumes) // slices)
-                for clean, own in _stacks(as_slices(volume, axis), every, prior.neighbours):
-                    noisy = clean + sigma * torch.randn(clean.shape, generator=generator)
-                    error = (_denoised(prior, noisy, sigma) - clean)[own]
-                    total += float(error.square().sum())
-                    count += error.numel()
+                clean, own = _scored(as_slices(volume, axis), every, prior.neighbours)
+                noisy = clean + sigma * torch.randn(clean.shape, generator=generator)
+                error = (_denoised(prior, noisy, sigma) - clean)[own]
+                total += float(error.square().sum())
+                count += error.numel()
         errors[f"{sigma:g}"] = total / count
     return errors
 
@@ -54,17 +54,12 @@ def _denoised(prior: Denoiser, noisy: Float[Tensor, "n 2 h w"], sigma: float) ->
     return prior.denoise(noisy.to(device), sigma).to(noisy.device)
 
 
-def _stacks(
+def _scored(
     slices: Float[Tensor, "n 2 h w"], every: int, neighbours: int
-) -> Iterator[tuple[Float[Tensor, "m 2 h w"], slice]]:
-    """Every so many slices: all at once, or each with its neighbours and its place among them."""
-    start = min(every // 2, len(slices) - 1)
-    if neighbours == 0:
-        yield slices[start::every], slice(None)
-        return
-    for place in range(start, len(slices), every):
-        first = max(0, place - neighbours)
-        yield slices[first : place + neighbours + 1], slice(place - first, place - first + 1)
+) -> tuple[Float[Tensor, "m 2 h w"], slice]:
+    """The slices that the prior is given, and which of them are scored: every so many."""
+    some = slice(min(every // 2, len(slices) - 1), None, every)
+    return (slices, some) if neighbours else (slices[some], slice(None))
 
 
 def check_denoising(

@@ -127,10 +127,17 @@ def train_network(
 
 
 def begun_with(model: nn.Module, first: nn.Module | None) -> nn.Module:
-    """The model with the weights of ``first``, which must have its architecture."""
+    """The model with the weights of ``first``, which must have its architecture.
+
+    It may lack layers that the network names as ``added``. They start as the identity.
+    """
+    if first is None:
+        return model
+    added = getattr(model.network, "added", None)
     try:
-        if first is not None:
-            model.load_state_dict(first.state_dict())
+        missing, unknown = model.load_state_dict(first.state_dict(), strict=False)
+        if unknown or any(added not in name.split(".") for name in missing):
+            raise RuntimeError
     except RuntimeError as error:
         other = "the weights that training starts from are those of another architecture"
         raise ReconError(f"{other}; correct starts_from or network") from error

@@ -61,8 +61,8 @@ class SliceSource:
         self,
         size: int,
         generator: torch.Generator,
-        cut: Callable[[int, int, int], Complex[Tensor, "h w"]],
-    ) -> Float[Tensor, "n 2 h w"]:
+        cut: Callable[[int, int, int], Complex[Tensor, "*d h w"]],
+    ) -> Float[Tensor, "n *d 2 h w"]:
         """Slices of one group, as ``cut(volume, index, axis)`` gives them, with random phases."""
         group = self.groups[int(torch.multinomial(self.weights, 1, generator=generator))]
         entries = self.entries[group]
@@ -70,7 +70,40 @@ class SliceSource:
         turns = torch.polar(torch.ones(size), 2 * math.pi * torch.rand(size, generator=generator))
         pairs = zip(picks, turns.tolist(), strict=True)
         slices = [cut(*entries[pick], group[0]) * turn for pick, turn in pairs]
-        return torch.view_as_real(torch.stack(slices)).movedim(-1, 1).contiguous()
+        return torch.view_as_real(torch.stack(slices)).movedim(-1, -3).contiguous()
+
+
+class StackSource(SliceSource):
+    """Draws stacks of ``depth`` neighbouring slices, each with one random phase.
+
+    A stack lies where its middle slice was drawn, or as near to it as the volume allows.
+    """
+
+    def __init__(
+        self,
+        volumes: Sequence[Complex[Tensor, "x y z"]],
+        depth: int,
+        axes: Sequence[int] = (0, 1, 2),
+    ):
+        super().__init__(volumes, axes)
+        self.depth = depth
+        thin = [n for group in self.groups for n in self._sizes(group[0]) if n < depth]
+        if thin:
+            few = f"a stack of {depth} slices is deeper than a volume of {min(thin)}"
+            raise ReconError(f"{few}; set stack to less")
+
+    def _sizes(self, axis: int) -> list[int]:
+        return [volume.shape[axis] for volume in self.volumes]
+
+    def batch(self, size: int, generator: torch.Generator) -> Float[Tensor, "b d 2 h w"]:
+        """``size`` slices of one plane and shape, as stacks."""
+
+        def cut(number: int, index: int, axis: int) -> Complex[Tensor, "d h w"]:
+            volume = self.volumes[number]
+            first = min(max(0, index - self.depth // 2), volume.shape[axis] - self.depth)
+            return volume.narrow(axis, first, self.depth).movedim(axis, 0)
+
+        return self._draw(size // self.depth, generator, cut)
 
 
 class DiverseSource(SliceSource):
@@ -157,6 +190,8 @@ def slices_of(volumes: Sequence[Prepared], settings: SliceTraining, device: str)
     if settings.factors:
         parts = settings.factors, settings.held_out, settings.resampling
         return DiverseSource(references, *parts, axes)
+    if settings.stack > 1:
+        return StackSource(references, settings.stack, axes)
     return SliceSource(references, axes)
 
 
