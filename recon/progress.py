@@ -29,3 +29,8 @@ def track(items: Iterable, label: str, total: int | None = None, start: int = 0)
             last = now
             left = (now - begun) / (done - start) * (total - done)
             print(f"{label}: {done}/{total}, {left / 60:.1f} min left", file=sys.stderr, flush=True)
+
+
+def note(text: str) -> None:
+    """Tells what a user should know of a result, on stderr."""
+    print(text, file=sys.stderr, flush=True)

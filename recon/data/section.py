@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, NonNegativeInt, model_validator
+from pydantic import Field, model_validator
 
 from recon import phantoms
 from recon.data import source
@@ -17,17 +17,8 @@ from recon.data.resolution import coarse_shape
 from recon.download import registry
 from recon.download.entries import SPLITS, overlap
 from recon.errors import ReconError
-from recon.mri import masks
-from recon.schema import Count, Seed, Size, Strict
-
-
-class Mask(Strict):
-    """Which phase encodes are kept."""
-
-    kind: str = Field("poisson_disc", pattern=f"^({'|'.join(masks.KINDS)})$")
-    # fully sampled centre (y, z), included in R
-    calibration: tuple[NonNegativeInt, NonNegativeInt] = (12, 12)
-    seed: Seed = 0  # a subject's mask is drawn from this seed and the subject's name
+from recon.mri.masks import Mask
+from recon.schema import Count, Size, Strict
 
 
 class Dataset(Strict):
@@ -67,6 +58,8 @@ class Dataset(Strict):
     mask: Mask | None = None  # null: the configuration's
     accelerations: list[float] | None = Field(None, min_length=1)  # null: the configuration's
     prior: str | None = None  # the matched prior; null: the one trained on this dataset
+    # Another dataset, whose trained networks reconstruct this one; null: its own.
+    trained_on: str | None = None
 
     @model_validator(mode="before")
     @classmethod

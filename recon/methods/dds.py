@@ -26,7 +26,7 @@ from recon.methods.common import (
     ignore,
     says,
 )
-from recon.methods.sampling import TV_SPACE, admm_tv, clean_estimate, ddim_levels
+from recon.methods.sampling import TV_SPACE, admm, begun, clean_estimate, ddim_levels, variation
 from recon.mri.problem import Problem
 from recon.priors import Prior
 from recon.priors.sampling import ddim_step, noise_like
@@ -68,13 +68,13 @@ def dds(
     generator, axis = torch.Generator().manual_seed(settings.seed), settings.axis
     sigmas = ddim_levels(prior, settings.steps)
     x = (1 + sigmas[0] ** 2) ** 0.5 * noise_like(problem.rhs, generator)
-    d = u = torch.zeros_like(x)
+    smooth = [variation(problem, axis, settings.weight)]
+    kept = begun(x, smooth)
     for k, (sigma_t, sigma_s) in enumerate(track(list(pairwise(sigmas)), "dds")):
         x0_hat = clean_estimate(problem, prior, x, sigma_t, axis)
         eps = (x - x0_hat) / sigma_t
-        x0_hat, d, u = admm_tv(
-            problem, x0_hat, d, u, axis, settings.weight, settings.rho, settings.cg_iterations
-        )
+        parts = problem.operator.normal, problem.rhs, x0_hat, smooth, kept
+        x0_hat, kept = admm(*parts, settings.rho, settings.cg_iterations)
         x0_hat = problem.operator.support * x0_hat  # total variation leaks along the axis
         x = ddim_step(x0_hat, eps, sigma_t, sigma_s, settings.eta, generator)
         callback(k, x0_hat)

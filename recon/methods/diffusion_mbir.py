@@ -20,7 +20,16 @@ from recon.methods.common import (
     ignore,
     says,
 )
-from recon.methods.sampling import TV_SPACE, admm_tv, correct, predict, score, ve_levels
+from recon.methods.sampling import (
+    TV_SPACE,
+    admm,
+    begun,
+    correct,
+    predict,
+    score,
+    variation,
+    ve_levels,
+)
 from recon.mri.problem import Problem
 from recon.priors import Prior
 from recon.priors.sampling import noise_like
@@ -58,13 +67,13 @@ def diffusion_mbir(
     generator, axis = torch.Generator().manual_seed(settings.seed), settings.axis
     sigmas = ve_levels(prior, settings.steps)
     x = sigmas[0] * noise_like(problem.rhs, generator)
-    d = u = torch.zeros_like(x)
+    smooth = [variation(problem, axis, settings.weight)]
+    kept = begun(x, smooth)
     for k, (sigma_t, sigma_s) in enumerate(track(list(pairwise(sigmas)), "diffusion-mbir")):
         x = predict(x, score(problem, prior, x, sigma_t, axis), sigma_t, sigma_s, generator)
         x = correct(x, score(problem, prior, x, sigma_s, axis), settings.snr, generator)
-        x, d, u = admm_tv(
-            problem, x, d, u, axis, settings.weight, settings.rho, settings.cg_iterations
-        )
+        parts = problem.operator.normal, problem.rhs, x, smooth, kept
+        x, kept = admm(*parts, settings.rho, settings.cg_iterations)
         callback(k, x)
     # Total variation leaks along the axis, and the last corrector leaves its noise.
     return problem.operator.support * x

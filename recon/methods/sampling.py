@@ -1,5 +1,8 @@
 """What the posterior samplers share: noise levels, clean estimate, predictor, corrector, TV."""
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -27,35 +30,63 @@ def clean_estimate(problem: Problem, prior: Prior, x: Volume, sigma: float, axis
     return problem.operator.support * as_volume(prior.denoise(as_slices(x, axis), sigma), axis)
 
 
-def admm_tv(
-    problem: Problem,
+@dataclass(frozen=True)
+class Penalty:
+    """``weight ‖D x‖₁`` of a volume x."""
+
+    forward: Callable[[Volume], Volume]  # D
+    adjoint: Callable[[Volume], Volume]  # Dᴴ
+    weight: float
+
+
+Kept = list[tuple[Volume, Volume]]  # the split variable d and the dual u of each penalty
+
+
+def variation(problem: Problem, axis: int, weight: float) -> Penalty:
+    """Total variation along an axis. In a stack, the first slice does not follow the last one."""
+    wraps = not (problem.operator.stack and axis == 2)
+    return Penalty(
+        lambda x: difference(x, axis, wraps), lambda d: difference_adjoint(d, axis, wraps), weight
+    )
+
+
+def begun(x: Volume, penalties: Sequence[Penalty]) -> Kept:
+    """What ADMM keeps before its first iteration: zeros."""
+    return [(torch.zeros_like(x), torch.zeros_like(x)) for _ in penalties]
+
+
+def admm(
+    normal: Callable[[Volume], Volume],
+    rhs: Volume,
     x: Volume,
-    d: Volume,
-    u: Volume,
-    axis: int,
-    weight: float,
+    penalties: Sequence[Penalty],
+    kept: Kept,
     rho: float,
     iterations: int,
-) -> tuple[Volume, Volume, Volume]:
-    """One iteration of ADMM on ``½‖Ax − y‖² + weight ‖Dx‖₁``, starting at x (Chung et al. 2023).
+) -> tuple[Volume, Kept]:
+    """One iteration of ADMM on ``½ xᴴNx − Re bᴴx + Σ_i λ_i ‖D_i x‖₁``, starting at x.
 
-    D is the difference between neighbouring slices. The x-update takes ``iterations`` steps of CG
-    on ``(AᴴA + ρDᴴD) x = Aᴴy + ρDᴴ(d − u)``. Returns x, the split variable d and the dual u.
-    In a stack, the first slice does not follow the last one.
+    For ``½‖Ax − y‖²``, N is AᴴA and b is Aᴴy. The x-update takes ``iterations`` steps of CG on
+    ``(N + ρ Σ D_iᴴD_i) x = b + ρ Σ D_iᴴ(d_i − u_i)``. Returns x, and what the next iteration needs
+    of each penalty. With one total variation it is that of Chung et al. (2023).
     """
-    wraps = not (problem.operator.stack and axis == 2)
 
     def operator(v: Tensor) -> Tensor:
-        return problem.operator.normal(v) + rho * difference_adjoint(
-            difference(v, axis, wraps), axis, wraps
-        )
+        out = normal(v)
+        for penalty in penalties:
+            out = out + rho * penalty.adjoint(penalty.forward(v))
+        return out
 
-    rhs = problem.rhs + rho * difference_adjoint(d - u, axis, wraps)
+    for penalty, (d, u) in zip(penalties, kept, strict=True):
+        rhs = rhs + rho * penalty.adjoint(d - u)
     # The system is singular. Beyond this tolerance CG would amplify rounding without bound.
     x = conjugate_gradient(operator, rhs, x, iterations, tolerance=1e-4)
-    gradient = difference(x, axis, wraps)
-    d = soft(gradient + u, weight / rho)
-    return x, d, u + gradient - d
+    new = []
+    for penalty, (_, u) in zip(penalties, kept, strict=True):
+        changes = penalty.forward(x)
+        d = soft(changes + u, penalty.weight / rho)
+        new.append((d, u + changes - d))
+    return x, new
 
 
 def ddim_levels(prior: Prior, steps: int) -> list[float]:

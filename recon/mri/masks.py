@@ -20,10 +20,12 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
+from pydantic import Field, NonNegativeInt
 from torch import Tensor
 
 from recon.errors import ReconError
 from recon.mri import fourier
+from recon.schema import Seed, Strict
 
 Pair = tuple[int, int]
 # Width of the Gaussian densities as a fraction of the axis: the edge of k-space is at three sigma.
@@ -177,6 +179,15 @@ def uniform_1d(
 KINDS: dict[str, Callable[..., Bool[Tensor, "y z"]]] = {
     f.__name__: f for f in (poisson_disc, gaussian_2d, uniform, gaussian_1d, random_1d, uniform_1d)
 }
+
+
+class Mask(Strict):
+    """Which phase encodes are kept, as a configuration says it."""
+
+    kind: str = Field("poisson_disc", pattern=f"^({'|'.join(KINDS)})$")
+    # fully sampled centre (y, z), included in R
+    calibration: tuple[NonNegativeInt, NonNegativeInt] = (12, 12)
+    seed: Seed = 0  # a subject's mask is drawn from this seed and the subject's name
 
 
 def make(

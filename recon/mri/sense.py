@@ -79,19 +79,19 @@ class Sense:
         zero.
         """
         chunks = self.modulated_maps.split(self.coils_per_chunk, dim=1)
-        return self._joined(torch.stack([maps.ne(0).any(1) for maps in chunks]).any(0))
+        return self.joined(torch.stack([maps.ne(0).any(1) for maps in chunks]).any(0))
 
-    def _split(self, volume: Tensor) -> Tensor:
+    def split(self, volume: Tensor) -> Tensor:
         """The image of every set, (set, x, y, z)."""
         return volume.unflatten(-1, (self.sets, -1)).movedim(-2, 0)
 
-    def _joined(self, images: Tensor) -> Tensor:
-        """The images of the sets as one volume; inverse of `_split`."""
+    def joined(self, images: Tensor) -> Tensor:
+        """The images of the sets as one volume; inverse of `split`."""
         return images.movedim(0, -2).flatten(-2)
 
     def forward(self, volume: Complex[Tensor, "x y zs"]) -> Complex[Tensor, "coil x y z"]:
         """Measured k-space ``A x`` of a volume; zero where nothing is measured."""
-        images, out = self._split(volume), []
+        images, out = self.split(volume), []
         for maps in self.modulated_maps.split(self.coils_per_chunk, dim=1):
             coils = (maps * self.modulation.conj() * images[:, None]).sum(0)
             out.append(self.mask * fourier.fft(coils, self.axes))
@@ -104,7 +104,7 @@ class Sense:
         for maps, part in zip(chunks, kspace.split(self.coils_per_chunk), strict=True):
             images = fourier.ifft(self.mask * part, self.axes)
             out += ((maps * self.modulation.conj()).conj() * images).sum(1)
-        return self._joined(out)
+        return self.joined(out)
 
     def normal(self, volume: Complex[Tensor, "x y z"]) -> Complex[Tensor, "x y z"]:
         """Applies ``Aᴴ A`` to a volume, by 2D transforms."""
@@ -120,6 +120,6 @@ class Sense:
         if self.sets == 1:
             kspace = torch.fft.fftn(maps[0] * volume, dim=axes).mul_(self.mask)
             return torch.fft.ifftn(kspace, dim=axes).mul_(maps[0].conj()).sum(0)
-        coils = (maps * self._split(volume)[:, None]).sum(0)
+        coils = (maps * self.split(volume)[:, None]).sum(0)
         kspace = torch.fft.fftn(coils, dim=axes).mul_(self.mask)
-        return self._joined((torch.fft.ifftn(kspace, dim=axes) * maps.conj()).sum(1))
+        return self.joined((torch.fft.ifftn(kspace, dim=axes) * maps.conj()).sum(1))

@@ -1,9 +1,11 @@
 """Steps that samplers share, and the DDIM sampler of slices."""
 
+import math
+from collections.abc import Callable
 from itertools import pairwise
 
 import torch
-from jaxtyping import Float, Inexact
+from jaxtyping import Complex, Float, Inexact
 from torch import Tensor
 
 from recon.priors.denoiser import Denoiser
@@ -19,6 +21,22 @@ def noise_like(
     return torch.view_as_complex(noise) if x.is_complex() else noise
 
 
+def noise_along_arc(
+    x: Complex[Tensor, "x y z"], axis: int, generator: torch.Generator
+) -> Complex[Tensor, "x y z"]:
+    """Standard normal noise whose slices across ``axis`` lie on an arc between two draws.
+
+    Slice k of n has ``cos θ a + sin θ b`` with ``θ = π/2 · k / (n − 1)``, a and b two slices of
+    noise. So the noise of each slice is standard normal, and neighbours have nearly the same.
+    Samplers of slices then agree from slice to slice. Source: ISCS (arXiv 2602.04162).
+    """
+    slice_ = x.narrow(axis, 0, 1)
+    first, last = noise_like(slice_, generator), noise_like(slice_, generator)
+    angle = torch.linspace(0, math.pi / 2, x.shape[axis], device=x.device)
+    angle = angle.view([-1 if a == axis else 1 for a in range(3)])
+    return angle.cos() * first + angle.sin() * last
+
+
 def ddim_step(
     x0_hat: Inexact[Tensor, "*shape"],
     eps: Inexact[Tensor, "*shape"],
@@ -26,18 +44,19 @@ def ddim_step(
     sigma_s: float,
     eta: float,
     generator: torch.Generator,
+    draw: Callable[[Tensor, torch.Generator], Tensor] = noise_like,
 ) -> Inexact[Tensor, "*shape"]:
     """From noise-to-signal ratio ``sigma_t`` to ``sigma_s``, given clean estimate and noise.
 
     Source: Song et al. 2021, equation 12. The state is
     ``x = x_t / sqrt(alpha_bar) = x0 + sigma eps``. With ``alpha_bar = 1 / (1 + sigma²)``, the
     standard deviation of the fresh noise in their equation 16 becomes
-    ``eta sigma_s sqrt(1 - sigma_s² / sigma_t²)``.
+    ``eta sigma_s sqrt(1 - sigma_s² / sigma_t²)``. ``draw`` draws it.
     """
     # The share of the variance of the noise that is drawn anew.
     fresh = eta**2 * (1 - (sigma_s / sigma_t) ** 2)
     x = x0_hat + sigma_s * (1 - fresh) ** 0.5 * eps
-    return x + sigma_s * fresh**0.5 * noise_like(x, generator) if sigma_s * fresh > 0 else x
+    return x + sigma_s * fresh**0.5 * draw(x, generator) if sigma_s * fresh > 0 else x
 
 
 @torch.no_grad()

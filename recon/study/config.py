@@ -7,8 +7,9 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from recon import methods
-from recon.data.section import Dataset, Mask
+from recon.data.section import Dataset
 from recon.errors import ReconError
+from recon.mri.masks import Mask
 from recon.networks import trained
 from recon.networks.trained import AnyTraining, Training
 from recon.schema import ROOT, Name, Seed, Strict, read_yaml, validated
@@ -143,6 +144,9 @@ class Config(Strict):
             if dataset.prior is not None and dataset.prior not in self.networks:
                 unknown = f"dataset {name} names the prior {dataset.prior!r}"
                 raise ValueError(f"{unknown}, which is not under networks")
+            if dataset.trained_on is not None and dataset.trained_on not in self.datasets:
+                unknown = f"dataset {name} takes the networks of {dataset.trained_on!r}"
+                raise ValueError(f"{unknown}, which is not under datasets")
             stated = "subjects" in self.tuning.model_fields_set
             if stated and self.tuning.subjects > len(dataset.validation):
                 there = f"dataset {name} has {len(dataset.validation)} for validation"
@@ -241,15 +245,17 @@ class Config(Strict):
         """The names of the networks that serve a need on ``dataset``.
 
         A need is "denoiser" or a kind of network. A dataset may name its prior itself; else they
-        are the networks that were trained on the dataset at its voxel size.
+        are the networks that were trained on the dataset at its voxel size, or on the one whose
+        networks it takes.
         """
+        home = self.datasets[dataset].trained_on or dataset
         if need == "denoiser" and self.datasets[dataset].prior:
             return [self.datasets[dataset].prior]
         found = []
         for name, network in self.networks.items():
             kind = trained.lookup(network.kind)
             serves = kind.denoises if need == "denoiser" else network.kind == need
-            if serves and network.dataset == dataset and not getattr(network, "factors", None):
+            if serves and network.dataset == home and not getattr(network, "factors", None):
                 found.append(name)
         return found
 
@@ -290,6 +296,20 @@ class Config(Strict):
                 named = section.priors_for(dataset) if need == "denoiser" else None
                 found += named or [self.matched(dataset, need, r) for r in at]
         return list(dict.fromkeys(name for name in found if name))
+
+    def told(self, network: str) -> dict[str, Any]:
+        """What the dataset of a network says of its training, and the configuration does not."""
+        settings = self.networks[network]
+        dataset = self.datasets[settings.dataset]
+        says = {
+            "resampling": dataset.resampling,
+            "mask": self.mask_of(settings.dataset),
+            "accelerations": self.accelerations_of(settings.dataset),
+            "noise": dataset.noise,
+        }
+        known = type(settings).model_fields
+        given = settings.model_fields_set - {"resampling"}
+        return {key: says[key] for key in says if key in known and key not in given}
 
     def reference_only(self, dataset: str, subject: str | int) -> bool:
         """Whether a prepared volume keeps its reference alone: nothing asks for its k-space."""

@@ -11,11 +11,12 @@ from recon import methods
 from recon.data import source
 from recon.data.opening import file_of
 from recon.data.resolution import coarse_shape
-from recon.data.section import Dataset, Mask
+from recon.data.section import Dataset
 from recon.download import fetch, registry
 from recon.errors import ReconError
 from recon.mri import masks
 from recon.mri.coils import SMALLEST
+from recon.mri.masks import Mask
 from recon.networks.weights import load_weights
 from recon.schema import ROOT
 from recon.study.config import Config

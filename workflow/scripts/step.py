@@ -21,7 +21,7 @@ def network(study, name: str) -> None:
     Its log lies beside the weights, its checkpoint under the name of all that the run depends on.
     """
     from recon.files import copy, digest
-    from recon.networks.trained import SliceTraining, lookup
+    from recon.networks.trained import lookup
     from recon.networks.weights import load_weights, save_weights
     from recon.study.provenance import training_code
     from recon.training import batches
@@ -29,8 +29,7 @@ def network(study, name: str) -> None:
 
     settings = study.config.networks[name]
     dataset = study.config.datasets[settings.dataset]
-    if isinstance(settings, SliceTraining):
-        settings = settings.model_copy(update={"resampling": dataset.resampling})
+    settings = settings.model_copy(update=study.config.told(name))
     light = not batches(lookup(settings.kind).batches).needs_kspace
     splits = (dataset.train, dataset.validation)
     volumes, held_out = (

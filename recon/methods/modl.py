@@ -1,0 +1,32 @@
+"""MoDL (Aggarwal et al. 2019), an unrolled network trained on scans with references."""
+
+import torch
+from jaxtyping import Complex
+from torch import Tensor
+
+from recon.methods import Method
+from recon.methods.common import Callback, checked, ignore
+from recon.mri.problem import Problem
+from recon.networks.modl import ModlReconstructor
+
+
+@checked
+class ModlSettings:
+    """This method has no settings; its network has all."""
+
+
+@torch.no_grad()
+def modl(
+    problem: Problem,
+    network: ModlReconstructor,
+    settings: ModlSettings = ModlSettings(),
+    callback: Callback = ignore,
+) -> Complex[Tensor, "x y z"]:
+    """MoDL: a network on the slices across the readout and a data step, in turn.
+
+    See `recon.networks.modl`.
+    """
+    return network.reconstruct(problem)
+
+
+METHOD = Method(modl, ModlSettings, "MoDL", "#843c39", "P", needs={"network": "modl"})

@@ -1,0 +1,126 @@
+"""The U-Net of fastMRI (Zbontar et al. 2018): from a zero-filled slice to a clean one.
+
+Theirs takes magnitudes of combined coils. Ours takes real and imaginary parts of the combination
+``Aᴴ y`` and gives both, so that the phase is not lost. Source: fastMRI's public code, for sizes.
+"""
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Complex, Float
+from pydantic import Field
+from torch import Tensor, nn
+
+from recon.mri.problem import Problem
+from recon.mri.slices import as_slices, as_volume
+from recon.networks import Architecture, ArchitectureSettings
+from recon.networks.supervised import (
+    Pair,
+    Reconstructor,
+    SupervisedTraining,
+    across,
+    check_reconstruction,
+    in_batches,
+)
+from recon.networks.trained import Kind
+
+
+class FastmriUNetConfig(ArchitectureSettings):
+    """The settings of fastMRI: 32 channels and 4 poolings."""
+
+    kind: Literal["fastmri_unet"] = "fastmri_unet"
+    channels: int = Field(32, ge=1, le=4096)
+    pools: int = Field(4, ge=1, le=8)
+    dropout: float = Field(0.0, ge=0, lt=1)
+
+
+class Layers(nn.Sequential):
+    """Two times: a convolution without bias, instance norm, leaky ReLU and dropout."""
+
+    def __init__(self, inputs: int, outputs: int, dropout: float):
+        parts = []
+        for width in (inputs, outputs):
+            parts += [nn.Conv2d(width, outputs, 3, padding=1, bias=False)]
+            parts += [nn.InstanceNorm2d(outputs), nn.LeakyReLU(0.2), nn.Dropout2d(dropout)]
+        super().__init__(*parts)
+
+
+class Upwards(nn.Sequential):
+    """A transposed convolution to twice the size, instance norm and leaky ReLU."""
+
+    def __init__(self, inputs: int, outputs: int):
+        up = nn.ConvTranspose2d(inputs, outputs, 2, stride=2, bias=False)
+        super().__init__(up, nn.InstanceNorm2d(outputs), nn.LeakyReLU(0.2))
+
+
+class FastmriUNet(nn.Module):
+    """Slices in, slices out. They are padded inside to a size that can be halved."""
+
+    def __init__(self, config: FastmriUNetConfig = FastmriUNetConfig()):
+        super().__init__()
+        self.config = config
+        widths = [config.channels * 2**k for k in range(config.pools + 1)]
+        pairs = list(zip([2, *widths], widths, strict=False))
+        self.down = nn.ModuleList(Layers(a, b, config.dropout) for a, b in pairs)
+        self.up = nn.ModuleList(Upwards(2 * w, w) for w in reversed(widths[:-1]))
+        joins = (Layers(2 * w, w, config.dropout) for w in reversed(widths[:-1]))
+        self.join = nn.ModuleList(joins)
+        self.last = nn.Conv2d(widths[0], 2, 1)
+
+    def forward(self, x: Float[Tensor, "n 2 h w"]) -> Float[Tensor, "n 2 h w"]:
+        """The clean slices. Each is at zero mean and unit variance inside."""
+        mean = x.mean((2, 3), keepdim=True)
+        spread = x.var((1, 2, 3), keepdim=True).sqrt() + 1e-6
+        height, width = x.shape[-2:]
+        multiple = 2**self.config.pools
+        h = F.pad((x - mean) / spread, (0, -width % multiple, 0, -height % multiple))
+        skips = []
+        for number, layers in enumerate(self.down):
+            h = layers(F.avg_pool2d(h, 2) if number else h)
+            skips.append(h)
+        skips.pop()
+        for up, join in zip(self.up, self.join, strict=True):
+            h = join(torch.cat([up(h), skips.pop()], dim=1))
+        return self.last(h)[..., :height, :width] * spread + mean
+
+
+class FastmriReconstructor(Reconstructor):
+    """The U-Net on the zero-filled slices of a problem."""
+
+    def reconstruct(self, problem: Problem) -> Complex[Tensor, "x y z"]:
+        """The volume, in the scale of the problem; zero where no coil sees."""
+        axis = across(problem.operator.shape)
+        clean = in_batches(self.network, as_slices(problem.rhs, axis), self.batch)
+        return problem.operator.support * as_volume(clean, axis)
+
+
+class FastmriUNetTraining(SupervisedTraining):
+    """fastMRI: ℓ1 loss, 50 epochs of single slices. Ours has the loop of all networks."""
+
+    kind: Literal["fastmri_unet"] = "fastmri_unet"
+
+
+def reconstructor(network: nn.Module, settings: SupervisedTraining) -> FastmriReconstructor:
+    """The model of a network."""
+    return FastmriReconstructor(network)
+
+
+def loss(
+    model: FastmriReconstructor,
+    batch: Pair,
+    generator: torch.Generator,
+    settings: FastmriUNetTraining,
+) -> Float[Tensor, ""]:
+    """The mean magnitude of the error."""
+    return (model.reconstruct(batch.problem) - batch.target).abs().mean()
+
+
+ARCHITECTURE = Architecture(FastmriUNet, FastmriUNetConfig)
+KIND = Kind(
+    reconstructor,
+    FastmriUNetTraining,
+    loss=loss,
+    batches="pairs",
+    check=check_reconstruction,
+)
