@@ -58,8 +58,10 @@ class Dataset(Strict):
     mask: Mask | None = None  # null: the configuration's
     accelerations: list[float] | None = Field(None, min_length=1)  # null: the configuration's
     prior: str | None = None  # the matched prior; null: the one trained on this dataset
-    # Another dataset, whose trained networks reconstruct this one; null: its own.
-    trained_on: str | None = None
+    # Another dataset, whose trained networks serve where this one has none.
+    networks_of: str | None = None
+    # Another dataset, whose tuned settings this one takes; it is not tuned itself.
+    settings_of: str | None = None
 
     @model_validator(mode="before")
     @classmethod

@@ -31,7 +31,7 @@ class Method:
     label: str  # in figures
     color: str
     marker: str
-    # argument of ``run``: "denoiser", or the kind of network trained for it
+    # argument of ``run``: a kind of prior, one of `PRIORS`, or the kind of network trained for it
     needs: dict[str, str] = field(default_factory=dict)
     # what tuning searches: lowest and highest value
     space: dict[str, Range] = field(default_factory=dict)
@@ -39,7 +39,15 @@ class Method:
     samples: bool = False
 
 
-DENOISER = {"prior": "denoiser"}  # the needs of a method that takes any diffusion prior
+# The needs of methods that take any diffusion prior. The latter prefer one that looks along stacks.
+DENOISER = {"prior": "denoiser"}
+STACK_DENOISER = {"prior": "stack denoiser"}
+PRIORS = ("denoiser", "stack denoiser")
+
+
+def takes_prior(name: str) -> bool:
+    """Whether a method needs a diffusion prior."""
+    return any(need in PRIORS for need in lookup(name).needs.values())
 
 
 def names() -> tuple[str, ...]:
@@ -115,14 +123,14 @@ def reconstruct(
     as it is.
     """
     method = lookup(name)
-    if "denoiser" in method.needs.values() and not planes(problem.operator.shape):
+    if takes_prior(name) and not planes(problem.operator.shape):
         size = "×".join(map(str, problem.operator.shape))
         why = f"a scan of {size} voxels has no slices that are images"
         raise ReconError(f"method {name} denoises slices, but {why}; choose another method")
     if not isinstance(networks, dict):
         networks = dict.fromkeys(list(method.needs)[:1], networks)
     for role, kind in method.needs.items():
-        what = "a prior" if kind == "denoiser" else f"a network of kind {kind}"
+        what = "a prior" if kind in PRIORS else f"a network of kind {kind}"
         if networks.get(role) is None:
             how = "pass the path of trained weights (shipped ones lie in data/priors)"
             raise ReconError(f"method {name} needs {what}; {how}")
@@ -148,20 +156,19 @@ def passed(
 
 def _serves(network: Any, need: str) -> bool:
     """Whether a network is what a method needs; one without a kind was made by hand."""
-    return (
-        hasattr(network, "denoise")
-        if need == "denoiser"
-        else getattr(network, "kind", need) == need
-    )
+    return hasattr(network, "denoise") if need in PRIORS else getattr(network, "kind", need) == need
 
 
 __all__ = [
     "DENOISER",
+    "PRIORS",
+    "STACK_DENOISER",
     "Method",
     "lookup",
     "names",
     "passed",
     "reconstruct",
     "settings_of",
+    "takes_prior",
     "varied",
 ]

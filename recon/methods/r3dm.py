@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
-from recon.methods import DENOISER, Method
+from recon.methods import STACK_DENOISER, Method
 from recon.methods.common import (
     SEED,
     Axis,
@@ -192,7 +192,7 @@ METHOD = Method(
     "R3DM (paper C)",
     "#393b79",
     "2",
-    needs=DENOISER,
+    needs=STACK_DENOISER,
     samples=True,
     space={"tv": decades(5e-4, 0.02), "l1": decades(1e-5, 2e-3)},
 )

@@ -99,6 +99,7 @@ class FastmriUNetTraining(SupervisedTraining):
     """fastMRI: ℓ1 loss, 50 epochs of single slices. Ours has the loop of all networks."""
 
     kind: Literal["fastmri_unet"] = "fastmri_unet"
+    network: FastmriUNetConfig = FastmriUNetConfig()
 
 
 def reconstructor(network: nn.Module, settings: SupervisedTraining) -> FastmriReconstructor:

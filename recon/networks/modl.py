@@ -114,6 +114,7 @@ class ModlTraining(SupervisedTraining):
     """MoDL's loss is the mean squared error; it is trained with one iteration first, then all."""
 
     kind: Literal["modl"] = "modl"
+    network: ModlConfig = ModlConfig()
 
 
 def reconstructor(network: nn.Module, settings: SupervisedTraining) -> ModlReconstructor:

@@ -144,14 +144,25 @@ class Config(Strict):
             if dataset.prior is not None and dataset.prior not in self.networks:
                 unknown = f"dataset {name} names the prior {dataset.prior!r}"
                 raise ValueError(f"{unknown}, which is not under networks")
-            if dataset.trained_on is not None and dataset.trained_on not in self.datasets:
-                unknown = f"dataset {name} takes the networks of {dataset.trained_on!r}"
-                raise ValueError(f"{unknown}, which is not under datasets")
+            self._lenders(name, dataset)
             stated = "subjects" in self.tuning.model_fields_set
             if stated and self.tuning.subjects > len(dataset.validation):
                 there = f"dataset {name} has {len(dataset.validation)} for validation"
                 raise ValueError(f"tuning.subjects is {self.tuning.subjects}, but {there}")
         return self
+
+    def _lenders(self, name: str, dataset: Dataset) -> None:
+        """Refuses a dataset that takes networks or settings of none, or of one that takes them."""
+        for key in ("networks_of", "settings_of"):
+            lender, seen = getattr(dataset, key), [name]
+            while lender is not None:
+                if lender not in self.datasets or lender in seen:
+                    wrong = f"dataset {name}: {key} leads to {lender!r}"
+                    raise ValueError(f"{wrong}, which is not under datasets, or to itself")
+                seen.append(lender)
+                lender = getattr(self.datasets[lender], key)
+            if key == "settings_of" and len(seen) > 2:
+                raise ValueError(f"dataset {name}: settings_of names one that is not tuned itself")
 
     def _shared(self, name: str, network: Training) -> None:
         """Refuses a network that cannot use the weights of the one that it names."""
@@ -204,7 +215,13 @@ class Config(Strict):
 
     def tuned_on(self, dataset: str) -> list[str]:
         """The methods that need tuning on ``dataset``, since a comparison shows them as tuned."""
-        return [method for method in self.methods if self._runs(dataset, method, "tuned")]
+        if self.tuned_as(dataset) != dataset:
+            return []
+        return [method for method in self.methods if self._tuned_runs(dataset, method)]
+
+    def tuned_as(self, dataset: str) -> str:
+        """The dataset whose tuned settings ``dataset`` has: itself, or another one."""
+        return self.datasets[dataset].settings_of or dataset
 
     def mask_of(self, dataset: str) -> Mask:
         """Which phase encodes of ``dataset`` are kept."""
@@ -228,6 +245,11 @@ class Config(Strict):
                 found.update(comparison.accelerations_for(dataset) or own)
         return sorted(found)
 
+    def _tuned_runs(self, dataset: str, method: str) -> list[float]:
+        """The accelerations at which some comparison shows a method as tuned on ``dataset``."""
+        taking = [name for name in self.datasets if self.tuned_as(name) == dataset]
+        return sorted({r for name in taking for r in self._runs(name, method, "tuned")})
+
     def tuned_at(self, dataset: str, method: str) -> list[float]:
         """The accelerations at which a method is tuned on ``dataset``.
 
@@ -236,7 +258,7 @@ class Config(Strict):
         """
         own, wanted = self.datasets[dataset].accelerations, self.tuning.accelerations
         if wanted is None:
-            return self._runs(dataset, method, "tuned")
+            return self._tuned_runs(dataset, method)
         if own is None:
             return wanted
         return sorted({min(own, key=lambda r: abs(math.log(r / w))) for w in wanted})
@@ -244,20 +266,22 @@ class Config(Strict):
     def matching(self, dataset: str, need: str) -> list[str]:
         """The names of the networks that serve a need on ``dataset``.
 
-        A need is "denoiser" or a kind of network. A dataset may name its prior itself; else they
-        are the networks that were trained on the dataset at its voxel size, or on the one whose
-        networks it takes.
+        A need is a kind of prior or a kind of network. A dataset may name its prior itself; else
+        they are the networks that were trained on the dataset at its voxel size. Where there are
+        none, they are those of the dataset whose networks it takes.
         """
-        home = self.datasets[dataset].trained_on or dataset
-        if need == "denoiser" and self.datasets[dataset].prior:
-            return [self.datasets[dataset].prior]
-        found = []
-        for name, network in self.networks.items():
-            kind = trained.lookup(network.kind)
-            serves = kind.denoises if need == "denoiser" else network.kind == need
-            if serves and network.dataset == home and not getattr(network, "factors", None):
-                found.append(name)
-        return found
+        own, home = self.datasets[dataset].prior, self.datasets[dataset].networks_of
+        if need == "denoiser" and own:
+            return [own]
+        found = [
+            name
+            for name, network in self.networks.items()
+            if network.dataset == dataset and serves(network, need)
+        ]
+        if not found and home:
+            return self.matching(home, need)
+        alone = need == "stack denoiser" and not found  # a prior of single slices will do
+        return self.matching(dataset, "denoiser") if alone else found
 
     def matched(self, dataset: str, need: str, acceleration: float | None = None) -> str | None:
         """The name of the network that serves a need on ``dataset``; None where there is none.
@@ -293,7 +317,7 @@ class Config(Strict):
         at = section.accelerations_for(dataset) or self.accelerations_of(dataset)
         for method in self.methods_in(comparison, dataset):
             for need in methods.lookup(method).needs.values():
-                named = section.priors_for(dataset) if need == "denoiser" else None
+                named = section.priors_for(dataset) if need in methods.PRIORS else None
                 found += named or [self.matched(dataset, need, r) for r in at]
         return list(dict.fromkeys(name for name in found if name))
 
@@ -320,6 +344,16 @@ class Config(Strict):
         """Whether some network is trained on k-space of ``dataset``, not on references alone."""
         trainings = [network for network in self.networks.values() if network.dataset == dataset]
         return any(batches(trained.lookup(t.kind).batches).needs_kspace for t in trainings)
+
+
+def serves(network: Training, need: str) -> bool:
+    """Whether a network is what a need asks for: of one voxel size, and of one kind."""
+    if getattr(network, "factors", None):
+        return False
+    if need not in methods.PRIORS:
+        return network.kind == need
+    along = getattr(network, "stack", 1) > 1
+    return trained.lookup(network.kind).denoises and along == (need == "stack denoiser")
 
 
 def part_for(named: list | dict[str, list] | None, dataset: str) -> list | None:

@@ -68,7 +68,7 @@ def check_networks(config: Config, dataset: str) -> None:
     for method in config.methods_on(dataset):
         for need in methods.lookup(method).needs.values():
             if config.matched(dataset, need) is None:
-                what = "a prior" if need == "denoiser" else f"a network of kind {need}"
+                what = "a prior" if need in methods.PRIORS else f"a network of kind {need}"
                 where = f"method {method} needs {what} for dataset {dataset}"
                 refuse(config, f"{where}; add one under networks")
 

@@ -24,7 +24,7 @@ from recon.study.use import code_hash, hashed, instructions, root
 
 # A dataset's cases depend on the keys in ASKED; its prepared volumes do not. No prepared volume
 # depends on a key in CHOICES.
-ASKED = {"mask", "accelerations", "prior", "trained_on"}
+ASKED = {"mask", "accelerations", "prior", "networks_of", "settings_of"}
 CHOICES = {"label", *SPLITS, *ASKED}
 
 

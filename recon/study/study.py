@@ -65,12 +65,13 @@ class Study(Inputs):
         settings = asdict(methods.settings_of(method, **chosen))
         serving = {}
         for role, need in methods.lookup(method).needs.items():
-            named = prior if need == "denoiser" else None
+            named = prior if need in methods.PRIORS else None
             serving[role] = named or self.config.matched(dataset, need, acceleration)
         return Case(dataset, str(subject), float(acceleration), method, settings, serving)
 
     def tuning(self, dataset: str, method: str) -> dict:
         """The record of a method's tuning, shipped or made here; empty where there is none."""
+        dataset = self.config.tuned_as(dataset)
         shipped, path = self.config.tuning.shipped, self.tuning_path(dataset, method)
         if shipped:
             return json.loads((self.root / shipped).read_text()).get(dataset, {}).get(method, {})
@@ -174,7 +175,7 @@ class Study(Inputs):
         """The networks of a case by role; priors count what they denoise."""
         networks = {role: self.network(name) for role, name in case.networks.items()}
         needs = methods.lookup(case.method).needs
-        priors = {r: Counted(found) for r, found in networks.items() if needs[r] == "denoiser"}
+        priors = {r: Counted(found) for r, found in networks.items() if needs[r] in methods.PRIORS}
         return networks | priors, list(priors.values())
 
     def trace(self, case: Case) -> pd.DataFrame:
@@ -207,7 +208,7 @@ class Study(Inputs):
         for acceleration in section.accelerations_for(dataset) or own:  # outermost: posed once
             for method in self.config.methods_in(name, dataset):
                 found = methods.lookup(method)
-                named = section.priors_for(dataset) if "denoiser" in found.needs.values() else None
+                named = section.priors_for(dataset) if methods.takes_prior(method) else None
                 takes = set(vars(found.settings()))
                 for prior in named or [None]:
                     for change in (v for v in variations if set(v) <= takes):

@@ -3,7 +3,8 @@
 
 
 def tuned(dataset):
-    made = [str(WORKSPACE.tuning_path(dataset, method)) for method in CONFIG.tuned_on(dataset)]
+    home = CONFIG.tuned_as(dataset)
+    made = [str(WORKSPACE.tuning_path(home, method)) for method in CONFIG.tuned_on(home)]
     return [CONFIG.tuning.shipped] if CONFIG.tuning.shipped else made
 
 
