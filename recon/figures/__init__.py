@@ -13,6 +13,7 @@ from recon.figures.charts import (
     curves,
     losses,
     orientations,
+    profiles,
     spectra,
     sweeps,
 )
@@ -44,6 +45,7 @@ __all__ = [
     "orientations",
     "orthogonal",
     "overview",
+    "profiles",
     "quality",
     "same_slices",
     "save",

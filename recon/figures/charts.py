@@ -220,26 +220,51 @@ def convergence(traces: pd.DataFrame) -> Figure:
     return fig
 
 
-def spectra(table: pd.DataFrame) -> Figure:
-    """Relative error against spatial frequency, a line for each method: the mean over volumes.
+def spectra(table: pd.DataFrame, where: str = "shell", by: str = "method") -> Figure:
+    """Relative error against spatial frequency, a line for each value of the column ``by``.
 
-    There is a panel for each dataset and acceleration. The table is that of `recon.study.shells`.
+    It is the mean over volumes. There is a panel for each dataset and acceleration. The table is
+    that of `recon.study.shells`, or with ``where="band"`` that of `recon.study.continuity`.
     """
     scans = list(table.groupby(["dataset", "R"], sort=False))
     size = (3.4 * len(scans) + 1.5, 3.4)
     fig, axes = plt.subplots(
         1, len(scans), figsize=size, squeeze=False, layout="constrained", sharey=True
     )
-    look = looks(table["method"].unique())
+    look = looks(table[by].unique())
     for ax, ((dataset, acceleration), shown) in zip(axes[0], scans, strict=True):
-        for name, rows in shown.groupby("method", sort=False):
+        for name, rows in shown.groupby(by, sort=False):
             means = rows.groupby("frequency")["error"].mean()
             ax.plot(means.index, means, markersize=4, **look[name])
         ax.axhline(1, color="black", lw=0.8)
         ax.set(xlabel="frequency / highest along an axis", yscale="log")
         ax.set_title(f"{dataset}, R = {acceleration:g}")
         ax.grid(alpha=0.3)
-    axes[0, 0].set_ylabel("error / signal in the shell")
+    axes[0, 0].set_ylabel(f"error / signal in the {where}")
+    legend(fig, axes)
+    return fig
+
+
+def profiles(table: pd.DataFrame) -> Figure:
+    """Relative error of each slice along z, a line for each method: the first volume of each scan.
+
+    There is a panel for each dataset and acceleration. The table is that of
+    `recon.study.continuity.errors_across`.
+    """
+    scans = list(table.groupby(["dataset", "R"], sort=False))
+    size = (3.6 * len(scans) + 1.5, 3.4)
+    fig, axes = plt.subplots(
+        1, len(scans), figsize=size, squeeze=False, layout="constrained", sharey=True
+    )
+    look = looks(table["method"].unique())
+    for ax, ((dataset, acceleration), shown) in zip(axes[0], scans, strict=True):
+        first = shown[shown["volume"] == shown["volume"].iloc[0]]
+        for name, rows in first.groupby("method", sort=False):
+            ax.plot(rows["slice"], rows["error"], markersize=3, **look[name])
+        ax.set(xlabel="slice along z", yscale="log")
+        ax.set_title(f"{dataset}, R = {acceleration:g}")
+        ax.grid(alpha=0.3)
+    axes[0, 0].set_ylabel("NRMSE of the slice")
     legend(fig, axes)
     return fig
 

@@ -191,13 +191,19 @@ def _inset(
 
 
 def same_slices(
-    study: Study, table: pd.DataFrame, name: str, by: str = "method", highest: int = 1
+    study: Study,
+    table: pd.DataFrame,
+    name: str,
+    by: str = "method",
+    highest: int = 1,
+    axes: Sequence[int] | None = None,
 ) -> None:
     """Draws and saves `comparison` for the first test subject of every dataset.
 
     It does so at the ``highest`` largest accelerations, and names the figures
     ``NAME_DATASET_R12``, for example. A panel is named by the column ``by`` and by its PSNR. The
-    table needs one row for each subject, acceleration and value of ``by``.
+    table needs one row for each subject, acceleration and value of ``by``. With ``axes`` there is a
+    figure for the central slice across each of them, and its plane ends the name.
     """
     for dataset, rows in table.groupby("dataset", sort=False):
         subject = study.config.datasets[dataset].test[0]
@@ -208,5 +214,7 @@ def same_slices(
                 f"{style(row[by])['label']}\n{row['psnr']:.1f} dB": study.reconstruction(row)
                 for row in own[own["R"] == acceleration].to_dict("records")
             }
-            fig = comparison(scan.reference.abs(), volumes, scan.voxel)
-            save(study, fig, f"{name}_{dataset}_R{acceleration:g}")
+            for axis in axes or [None]:
+                fig = comparison(scan.reference.abs(), volumes, scan.voxel, axis)
+                plane = "" if axis is None else f"_{PLANES[axis]}"
+                save(study, fig, f"{name}_{dataset}_R{acceleration:g}{plane}")

@@ -91,7 +91,7 @@ def test_missing_environment_variable(tmp_path, smoke, monkeypatch):
     monkeypatch.delenv("NOWHERE", raising=False)
     del smoke["datasets"]["knee"]["anatomy"]
     smoke["datasets"]["knee"] |= {"kind": "folder", "path": "${NOWHERE}", "voxel": [1, 1, 1]}
-    del smoke["datasets"]["slices"]["options"]
+    del smoke["datasets"]["slices"]["options"], smoke["datasets"]["knee_2x_brain"]["anatomy"]
     path = tmp_path / "mine.yaml"
     path.write_text(yaml.safe_dump(smoke))
     with pytest.raises(ReconError, match="environment variable NOWHERE is not set"):
@@ -294,3 +294,29 @@ def test_a_field_of_nothing_is_refused(smoke, tmp_path):
     smoke["methods"]["field_gaussians"] = nothing
     with pytest.raises(ReconError, match="field_gaussians: .*per_voxel = 0"):
         check_settings(Config.model_validate(smoke))
+
+
+def test_a_dataset_takes_networks_and_settings_of_another():
+    """Its own networks come first. Settings are those of one dataset, tuned for both."""
+    config = load("smoke")
+    assert config.matched("knee_2x_brain", "denoiser") == "knee_2x"
+    assert config.matched("knee_2x_brain", "modl") == "knee_2x_modl"
+    assert config.matched("knee_2x_brain", "stack denoiser") == "knee_2x_stack"
+    assert config.matched("knee", "stack denoiser") == "knee"  # where there is none of stacks
+    assert config.tuned_on("knee_2x_brain") == []
+    assert "grappa" in config.tuned_on("knee_2x")
+    assert config.tuned_as("knee_2x_brain") == "knee_2x"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("networks_of", "nowhere", "networks_of leads to 'nowhere'"),
+        ("networks_of", "knee_2x_brain", "or to itself"),
+        ("settings_of", "slices", "is not tuned itself"),
+    ],
+)
+def test_a_lender_must_be_there(tmp_path, smoke, key, value, words):
+    smoke["datasets"]["slices"]["settings_of"] = "knee"
+    smoke["datasets"]["knee_2x_brain"][key] = value
+    assert words in refused(tmp_path, smoke)

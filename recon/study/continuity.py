@@ -1,0 +1,84 @@
+"""How well reconstructed slices follow one another: errors along the axis of a stack.
+
+A method that treats slices one by one can be right in each and still flicker from one to the next.
+Then its error is larger at the high frequencies along the stack than at those along the others.
+"""
+
+import pandas as pd
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from recon.mri import fourier
+from recon.study.shells import LABELS
+from recon.study.study import Study
+
+BANDS = 8  # of frequency along the axis
+
+
+def errors_along(study: Study, table: pd.DataFrame, axis: int = 2) -> pd.DataFrame:
+    """For every row of a table, the error of the magnitude by frequency along one axis.
+
+    ``error`` is relative to the target in the same band. ``frequency`` is the middle of the band,
+    as a share of the highest. A band of differences between slices has the same relative error, as
+    both sides have the same factor. Only the object counts.
+    """
+    rows = []
+    for row, found, target, _ in _volumes(study, table):
+        error, signal = (bands(v, axis) for v in (found - target, target))
+        about = {name: row[name] for name in LABELS} | {"axis": "xyz"[axis]}
+        rows += [
+            about | {"frequency": (n + 0.5) / BANDS, "error": float((error[n] / signal[n]).sqrt())}
+            for n in range(BANDS)
+        ]
+    return pd.DataFrame(rows)
+
+
+def flicker(study: Study, table: pd.DataFrame) -> pd.DataFrame:
+    """For every row of a table, the error of the differences between neighbouring slices.
+
+    The columns ``x``, ``y`` and ``z`` are ``‖D(|x̂| − |x|)‖ / ‖D|x|‖`` along each axis, D the
+    difference from voxel to voxel inside the object. A volume without flicker has about the same
+    along all.
+    """
+    rows = []
+    for row, found, target, inside in _volumes(study, table):
+        about = {name: row[name] for name in LABELS}
+        both = [torch.stack([found, target]).diff(dim=axis + 1) for axis in range(3)]
+        for axis, (mine, true) in enumerate(both):
+            n = inside.shape[axis] - 1
+            kept = inside.narrow(axis, 0, n) & inside.narrow(axis, 1, n)
+            about["xyz"[axis]] = float((mine - true)[kept].norm() / true[kept].norm())
+        rows.append(about)
+    return pd.DataFrame(rows)
+
+
+def errors_across(study: Study, table: pd.DataFrame, axis: int = 2) -> pd.DataFrame:
+    """For every row of a table, the relative error ``error`` of each slice across an axis.
+
+    ``slice`` is its index. Slices without a tenth of the mean energy of the object are left out.
+    """
+    rows, others = [], [a for a in range(3) if a != axis]
+    for row, found, target, _ in _volumes(study, table):
+        missed, energy = ((v.square().sum(others)) for v in (found - target, target))
+        about = {name: row[name] for name in LABELS}
+        kept = torch.nonzero(energy > 0.1 * energy.mean()).flatten().tolist()
+        rows += [about | {"slice": n, "error": float((missed[n] / energy[n]).sqrt())} for n in kept]
+    return pd.DataFrame(rows)
+
+
+def bands(volume: Float[Tensor, "x y z"], axis: int) -> Float[Tensor, "bands"]:
+    """The energy of a volume in bands of the frequency along one axis, from zero to the highest."""
+    n = volume.shape[axis]
+    spectrum = fourier.fft(volume.to(torch.complex64), (axis - 3,)).abs().square().double()
+    energy = spectrum.sum([a for a in range(3) if a != axis])
+    place = ((torch.arange(n) - n // 2).abs() * BANDS // (n // 2 + 1)).long()
+    return torch.bincount(place, weights=energy, minlength=BANDS)
+
+
+def _volumes(study: Study, table: pd.DataFrame):
+    """Each row with its volume and its target, both inside the object, and the object."""
+    for row in table.to_dict("records"):
+        scan = study.volume(row["dataset"], row["volume"])
+        inside = scan.support
+        yield row, study.reconstruction(row) * inside, scan.target.abs() * inside, inside
