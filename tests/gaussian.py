@@ -5,9 +5,11 @@ scans they are known on.
 import torch
 from torch import Tensor
 
+from recon import methods
 from recon.mri import fourier
 from recon.mri.problem import Problem
 from recon.mri.sense import Sense
+from recon.networks import trained
 from recon.priors import Prior, Wrapped
 from recon.priors.ddpm import DDPM
 
@@ -30,6 +32,15 @@ class GaussianPrior(DDPM):
     def features(self, x: Tensor, sigma: float) -> list[Tensor]:
         """The slices themselves."""
         return [x]
+
+
+def network_for(method: str, **prior: float) -> torch.nn.Module | None:
+    """What a method needs: a Gaussian prior, or its untrained network; None where it needs none."""
+    for need in methods.lookup(method).needs.values():
+        if need in methods.PRIORS:
+            return GaussianPrior(**prior)
+        return trained.build(trained.lookup(need).settings()).eval()
+    return None
 
 
 class SmoothPrior(GaussianPrior):

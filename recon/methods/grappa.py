@@ -54,6 +54,6 @@ METHOD = Method(
     GrappaSettings,
     "GRAPPA",
     "#17becf",
-    "1",
+    "+",
     space={"weight": decades(1e-4, 0.1)},
 )

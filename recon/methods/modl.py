@@ -29,4 +29,4 @@ def modl(
     return network.reconstruct(problem)
 
 
-METHOD = Method(modl, ModlSettings, "MoDL", "#843c39", "P", needs={"network": "modl"})
+METHOD = Method(modl, ModlSettings, "MoDL", "#843c39", "x", needs={"network": "modl"})

@@ -191,7 +191,7 @@ METHOD = Method(
     R3dmSettings,
     "R3DM (paper C)",
     "#393b79",
-    "2",
+    "|",
     needs=STACK_DENOISER,
     samples=True,
     space={"tv": decades(5e-4, 0.02), "l1": decades(1e-5, 2e-3)},

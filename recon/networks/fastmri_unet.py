@@ -73,8 +73,9 @@ class FastmriUNet(nn.Module):
         mean = x.mean((2, 3), keepdim=True)
         spread = x.var((1, 2, 3), keepdim=True).sqrt() + 1e-6
         height, width = x.shape[-2:]
-        multiple = 2**self.config.pools
-        h = F.pad((x - mean) / spread, (0, -width % multiple, 0, -height % multiple))
+        # The norm needs two pixels at least on the coarsest level.
+        rows, columns = (padded(n, 2**self.config.pools) for n in (height, width))
+        h = F.pad((x - mean) / spread, (0, columns - width, 0, rows - height))
         skips = []
         for number, layers in enumerate(self.down):
             h = layers(F.avg_pool2d(h, 2) if number else h)
@@ -83,6 +84,11 @@ class FastmriUNet(nn.Module):
         for up, join in zip(self.up, self.join, strict=True):
             h = join(torch.cat([up(h), skips.pop()], dim=1))
         return self.last(h)[..., :height, :width] * spread + mean
+
+
+def padded(size: int, multiple: int) -> int:
+    """The next size that is a multiple, from two of them."""
+    return multiple * max(2, -(-size // multiple))
 
 
 class FastmriReconstructor(Reconstructor):

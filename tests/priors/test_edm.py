@@ -147,7 +147,7 @@ def test_samples_of_a_mixture_lie_in_its_modes_as_often_as_they_should(heun, gen
     assert float(around.std()) == pytest.approx(spread, rel=0.1)
 
 
-@pytest.mark.parametrize("name", [n for n in methods.names() if methods.lookup(n).needs])
+@pytest.mark.parametrize("name", [n for n in methods.names() if methods.takes_prior(n)])
 def test_an_edm_serves_every_method_as_another_prior_does(name, generator):
     """Without its network it is the denoiser of a Gaussian. So both give the same volume."""
     problem, few = single_coil((6, 8, 8), generator), {}

@@ -41,7 +41,8 @@ def hashes() -> dict[str, str]:
     """The hash of every kind of result of the smoke configuration."""
     config = load("smoke")
     prior = config.networks["knee"]
-    used = {name: [prior] if methods.lookup(name).needs else [] for name in config.methods}
+    used = {name: [prior] if methods.takes_prior(name) else [] for name in config.methods}
+    used |= {name: [config.networks[f"knee_2x_{name[-4:]}"]] for name in SUPERVISED}
     settings = {n: vars(methods.settings_of(n, **v)) for n, v in config.methods.items()}
     out = {n: provenance.reconstruction_code(n, settings[n], used[n]) for n in config.methods}
     out |= {"scores": provenance.scoring_code(), "training": provenance.training_code(prior)}
@@ -58,8 +59,10 @@ def changed(before: dict[str, str]) -> set[str]:
 
 FIELDS = {name for name in methods.names() if name.startswith("field_")}
 PRIORS = {"tpdm_dds", "dds", "diffusion_mbir", "tpdm", "variational", "annealed"} | FIELDS
-PRIORS |= {"infusion", "infusion_voxels"}
-METHODS = PRIORS | {"zero_filled", "cg_sense", "l1_wavelet", "inr", "inr_wavelet"}
+PRIORS |= {"infusion", "infusion_voxels", "r3dm"}
+SUPERVISED = {"fastmri_unet", "modl"}
+METHODS = PRIORS | SUPERVISED | {"zero_filled", "cg_sense", "l1_wavelet", "inr", "inr_wavelet"}
+METHODS |= {"grappa"}
 NEW = '\n\ndef brand_new(x):\n    """Does something else."""\n    return x + 1\n'
 
 
@@ -124,10 +127,10 @@ def test_a_metric_stales_scores_and_no_reconstruction(source):
 
 
 def test_the_forward_model_stales_every_reconstruction(source):
-    """AᴴA all that iterate, Aᴴ zero-filled as well."""
+    """AᴴA all that iterate, Aᴴ the others as well."""
     before = hashes()
     source("mri/sense.py", ".mul_(self.mask)", ".mul(self.mask)")
-    assert changed(before) == METHODS - {"zero_filled"}
+    assert changed(before) == METHODS - {"zero_filled", "grappa", "fastmri_unet"}
     source(
         "mri/sense.py",
         "torch.zeros_like(self.modulated_maps[:, 0])",
@@ -149,12 +152,12 @@ def test_a_metric_that_tuning_does_not_read_leaves_tuning_alone(source):
     [
         ("mri/problem.py", 'maps == "full"', 'maps != "full"', METHODS | {"search"}),
         ("mri/problem.py", "mask & prepared.mask", "mask", METHODS | {"search"}),
-        ("networks/weights.py", "t.float() for", "2 * t.float() for", PRIORS),
+        ("networks/weights.py", "t.float() for", "2 * t.float() for", PRIORS | SUPERVISED),
         (
             "mri/masks.py",
             "round(math.prod(shape) / R)",
             "int(math.prod(shape) / R)",
-            {"table", "search"},
+            SUPERVISED | {"table", "search"},  # their training draws masks
         ),
         ("study/inputs.py", "zlib.crc32(", "1 + zlib.crc32(", {"table", "search"}),
         ("study/study.py", '"trained_at": ', '"trained_on": ', {"table", "search"}),
