@@ -1,7 +1,9 @@
 """The U-Net of fastMRI (Zbontar et al. 2018): from a zero-filled slice to a clean one.
 
-Theirs takes magnitudes of combined coils. Ours takes real and imaginary parts of the combination
-``Aᴴ y`` and gives both, so that the phase is not lost. Source: fastMRI's public code, for sizes.
+It takes the magnitude of the combined coils, here of ``Aᴴ y``, and gives a magnitude. The phase
+stays that of ``Aᴴ y``. Real and imaginary parts instead do not train: its norms scale each channel
+of each slice, so that the phase is lost (error 1.04 after 2000 steps; zero has 1). Source: fastMRI's
+public code, for sizes.
 """
 
 from typing import Literal
@@ -13,7 +15,6 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from recon.mri.problem import Problem
-from recon.mri.slices import as_slices, as_volume
 from recon.networks import Architecture, ArchitectureSettings
 from recon.networks.supervised import (
     Pair,
@@ -55,20 +56,20 @@ class Upwards(nn.Sequential):
 
 
 class FastmriUNet(nn.Module):
-    """Slices in, slices out. They are padded inside to a size that can be halved."""
+    """Magnitudes in, magnitudes out. Slices are padded inside to a size that can be halved."""
 
     def __init__(self, config: FastmriUNetConfig = FastmriUNetConfig()):
         super().__init__()
         self.config = config
         widths = [config.channels * 2**k for k in range(config.pools + 1)]
-        pairs = list(zip([2, *widths], widths, strict=False))
+        pairs = list(zip([1, *widths], widths, strict=False))
         self.down = nn.ModuleList(Layers(a, b, config.dropout) for a, b in pairs)
         self.up = nn.ModuleList(Upwards(2 * w, w) for w in reversed(widths[:-1]))
         joins = (Layers(2 * w, w, config.dropout) for w in reversed(widths[:-1]))
         self.join = nn.ModuleList(joins)
-        self.last = nn.Conv2d(widths[0], 2, 1)
+        self.last = nn.Conv2d(widths[0], 1, 1)
 
-    def forward(self, x: Float[Tensor, "n 2 h w"]) -> Float[Tensor, "n 2 h w"]:
+    def forward(self, x: Float[Tensor, "n 1 h w"]) -> Float[Tensor, "n 1 h w"]:
         """The clean slices. Each is at zero mean and unit variance inside."""
         mean = x.mean((2, 3), keepdim=True)
         spread = x.var((1, 2, 3), keepdim=True).sqrt() + 1e-6
@@ -94,11 +95,17 @@ def padded(size: int, multiple: int) -> int:
 class FastmriReconstructor(Reconstructor):
     """The U-Net on the zero-filled slices of a problem."""
 
-    def reconstruct(self, problem: Problem) -> Complex[Tensor, "x y z"]:
-        """The volume, in the scale of the problem; zero where no coil sees."""
+    def magnitude(self, problem: Problem) -> Float[Tensor, "x y z"]:
+        """The clean magnitude, in the scale of the problem; zero where no coil sees."""
         axis = across(problem.operator.shape)
-        clean = in_batches(self.network, as_slices(problem.rhs, axis), self.batch)
-        return problem.operator.support * as_volume(clean, axis)
+        slices = problem.rhs.abs().movedim(axis, 0)[:, None]
+        clean = in_batches(self.network, slices, self.batch)
+        return problem.operator.support * clean[:, 0].movedim(0, axis)
+
+    def reconstruct(self, problem: Problem) -> Complex[Tensor, "x y z"]:
+        """The volume, with the phase of the zero-filled one."""
+        phase = torch.where(problem.rhs != 0, problem.rhs / problem.rhs.abs(), 0)
+        return self.magnitude(problem).clamp(min=0) * phase
 
 
 class FastmriUNetTraining(SupervisedTraining):
@@ -119,8 +126,8 @@ def loss(
     generator: torch.Generator,
     settings: FastmriUNetTraining,
 ) -> Float[Tensor, ""]:
-    """The mean magnitude of the error."""
-    return (model.reconstruct(batch.problem) - batch.target).abs().mean()
+    """The mean absolute error of the magnitude."""
+    return (model.magnitude(batch.problem) - batch.target.abs()).abs().mean()
 
 
 ARCHITECTURE = Architecture(FastmriUNet, FastmriUNetConfig)

@@ -120,7 +120,10 @@ class PairSource:
 def check_reconstruction(
     model: Reconstructor, volumes: Sequence[Prepared], settings: SupervisedTraining
 ) -> dict[str, float]:
-    """The normalised squared error on volumes that training does not see, by acceleration."""
+    """The normalised squared error of the magnitude on volumes that training does not see.
+
+    There is one for each acceleration.
+    """
     if not volumes:
         return {}
     source = PairSource(volumes, settings, str(next(model.parameters()).device))
@@ -130,7 +133,7 @@ def check_reconstruction(
         missed = total = 0.0
         for number, volume in enumerate(volumes):
             pair = source.pair(number, rate, number, list(range(volume.reference.shape[0])))
-            error = model.reconstruct(pair.problem) - pair.target
+            error = model.reconstruct(pair.problem).abs() - pair.target.abs()
             missed += float(error.abs().square().sum())
             total += float(pair.target.abs().square().sum())
         errors[f"R = {rate:g}"] = missed / total
@@ -138,8 +141,8 @@ def check_reconstruction(
 
 
 def in_batches(
-    network: nn.Module, slices: Float[Tensor, "n 2 h w"], size: int
-) -> Float[Tensor, "n 2 h w"]:
+    network: nn.Module, slices: Float[Tensor, "n c h w"], size: int
+) -> Float[Tensor, "n c h w"]:
     """What a network makes of slices. Without gradients it sees a few at a time."""
     if torch.is_grad_enabled():
         return network(slices)
