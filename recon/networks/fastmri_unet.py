@@ -2,8 +2,8 @@
 
 It takes the magnitude of the combined coils, here of ``Aᴴ y``, and gives a magnitude. The phase
 stays that of ``Aᴴ y``. Real and imaginary parts instead do not train: its norms scale each channel
-of each slice, so that the phase is lost (error 1.04 after 2000 steps; zero has 1). Source: fastMRI's
-public code, for sizes.
+of each slice, so that the phase is lost (error 1.04 after 2000 steps; zero has 1). Its sizes are
+those of fastMRI's public code.
 """
 
 from typing import Literal
@@ -105,7 +105,7 @@ class FastmriReconstructor(Reconstructor):
     def reconstruct(self, problem: Problem) -> Complex[Tensor, "x y z"]:
         """The volume, with the phase of the zero-filled one."""
         phase = torch.where(problem.rhs != 0, problem.rhs / problem.rhs.abs(), 0)
-        return self.magnitude(problem).clamp(min=0) * phase
+        return self.magnitude(problem) * phase
 
 
 class FastmriUNetTraining(SupervisedTraining):
