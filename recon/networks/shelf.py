@@ -7,6 +7,7 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from recon.files import digest
+from recon.networks import trained
 from recon.networks.pixels import factors, pixels
 from recon.schema import ROOT
 
@@ -50,7 +51,7 @@ def shelf(root: Path = ROOT) -> list[Card]:
     """
     files = [*sorted((root / SHIPPED).glob("*.safetensors")), *sorted(root.glob(TRAINED + "/*"))]
     cards = (card(f, root) for f in files if f.suffix == ".safetensors")
-    return [found for found in cards if found]
+    return [found for found in cards if found and trained.lookup(found.kind).denoises]
 
 
 def card(path: Path, root: Path = ROOT) -> Card | None:

@@ -67,4 +67,5 @@ def check_denoising(
 ) -> dict[str, float]:
     """The denoising error on volumes that training does not see, by noise level."""
     targets = [volume.target for volume in volumes]
-    return denoising_error(model, targets, axes=settings.axes)
+    # Varied slices and stacks come as volumes whose slices lie across the first axis.
+    return denoising_error(model, targets, axes=[0] if settings.transfer else settings.axes)

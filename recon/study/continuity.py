@@ -4,9 +4,11 @@ A method that treats slices one by one can be right in each and still flicker fr
 Then its error is larger at the high frequencies along the stack than at those along the others.
 """
 
+from collections.abc import Iterator
+
 import pandas as pd
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from recon.mri import fourier
@@ -35,22 +37,28 @@ def errors_along(study: Study, table: pd.DataFrame, axis: int = 2) -> pd.DataFra
 
 
 def flicker(study: Study, table: pd.DataFrame) -> pd.DataFrame:
-    """For every row of a table, the error of the differences between neighbouring slices.
+    """For every row of a table, `differences` along x, y and z, in columns of these names."""
+    return pd.DataFrame(
+        {name: row[name] for name in LABELS} | differences(found, target, inside)
+        for row, found, target, inside in _volumes(study, table)
+    )
 
-    The columns ``x``, ``y`` and ``z`` are ``‖D(|x̂| − |x|)‖ / ‖D|x|‖`` along each axis, D the
-    difference from voxel to voxel inside the object. A volume without flicker has about the same
-    along all.
+
+def differences(
+    found: Float[Tensor, "x y z"], target: Float[Tensor, "x y z"], inside: Bool[Tensor, "x y z"]
+) -> dict[str, float]:
+    """The error of the differences between neighbours along each axis.
+
+    It is ``‖D found − D target‖ / ‖D target‖`` with D the difference from voxel to voxel ``inside``
+    the object. A volume without flicker has about the same along all axes.
     """
-    rows = []
-    for row, found, target, inside in _volumes(study, table):
-        about = {name: row[name] for name in LABELS}
-        both = [torch.stack([found, target]).diff(dim=axis + 1) for axis in range(3)]
-        for axis, (mine, true) in enumerate(both):
-            n = inside.shape[axis] - 1
-            kept = inside.narrow(axis, 0, n) & inside.narrow(axis, 1, n)
-            about["xyz"[axis]] = float((mine - true)[kept].norm() / true[kept].norm())
-        rows.append(about)
-    return pd.DataFrame(rows)
+    out = {}
+    for axis, name in enumerate("xyz"):
+        n = inside.shape[axis] - 1
+        kept = inside.narrow(axis, 0, n) & inside.narrow(axis, 1, n)
+        mine, true = (volume.diff(dim=axis)[kept] for volume in (found, target))
+        out[name] = float((mine - true).norm() / true.norm())
+    return out
 
 
 def errors_across(study: Study, table: pd.DataFrame, axis: int = 2) -> pd.DataFrame:
@@ -76,7 +84,7 @@ def bands(volume: Float[Tensor, "x y z"], axis: int) -> Float[Tensor, "bands"]:
     return torch.bincount(place, weights=energy, minlength=BANDS)
 
 
-def _volumes(study: Study, table: pd.DataFrame):
+def _volumes(study: Study, table: pd.DataFrame) -> Iterator[tuple[dict, Tensor, Tensor, Tensor]]:
     """Each row with its volume and its target, both inside the object, and the object."""
     for row in table.to_dict("records"):
         scan = study.volume(row["dataset"], row["volume"])

@@ -184,7 +184,8 @@ def slices_of(volumes: Sequence[Prepared], settings: SliceTraining, device: str)
     """
     if settings.transfer:
         voxels = [volume.voxel for volume in volumes]
-        return TransferSource([v.reference for v in volumes], voxels, settings.transfer)
+        parts = voxels, settings.transfer, settings.stack
+        return TransferSource([v.reference for v in volumes], *parts)
     references = [volume.reference.to(device) for volume in volumes]
     axes = settings.axes
     if settings.factors:
@@ -197,7 +198,9 @@ def slices_of(volumes: Sequence[Prepared], settings: SliceTraining, device: str)
 
 def validation_of(volumes: Sequence[Prepared], settings: SliceTraining) -> Sequence[Prepared]:
     """The volumes themselves, or varied slices of them."""
-    return varied(volumes, settings.transfer) if settings.transfer and volumes else volumes
+    if not settings.transfer or not volumes:
+        return volumes
+    return varied(volumes, settings.transfer, settings.stack)
 
 
 BATCHES = Batches(slices_of, validation_of)

@@ -97,3 +97,42 @@ def test_smooth_fields_are_smooth_and_windows_lie_inside(generator):
     for shape in ((16, 16), (64, 64), (40, 24)):
         kept = min(30, shape[0]) * min(50, shape[1])
         assert float(window(values, shape, generator).abs().sum()) == kept
+
+
+def test_stacks_are_varied_alike(head):
+    """Each slice of a stack becomes what it would become alone with the same draws."""
+    changes = {"phase": 1.0, "bias": 1.0, "contrast": 1.0, "flips": True, "pixels": (1.0, 2.0)}
+    settings = Transfer(**STILL | changes)
+    stacks = TransferSource([head], [(1.0, 1.0, 4.0)], settings, depth=4)
+    drawn = stacks.batch(8, torch.Generator().manual_seed(0))
+    assert drawn.shape[:3] == (2, 4, 2) and not torch.equal(drawn[0, 1], drawn[0, 2])
+    stack = stacks.volumes[0][4]
+    assert torch.equal(stack.image[2], source(head).volumes[0][4].image)  # its middle
+
+    def seeded(image: torch.Tensor) -> torch.Tensor:
+        chosen = stack._replace(image=image)
+        found = stacks._varied(chosen, (32, 40), torch.Generator().manual_seed(5))
+        return found / found.abs().amax((-2, -1), keepdim=True).clamp(min=1e-6)
+
+    together = seeded(stack.image)
+    for k in range(4):
+        assert torch.allclose(together[k], seeded(stack.image[k]), atol=1e-4)
+    with pytest.raises(ReconError, match="no plane"):
+        TransferSource([head], [(1.0, 1.0, 4.0)], settings, depth=head.shape[2] + 1)
+
+
+def test_validation_holds_stacks(head):
+    whole = Prepared(
+        kspace=None,
+        mask=torch.ones(56, 10, dtype=torch.bool),
+        maps=None,
+        reference=head,
+        support=head != 0,
+        noise=0.0,
+        voxel=(1.0, 1.0, 4.0),
+        name="",
+        origin="",
+        hash="",
+    )
+    held = varied([whole], Transfer(), depth=4)
+    assert len(held) == 6 and all(one.reference.shape[0] == 4 for one in held)
