@@ -146,7 +146,8 @@ class Config(Strict):
                 raise ValueError(f"{unknown}, which is not under networks")
             self._lenders(name, dataset)
             stated = "subjects" in self.tuning.model_fields_set
-            if stated and self.tuning.subjects > len(dataset.validation):
+            tuned = dataset.settings_of is None
+            if stated and tuned and self.tuning.subjects > len(dataset.validation):
                 there = f"dataset {name} has {len(dataset.validation)} for validation"
                 raise ValueError(f"tuning.subjects is {self.tuning.subjects}, but {there}")
         return self
