@@ -93,3 +93,43 @@ def test_features_are_those_of_single_slices(kind, generator):
     assert all(
         torch.allclose(a[2:3], b, rtol=1e-4, atol=1e-4) for a, b in zip(all_, one, strict=True)
     )
+
+
+def test_attention_learns_what_slices_share():
+    """Pixels that are alike from slice to slice and independent within: an AR(1) along the stack.
+
+    The error of the best estimate is known. Without neighbours it is σ² / (1 + σ²) at best. A short
+    training with attention comes near the closed form, and one without it cannot.
+    """
+    depth, sigma, settings = 8, 1.0, {"channels": 16, "multipliers": (1,), "attention": ()}
+    settings |= {"patch": 1, "outputs": 2}
+    place = torch.arange(depth)
+    alike = (0.95 ** (place - place[:, None]).abs()).float()
+    root, eye = torch.linalg.cholesky(alike), torch.eye(depth)
+    wiener = alike @ torch.linalg.solve(alike + sigma**2 * eye, alike)
+    least = float((alike - wiener).trace()) / depth
+
+    def draw(count: int, generator: torch.Generator) -> torch.Tensor:
+        noise = torch.randn(count, depth, 2, 6, 6, generator=generator)
+        return torch.einsum("de,ne...->nd...", root, noise)
+
+    def error(config: UNetConfig) -> float:
+        torch.manual_seed(0)
+        generator = torch.Generator().manual_seed(0)
+        model = DDPM(build(config), predicts="both", bf16=False)
+        optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
+        for step in range(250):
+            optimizer.param_groups[0]["lr"] = 5e-3 * (1 - step / 250)
+            x = draw(4, generator)
+            loss = model.loss(x if model.neighbours else x.flatten(0, 1), generator, 2.0)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        clean = draw(30, generator)
+        noisy = clean + sigma * torch.randn(clean.shape, generator=generator)
+        pairs = zip(noisy, clean, strict=True)
+        return sum(float((model.denoise(n, sigma) - c).square().mean()) for n, c in pairs) / 30
+
+    assert least == pytest.approx(0.2, abs=0.01)
+    assert error(StackUNetConfig(**settings, across=(0,), reach=4)) < 1.25 * least
+    assert error(UNetConfig(**settings)) > 0.98 * sigma**2 / (1 + sigma**2)
