@@ -2,7 +2,9 @@ import json
 
 import h5py
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
+import PIL.Image
 import pytest
 
 from recon import figures
@@ -98,3 +100,16 @@ def test_the_sidecar_says_what_made_the_figure(study):
     assert (made["threads"], made["seeds"]) == (1, {"config": 0, "mask": study.config.mask.seed})
     assert made["device"] and made["wall_time_s"] >= 0
     assert set(made["tuning"]["best"]) >= {"knee/annealed", "knee_2x/tpdm_dds"}
+
+
+def test_a_picture_has_no_svg_and_keeps_its_greys(study):
+    """Its pixels are in the .png, whose 256 colours are enough for grey slices."""
+    fig, axis = plt.subplots()
+    axis.imshow(np.linspace(0, 1, 256)[None].repeat(64, 0), cmap="gray", aspect="auto")
+    figures.save(study, fig, "12_slices")
+    assert not (study.figures / "12_slices.svg").exists()
+    with PIL.Image.open(study.figures / "12_slices.png") as picture:
+        row = np.asarray(picture.convert("L"))[picture.height // 2].astype(int)
+    assert len(set(row.tolist())) > 60
+    inside = row[(row > 0) & (row < 255)]
+    assert np.abs(np.diff(inside[5:-5])).max() < 10
