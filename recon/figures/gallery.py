@@ -43,7 +43,12 @@ def _page(study: Study, tables: dict[str, pd.DataFrame], decided: list[dict]) ->
     """The page; a picture without a sidecar is no figure and is left out."""
     sidecars = {path.stem: path.with_suffix(".json") for path in _shown(study, "png")}
     pictures = [
-        {"name": name, "made": json.loads(path.read_text()), "table": tables.get(name)}
+        {
+            "name": name,
+            "large": f"{name}{'.svg' if path.with_suffix('.svg').exists() else '.png'}",
+            "made": json.loads(path.read_text()),
+            "table": tables.get(name),
+        }
         for name, path in sidecars.items()
         if path.exists()
     ]

@@ -51,6 +51,7 @@ def study(tmp_path):
         (study.figures / f"{name}.png").write_bytes(b"picture")
         (study.figures / f"{name}.json").write_text(json.dumps(made))
     (study.figures / "12_slices.json").write_text(json.dumps(made | {"git": "", "dirty": False}))
+    (study.figures / "10_methods_without_shift.svg").write_bytes(b"a chart")
     (study.figures / "12_no_sidecar.png").write_bytes(b"picture")
     scores().to_csv(study.figures / "10_methods_without_shift.csv", index=False)
     return study
@@ -69,7 +70,7 @@ def test_the_page_links_to_notebooks_pictures_sidecars_and_tables(study):
         "10_methods_without_shift.svg",
         "10_methods_without_shift.json",
         "10_methods_without_shift.csv",
-        "12_slices.svg",
+        "12_slices.png",
         "12_slices.json",
     ]
     assert found.of("img", "src") == ["10_methods_without_shift.png", "12_slices.png"]
