@@ -3,11 +3,12 @@
 import pytest
 import torch
 
-from recon import methods
+from recon import methods, networks
 from recon.mri import coils, fourier, masks, wavelets
 from recon.mri.problem import Problem
-from recon.networks.unet import UNet, UNetConfig
 from recon.priors.ddpm import DDPM
+from recon.priors.edm import EDM
+from tests.gaussian import network_for
 
 pytestmark = [
     pytest.mark.gpu,
@@ -37,21 +38,25 @@ def test_espirit(problem):
     assert close(coils.espirit(problem.kspace.cuda()).abs(), here.abs(), 1e-2)
 
 
-@pytest.mark.parametrize(
-    ("name", "values"),
-    [
-        ("cg_sense", {}),
-        ("l1_wavelet", {}),
-        ("annealed", {"steps": 6}),
-        ("variational", {"iterations": 5}),
-    ],
-)
-def test_methods(name, values, problem, generator):
-    net = UNet(UNetConfig(channels=16, multipliers=(1, 2), attention=(1,)))
-    for parameter in net.parameters():
+@pytest.mark.parametrize("name", methods.names())
+def test_methods(name, problem):
+    """A few steps of every method. Random numbers are drawn on the CPU, so they are the same."""
+    known = vars(methods.lookup(name).settings())
+    few = dict.fromkeys({"iterations", "steps"} & set(known), 5)
+    torch.manual_seed(0)
+    network = network_for(name)
+    here = methods.reconstruct(problem, name, network, **few)
+    network = network.to("cuda") if network is not None else None
+    assert close(methods.reconstruct(problem.to("cuda"), name, network, **few), here, 1e-2)
+
+
+@pytest.mark.parametrize("kind", ["unet", "stack_unet", "unet_3d"])
+@pytest.mark.parametrize("prior", [DDPM, EDM])
+def test_priors(kind, prior, generator):
+    network = networks.build(networks.lookup(kind).settings(channels=16, multipliers=(1, 2)))
+    for parameter in network.parameters():
         torch.nn.init.normal_(parameter, std=0.02, generator=generator)
-    prior = DDPM(net, bf16=False).eval().requires_grad_(False)
-    here = methods.reconstruct(problem, name, prior, **values)
-    assert close(
-        methods.reconstruct(problem.to("cuda"), name, prior.to("cuda"), **values), here, 1e-2
-    )
+    model = prior(network, bf16=False).eval().requires_grad_(False)
+    x = torch.randn(6, 2, 24, 20, generator=generator)
+    here = model.denoise(x, 0.5)
+    assert close(model.to("cuda").denoise(x.cuda(), 0.5), here, 1e-3)

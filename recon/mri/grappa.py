@@ -65,7 +65,8 @@ class Grappa:
         key = inside.start, inside.stop, *near.tolist()
         if key not in self.known:
             _, ky, kz = self.size
-            places = torch.arange(self.gram.shape[0]).view(self.coils, -1, ky * kz)
+            places = torch.arange(self.gram.shape[0], device=near.device)
+            places = places.view(self.coils, -1, ky * kz)
             source = places[:, inside][..., near].transpose(0, 1).reshape(-1)
             target = places[:, self.size[0] // 2, ky * kz // 2]
             normal = self.gram[source[:, None], source]
