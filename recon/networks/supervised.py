@@ -40,7 +40,9 @@ class Pair:
     """Slices of a scan as a problem, and what their reconstruction should be."""
 
     problem: Problem
-    target: Complex[Tensor, "x y z"]  # in the scale of the problem
+    # In the scale of the problem. It is the reference: the truth of a simulation has its own phase,
+    # and not that of the maps.
+    target: Complex[Tensor, "x y z"]
 
 
 class Reconstructor(nn.Module):
@@ -113,7 +115,7 @@ class PairSource:
         problem = Problem(operator, kspace, rhs, total, 1.0, volume.voxel)
         problem = replace(problem, kspace=kspace * scale, rhs=rhs * scale, noise=total * scale)
         problem = replace(problem, scale=scale).to(self.device)
-        return Pair(problem, (volume.target[places] * scale).to(self.device))
+        return Pair(problem, (volume.reference[places] * scale).to(self.device))
 
 
 @torch.no_grad()
@@ -133,9 +135,10 @@ def check_reconstruction(
         missed = total = 0.0
         for number, volume in enumerate(volumes):
             pair = source.pair(number, rate, number, list(range(volume.reference.shape[0])))
-            error = model.reconstruct(pair.problem).abs() - pair.target.abs()
-            missed += float(error.abs().square().sum())
-            total += float(pair.target.abs().square().sum())
+            target = volume.target.abs() * pair.problem.scale
+            error = model.reconstruct(pair.problem).abs().cpu() - target
+            missed += float(error.square().sum())
+            total += float(target.square().sum())
         errors[f"R = {rate:g}"] = missed / total
     return errors
 

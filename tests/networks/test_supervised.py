@@ -77,6 +77,14 @@ def test_a_pair_is_part_of_the_scan(generator):
     assert torch.allclose(pair.problem.operator.normal(one), expected, atol=1e-4)
 
 
+def test_the_target_has_the_phase_of_the_maps():
+    """The truth of a simulation has its own phase, with which no network could fit the data."""
+    volume = prepared()
+    turned = dataclasses.replace(volume, truth=1j * volume.reference)
+    pair = PairSource([turned], UNET, "cpu").pair(0, 3, 5, [4])
+    assert torch.allclose(pair.target, pair.problem.scale * volume.reference[[4]])
+
+
 def test_a_pair_has_the_noise_that_is_asked_for():
     volume, settings = prepared(), UNET.model_copy(update={"noise": 0.3})
     quiet = PairSource([volume], UNET.model_copy(update={"noise": 0.0}), "cpu")
