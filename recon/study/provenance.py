@@ -144,7 +144,7 @@ def figure_code() -> str:
     """Hash of the code and the templates that draw figures and decide claims."""
     folder = ROOT / "recon" / "figures"
     code = file_code(*sorted(folder.rglob("*.py")))
-    templates = [f.read_text() for f in sorted(folder.rglob("*.j2"))]
+    templates = [f.read_text() for f in sorted((folder / "templates").iterdir())]
     records = {name: methods.lookup(name) for name in methods.names()}
     looks = {name: (found.label, found.color, found.marker) for name, found in records.items()}
     return hashed([code, templates, looks])

@@ -1,14 +1,27 @@
+"""The page of a configuration: what it says, and what it does in a browser."""
+
 import json
+import shutil
 from html.parser import HTMLParser
 
+import nbformat
+import numpy as np
 import pandas as pd
+import PIL.Image
 import pytest
+import torch
 
 from recon.figures import claims, gallery
+from recon.figures.gallery import viewers
+from recon.figures.gallery.captions import caption, short
+from recon.figures.gallery.chapters import html, origin
+from recon.figures.gallery.words import Words
+from recon.schema import ROOT
 from recon.study.config import load
 from recon.study.study import Study
 
 TITLE = 'Knees <&> "brains"'
+CHROMIUM = shutil.which("chromium")
 
 
 class Page(HTMLParser):
@@ -42,16 +55,17 @@ def scores(volumes=("a", "b")):
 
 @pytest.fixture
 def study(tmp_path):
-    """A study with a picture and its table, a picture alone, and files that are no figures."""
+    """A study with a chart and its table, a picture of slices, and files that are no figures."""
     config = load("smoke").model_copy(update={"title": TITLE})
     study = Study(config, root=tmp_path)
     study.figures.mkdir(parents=True)
     made = {"git": "0123456789abcdef", "dirty": True, "device": "x86 <64>", "wall_time_s": 12.3}
-    for name in ("10_methods_without_shift", "12_slices", "99_of_another_configuration"):
-        (study.figures / f"{name}.png").write_bytes(b"picture")
+    for name in ("10_methods_without_shift", "12_slices_knee", "99_of_another_configuration"):
+        PIL.Image.fromarray(np.zeros((40, 60), np.uint8)).save(study.figures / f"{name}.png")
         (study.figures / f"{name}.json").write_text(json.dumps(made))
-    (study.figures / "12_slices.json").write_text(json.dumps(made | {"git": "", "dirty": False}))
-    (study.figures / "10_methods_without_shift.svg").write_bytes(b"a chart")
+    other = json.dumps(made | {"git": "", "dirty": False})
+    (study.figures / "12_slices_knee.json").write_text(other)
+    (study.figures / "10_methods_without_shift.svg").write_text("<svg/>")
     (study.figures / "12_no_sidecar.png").write_bytes(b"picture")
     scores().to_csv(study.figures / "10_methods_without_shift.csv", index=False)
     return study
@@ -64,67 +78,215 @@ def page(study):
 
 def test_the_page_links_to_notebooks_pictures_sidecars_and_tables(study):
     found = page(study)
-    notebooks = [f"{name}.html" for name in study.config.notebooks]
-    assert found.of("a", "href") == [
-        *notebooks,
-        "10_methods_without_shift.svg",
-        "10_methods_without_shift.json",
-        "10_methods_without_shift.csv",
-        "12_slices.png",
-        "12_slices.json",
+    links = found.of("a", "href")
+    assert [link for link in links if link.endswith(".html")] == [
+        f"{name}.html" for name in study.config.notebooks
     ]
-    assert found.of("img", "src") == ["10_methods_without_shift.png", "12_slices.png"]
-    assert (
-        found.of("img", "alt")
-        == found.of("h2", "id")
-        == [
-            "10_methods_without_shift",
-            "12_slices",
-        ]
-    )
+    files = ["10_methods_without_shift.svg", "10_methods_without_shift.json", "12_slices_knee.png"]
+    files += ["10_methods_without_shift.csv", "12_slices_knee.json"]
+    assert set(files) <= set(links)
+    shown = found.of("img", "src")
+    assert shown == ["12_slices_knee.png", "10_methods_without_shift.png", "12_slices_knee.png"]
+    assert found.of("figure", "id") == ["10_methods_without_shift", "12_slices_knee"]
+    local = {link[1:] for link in links if link.startswith("#")}
+    assert local <= {attributes.get("id") for _, attributes in found.tags}
+
+
+def test_a_figure_leads_to_the_cell_that_made_it(study):
+    """A cell names the figure, or what its name begins with."""
+    found = page(study)
+    links = [link for link in found.of("a", "href") if "#cell-id=" in link]
+    assert [link.split("#")[0] for link in links] == [
+        "10_methods_without_shift.html",
+        "12_resolution_shift.html",
+    ]
+    text = (ROOT / "notebooks" / "10_methods_without_shift.ipynb").read_text()
+    source = nbformat.reads(text, nbformat.NO_CONVERT)
+    title, anchor = origin(source, "10_slices_knee_R8")
+    cell = next(c for c in source.cells if c["id"] == anchor.removeprefix("#cell-id="))
+    assert title and '"10_slices"' in cell["source"]
+    assert origin(source, "77_unknown") == ("", "")
 
 
 def test_the_page_says_where_pictures_come_from(study):
     text = " ".join(page(study).text.split())
-    assert "commit 0123456789 with local changes, x86 <64>, 12 s · sidecar · table" in text
+    assert "commit 0123456789 with local changes, x86 <64>, 12 s · sidecar · table, 6 rows" in text
     assert "commit unknown, x86 <64>, 12 s · sidecar" in text
-
-
-def test_the_page_shows_tables_folded(study):
-    found = page(study)
-    assert [tag for tag, _ in found.tags].count("details") == 1 and "6 rows" in found.text
-    assert "36.000" in found.text
+    assert "make figures CONFIG=smoke TARGET=results/smoke/notebooks/12_resolution" in text
 
 
 def test_words_are_escaped(study):
     """Titles, devices, statements and cells are text, whatever they contain."""
     gallery.write(study)
-    html = (study.figures / "index.html").read_text()
-    assert "Knees &lt;&amp;&gt;" in html and "<&>" not in html
-    assert "<knee>" not in html and "<64>" not in html
-    assert Page(html).text.count(TITLE) == 2
-    assert gallery.STYLE in html  # the style alone is no text
+    text = (study.figures / "index.html").read_text()
+    assert "Knees &lt;&amp;&gt;" in text and "<&>" not in text
+    assert "<knee>" not in text and "<64>" not in text
+    assert Page(text).text.count(TITLE) == 2
+    assert "<script>alert" not in html("a <script>alert(1)</script> b")
+    assert "<em>" in html("*so*")
 
 
-def test_the_scorecard_is_written_whole(study):
+def test_the_scorecard_is_written_whole_and_in_words(study):
     found = page(study)
     card = json.loads((study.figures / "scorecard.json").read_text())
     decided = claims.scorecard("10_methods_without_shift", scores())
     assert card == json.loads(json.dumps(decided)) and len(card) == 16
     text = " ".join(found.text.split())
-    for claim in card:
-        assert claim["statement"] in text
-    assert (
-        "annealed has a higher mean PSNR than variational at every R ours 3 1 1 to 1 0 holds 2 of 2"
-        in text
+    said = "Annealed (ours) has a higher mean PSNR than Variational (paper A) at every R"
+    assert text.count(said) == 2  # beside its figure, and in the scorecard
+    assert "Ours, Figure 3; measured 1 (1 to 1), threshold 0; 2 of 2 volumes agree" in text
+    assert "l1_wavelet" not in found.text
+    states = [a["data-state"] for tag, a in found.tags if tag == "li" and "data-state" in a]
+    assert len(states) == 32 and states.count("undecided") == 2 * len(
+        [claim for claim in card if claim["holds"] is None]
     )
-    assert text.count("does not hold 2 of 2") + text.count(" holds 2 of 2") == len(
-        [claim for claim in card if claim["holds"] is not None]
-    )
-    assert "– – 0 undecided 0 of 0" in text
+
+
+def test_other_configurations_stand_beside(study):
+    gallery.write(study)
+    card = json.loads((study.figures / "scorecard.json").read_text())
+    other = study.figures.parent / "study"
+    other.mkdir()
+    (other / "scorecard.json").write_text(json.dumps([card[0] | {"holds": False}]))
+    found = page(study)
+    assert "study: fails" in found.text and "../study/index.html" in found.of("a", "href")
 
 
 def test_a_page_without_tables_has_no_scorecard(study):
     (study.figures / "10_methods_without_shift.csv").unlink()
     assert "Scorecard" not in page(study).text
     assert json.loads((study.figures / "scorecard.json").read_text()) == []
+
+
+def test_captions_and_short_tables():
+    words = Words(load("smoke"))
+    table = scores().assign(dataset="knee")
+    table["psnr"] += (table["volume"] == "b") * 0.2
+    said = caption(table, words)
+    best = "Annealed (ours) 36.1 dB, Variational (paper A) 35.1 dB, ℓ1-wavelet 33.1 dB."
+    assert said == f"Knee phantom, R = 8 (2 volumes): {best}"
+    found = short(table, words)
+    assert found.columns == ["Knee phantom, R = 8"]
+    assert found.rows[0] == ("Annealed (ours)", ["36.1 ± 1.3"])
+    varied = table[table["method"] == "annealed"].assign(varied="steps", value=8)
+    varied = pd.concat([varied, varied.assign(value=16), varied.assign(varied="churn", value=0)])
+    assert [label for label, _ in short(varied, words).rows] == [
+        "steps = 8",
+        "steps = 16",
+        "churn = 0",
+    ]
+    assert short(table.drop(columns="psnr"), words) is None and caption(None, words) == ""
+
+
+def test_volumes_inside_the_page_are_small():
+    found = viewers.volume(torch.rand(64, 80, 80), 1.0)
+    assert np.prod(found["shape"]) < 1.1 * viewers.VOXELS
+    assert found["shape"][0] < found["shape"][1] == found["shape"][2]
+    small = viewers.volume(torch.arange(24.0).view(2, 3, 4) / 23, 1.0)
+    assert small["shape"] == [2, 3, 4]
+
+
+@pytest.fixture
+def browser(study, monkeypatch):
+    """The page with viewers in a real browser, and what it complained of or asked for."""
+    sync = pytest.importorskip("playwright.sync_api")
+    if CHROMIUM is None:
+        pytest.skip("Chromium is not installed")
+    ball = torch.linalg.vector_norm(
+        torch.stack(
+            torch.meshgrid(*(torch.linspace(-1, 1, n) for n in (9, 12, 15)), indexing="ij")
+        ),
+        dim=0,
+    )
+    slices = {
+        name: viewers.png((ball[4] < size).float().numpy().T, 1.0)
+        for name, size in (("Truth", 0.8), ("A", 0.6), ("B", 0.4))
+    }
+    data = {"about": "A ball", "slices": slices, "voxel": [1, 1, 1], "aspect": 1.0}
+    data["volumes"] = {
+        "Truth": viewers.volume((ball < 0.8).float(), 1.0),
+        "A": viewers.volume((ball < 0.3).float(), 1.0),
+    }
+    monkeypatch.setattr(viewers, "data", lambda study, words: data)
+    gallery.write(study)
+    with sync.sync_playwright() as play:
+        opened = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        view = opened.new_page(viewport={"width": 1200, "height": 900})
+        complaints, asked = [], []
+        view.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
+        view.on("pageerror", lambda error: complaints.append(str(error)))
+        view.on("request", lambda request: asked.append(request.url))
+        view.goto(f"file://{study.figures / 'index.html'}")
+        yield view
+        assert not complaints
+        assert all(url.startswith(("file:", "data:", "blob:")) for url in asked)
+        opened.close()
+
+
+def test_claims_can_be_filtered_and_followed(browser):
+    lines = browser.locator("#scorecard li:visible")
+    every = lines.count()
+    assert every == 16
+    browser.get_by_label("undecided").uncheck()
+    decided = lines.count()
+    assert 0 < decided < every and browser.locator("#shown").inner_text() == str(decided)
+    browser.get_by_label("ours").uncheck()
+    assert all(
+        line.get_attribute("data-paper") == "A"
+        for line in browser.locator("#scorecard li:visible").all()
+    )
+    browser.get_by_label("ours").check()
+    lines.first.locator("a").click()
+    target = browser.evaluate("decodeURIComponent(location.hash).slice(1)")
+    assert target.startswith("claim-")
+    assert browser.evaluate(
+        "id => document.getElementById(id).getBoundingClientRect().top < 900", target
+    )
+
+
+def test_the_slider_cuts_between_two_methods(browser):
+    over = browser.locator("#slider .both img.over")
+    assert "50%" in over.evaluate("image => getComputedStyle(image).clipPath")
+    browser.locator("#slider input[type=range]").fill("20")
+    assert "80%" in over.evaluate("image => getComputedStyle(image).clipPath")
+    before = over.get_attribute("src")
+    browser.locator("#slider select").first.select_option("Truth")
+    assert over.get_attribute("src") != before and over.get_attribute("alt") == "Truth"
+
+
+def test_three_planes_follow_their_sliders(browser):
+    """The middle of the ball is bright, its end is dark; another volume has a smaller ball."""
+
+    def bright(plane: int) -> int:
+        return browser.evaluate(
+            """plane => { const c = document.querySelectorAll("#scroll canvas")[plane];
+            const d = c.getContext("2d").getImageData(0, 0, c.width, c.height).data;
+            let n = 0; for (let i = 0; i < d.length; i += 4) n += d[i] > 128; return n; }""",
+            plane,
+        )
+
+    sizes = browser.evaluate(
+        '[...document.querySelectorAll("#scroll canvas")].map(c => [c.width, c.height])'
+    )
+    assert sizes == [[12, 15], [9, 15], [9, 12]]
+    middle = [bright(plane) for plane in range(3)]
+    assert min(middle) > 20
+    browser.locator("#scroll input[type=range]").first.fill("0")
+    assert bright(0) == 0 and bright(1) == middle[1]
+    browser.locator("#scroll select").select_option("A")
+    assert 0 < bright(1) < middle[1]
+
+
+def test_light_dark_keyboard_and_phone(browser):
+    ink = "getComputedStyle(document.body).color + getComputedStyle(document.body).backgroundColor"
+    first = browser.evaluate(ink)
+    browser.locator("#theme").click()
+    assert browser.evaluate(ink) != first
+    browser.keyboard.press("j")
+    assert browser.evaluate("scrollY") > 0
+    browser.keyboard.press("Tab")
+    assert browser.evaluate("document.activeElement.tagName") in ("A", "BUTTON", "INPUT", "SELECT")
+    browser.set_viewport_size({"width": 390, "height": 800})
+    assert browser.evaluate("document.documentElement.scrollWidth") <= 390
+    browser.emulate_media(media="print")
+    assert not browser.locator("nav.top").is_visible()

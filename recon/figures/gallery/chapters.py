@@ -1,0 +1,163 @@
+"""The parts of the page: the papers, their notebooks, and the figures of each."""
+
+import json
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+from markupsafe import Markup
+from nbconvert.filters.markdown import markdown2html
+
+from recon.figures.gallery.captions import Short, caption, short
+from recon.figures.gallery.words import Verdict, Words
+from recon.schema import ROOT
+from recon.study.config import number
+from recon.study.study import Study
+
+PARTS = {
+    "0": ("Tutorials", "from k-space to one's own scan"),
+    "1": ("Paper A", "Resolution-robust 3D MRI reconstruction with 2D diffusion priors"),
+    "2": ("Paper B", "INFusion: diffusion regularized implicit neural representations"),
+    "3": ("Paper C", "R3DM: MRI reconstruction with a regularized 3D diffusion model"),
+    "4": ("Beyond the papers", "what decides, and what they leave open"),
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure with all that stands beside it."""
+
+    name: str
+    title: str
+    image: str  # the file that is shown
+    large: str  # the file that a click opens
+    caption: str
+    summary: Short | None
+    rows: int  # of the table beside it; 0 where there is none
+    made: dict  # the sidecar
+    anchor: str  # of the cell that made it
+    verdicts: list[Verdict]
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A notebook: what is claimed, its figures, and what was found."""
+
+    name: str
+    title: str
+    claimed: Markup
+    found: Markup
+    pictures: list[Picture]
+
+
+@dataclass
+class Part:
+    """A paper, or what is beside the papers."""
+
+    title: str
+    subtitle: str
+    chapters: list[Chapter] = field(default_factory=list)
+
+    @property
+    def pictures(self) -> list[Picture]:
+        """The figures of all chapters."""
+        return [picture for chapter in self.chapters for picture in chapter.pictures]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many claims hold, fail and are undecided: those of the paper, or else all."""
+        verdicts = [v for picture in self.pictures for v in picture.verdicts]
+        own = [v.state for v in verdicts if self.title.endswith(f" {v.paper}")]
+        states = own if self.title.startswith("Paper") else [v.state for v in verdicts]
+        return {state: states.count(state) for state in ("holds", "fails", "undecided")}
+
+    @property
+    def strip(self) -> Picture | None:
+        """The first picture of volumes, which stands for the part."""
+        return next((p for p in self.pictures if p.large == p.image), None)
+
+
+def parts(
+    study: Study,
+    pictures: list[Path],
+    tables: dict[str, pd.DataFrame],
+    verdicts: dict[str, list[Verdict]],
+    words: Words,
+) -> list[Part]:
+    """The parts that the configuration's notebooks belong to, in their order."""
+    out: dict[str, Part] = {}
+    for name in study.config.notebooks:
+        source = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", nbformat.NO_CONVERT)
+        mine = [path for path in pictures if number(path.stem) == number(name)]
+        shown = [picture(path, source, tables, verdicts, words) for path in mine]
+        title, claimed = opening(source)
+        chapter = Chapter(name, title, claimed, findings(study, name), shown)
+        out.setdefault(name[0], Part(*PARTS[name[0]])).chapters.append(chapter)
+    return list(out.values())
+
+
+def picture(
+    path: Path,
+    source: nbformat.NotebookNode,
+    tables: dict[str, pd.DataFrame],
+    verdicts: dict[str, list[Verdict]],
+    words: Words,
+) -> Picture:
+    """A figure, from its files and from the notebook that made it."""
+    name, table = path.stem, tables.get(path.stem)
+    title, anchor = origin(source, name)
+    chart = path.with_suffix(".svg").exists()
+    return Picture(
+        name,
+        title,
+        f"{name}.png",
+        f"{name}{'.svg' if chart else '.png'}",
+        caption(table, words),
+        None if table is None else short(table, words),
+        0 if table is None else len(table),
+        json.loads(path.with_suffix(".json").read_text()),
+        anchor,
+        verdicts.get(name, []),
+    )
+
+
+def opening(source: nbformat.NotebookNode) -> tuple[str, Markup]:
+    """The title of a notebook, and its paragraph on what is claimed, or else its first one."""
+    title, *paragraphs = re.split(r"\n\s*\n", source.cells[0].source.strip())
+    claimed = [text for text in paragraphs if "claims**" in text] or paragraphs[:1]
+    return title.removeprefix("# "), html("\n\n".join(claimed))
+
+
+def origin(source: nbformat.NotebookNode, name: str) -> tuple[str, str]:
+    """The heading above the cell that saves a figure, and the anchor of this cell.
+
+    A cell names the figure, or what its name begins with.
+    """
+    heading, best = "", ("", "", "")
+    for cell in source.cells:
+        if cell.cell_type == "markdown":
+            found = re.findall(r"^##+ (.+)$", cell.source, re.MULTILINE)
+            heading = found[-1] if found else heading
+            continue
+        for saved in re.findall(r'"(\d\d_\w+)"', cell.source):
+            if name.startswith(saved) and len(saved) > len(best[0]):
+                best = saved, heading, f"#cell-id={cell.get('id', '')}"
+    return best[1], best[2]
+
+
+def findings(study: Study, name: str) -> Markup:
+    """What the executed notebook found: the text of its last cell; empty where it did not run."""
+    path = study.results / "notebooks" / f"{name}.ipynb"
+    if not path.exists():
+        return Markup("")
+    ran = nbformat.read(path, nbformat.NO_CONVERT)
+    outputs = ran.cells[-1].get("outputs", [])
+    texts = [o["data"]["text/markdown"] for o in outputs if "text/markdown" in o.get("data", {})]
+    return html("\n\n".join(texts))
+
+
+def html(markdown: str) -> Markup:
+    """Markdown as HTML, without what could run."""
+    return Markup(markdown2html(re.sub(r"<(?=[a-zA-Z/!])", "&lt;", markdown)))

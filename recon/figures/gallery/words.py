@@ -1,0 +1,79 @@
+"""Plain words for what tables and claims call by identifiers."""
+
+import re
+from dataclasses import dataclass
+
+import pandas as pd
+
+from recon import methods
+from recon.figures.style import style
+from recon.study.config import Config
+
+PAPERS = {"A": "Paper A", "B": "Paper B", "C": "Paper C", "ours": "Ours"}
+
+
+class Words:
+    """The labels of methods and datasets."""
+
+    def __init__(self, config: Config):
+        self.datasets = {name: section.label for name, section in config.datasets.items()}
+        self.methods = {name: methods.lookup(name).label for name in methods.names()}
+        longest = sorted(self.methods, key=len, reverse=True)
+        self.pattern = re.compile(rf"\b({'|'.join(longest)})\b")
+
+    def dataset(self, name: str) -> str:
+        """The label of a dataset."""
+        return self.datasets.get(name, name)
+
+    def entry(self, name: object) -> str:
+        """The label of a method, a prior or a value."""
+        return style(name)["label"]
+
+    def statement(self, text: str) -> str:
+        """A claim in words: its dataset first, then methods by their labels."""
+        place, colon, said = text.partition(": ")
+        if not colon:
+            return self.pattern.sub(lambda m: self.methods[m[0]], text)
+        parts = [self.datasets.get(p, self.methods.get(p, p)) for p in place.split(", ")]
+        return ", ".join(parts) + ": " + self.pattern.sub(lambda m: self.methods[m[0]], said)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A claim as the page tells it."""
+
+    id: str
+    paper: str  # "A", "B", "C" or "ours"
+    source: str  # "Paper A, Figure 3"
+    statement: str
+    state: str  # "holds", "fails" or "undecided"
+    numbers: str
+    elsewhere: dict[str, str]  # the state in other configurations
+
+
+def state(holds: bool | None) -> str:
+    """The verdict in one word."""
+    return "undecided" if holds is None or pd.isna(holds) else "holds" if holds else "fails"
+
+
+def verdict(claim: dict, words: Words, elsewhere: dict[str, dict[str, bool | None]]) -> Verdict:
+    """A line of the scorecard in words."""
+    numbers = "no data"
+    if claim["measured"] is not None:
+        numbers = f"measured {claim['measured']:.3g}"
+        if claim["low"] is not None:
+            numbers += f" ({claim['low']:.3g} to {claim['high']:.3g})"
+        numbers += f", threshold {claim['threshold']:g}; "
+        numbers += f"{claim['agree']} of {claim['volumes']} volumes agree"
+    figure = claim["figure"]
+    number = figure.split(",")[-1].strip()
+    where = f", Figure {figure}" if number[:1].isdigit() or number[:2] == "A." else ""
+    return Verdict(
+        claim["id"],
+        claim["paper"],
+        PAPERS.get(claim["paper"], claim["paper"]) + where,
+        words.statement(claim["statement"]),
+        state(claim["holds"]),
+        numbers,
+        {config: state(holds) for config, holds in elsewhere.get(claim["id"], {}).items()},
+    )
