@@ -1,10 +1,12 @@
 """One file and one line: whatever the house takes is added by one file, and named by one line.
 
-A method, a representation, an architecture, a dataset and a notebook, thrown away afterwards, are
-put into a copy of the repository. The workflow then runs them, from the scan to the gallery.
+The method, the representation, the architecture and the dataset that CONTRIBUTING.md shows, and a
+notebook, are put into a copy of the repository. The workflow then runs them, from the scan to the
+gallery.
 """
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -17,116 +19,9 @@ from safetensors import safe_open
 
 from recon.schema import ROOT
 
-METHOD = '''"""Landweber iterations."""
-
-from recon.methods import Method
-from recon.methods.common import Callback, Count, checked, ignore
-from recon.methods.ranges import decades
-from recon.mri.problem import Problem
-
-
-@checked
-class LandweberSettings:
-    """How many steps along the gradient."""
-
-    iterations: Count = 5
-
-
-def landweber(problem: Problem, settings=LandweberSettings(), callback: Callback = ignore):
-    """Gradient descent on the data term."""
-    x = problem.rhs.clone()
-    for k in range(settings.iterations):
-        x = x - problem.gradient(x)
-        callback(k, x)
-    return x
-
-
-METHOD = Method(
-    landweber, LandweberSettings, "Landweber", "C9", "<", space={"iterations": decades(2, 8)}
-)
-'''
-
-REPRESENTATION = '''"""A coarse grid, interpolated."""
-
-import torch
-
-from recon.mri.resample import trilinear
-from recon.representations import RepresentationKind
-from recon.representations.voxels import Voxels
-from recon.schema import Strict
-
-
-class CoarseSettings(Strict):
-    factor: int = 2
-
-
-class Coarse(Voxels):
-    def __init__(self, start, factor):
-        super().__init__(trilinear(start, [max(1, n // factor) for n in start.shape]))
-        self.shape = tuple(start.shape)
-
-    def volume(self):
-        return trilinear(torch.view_as_complex(self.values), self.shape)
-
-
-REPRESENTATION = RepresentationKind(Coarse, CoarseSettings)
-'''
-
-NETWORK = '''"""A network of two convolutions."""
-
-from typing import Literal
-
-from torch import nn
-
-from recon.networks import Architecture, ArchitectureSettings
-
-
-class TinyConfig(ArchitectureSettings):
-    """Its width."""
-
-    kind: Literal["tiny"] = "tiny"
-    channels: int = 8
-
-
-class Tiny(nn.Module):
-    """It does not look at the timestep."""
-
-    def __init__(self, config: TinyConfig):
-        super().__init__()
-        self.first = nn.Conv2d(2, config.channels, 3, padding=1)
-        self.last = nn.Conv2d(config.channels, 2, 3, padding=1)
-
-    def forward(self, x, t):
-        return self.last(self.first(x).relu())
-
-
-ARCHITECTURE = Architecture(Tiny, TinyConfig)
-'''
-
-DATASET = '''"""Gaussian blobs."""
-
-import torch
-
-from recon.data.simulate import simulate
-from recon.data.source import Source, nowhere
-from recon.schema import Strict
-
-
-class BlobOptions(Strict):
-    width: float = 0.5
-
-
-def scan(section, subject):
-    """A blob that is narrower, the larger the subject's number."""
-    axes = [torch.linspace(-1, 1, n) for n in (16, 24, 20)]
-    x, y, z = torch.meshgrid(*axes, indexing="ij")
-    width = BlobOptions(**section.options).width / (1 + 0.1 * int(subject))
-    blob = torch.exp(-(x**2 + y**2 + z**2) / width**2).to(torch.complex64)
-    return simulate(blob, (2.0, 2.0, 2.0), 3, 0.02, int(subject), f"blob-{subject}", "phantom")
-
-
-DATASET = Source(scan, takes=(), options=BlobOptions, file=nowhere)
-'''
+PAGE = (ROOT / "CONTRIBUTING.md").read_text()
+# The worked examples of that page, by the files they belong in.
+EXAMPLES = dict(re.findall(r"`(recon/\w+/\w+\.py)`[^`]*.*?```python\n(.*?)```", PAGE, re.DOTALL))
 
 NOTEBOOK = [
     ("markdown", "# Blobs\n\nWhat is added by one file, in one table.", []),
@@ -193,12 +88,10 @@ def copy(tmp_path_factory) -> Path:
     for part in ("recon", "workflow", "notebooks"):
         shutil.copytree(ROOT / part, target / part, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "Snakefile", target)
+    for file, text in EXAMPLES.items():
+        (target / file).write_text(text)
     (target / "data").mkdir()
     shutil.copy(ROOT / "data" / "registry.yaml", target / "data")
-    (target / "recon/methods/landweber.py").write_text(METHOD)
-    (target / "recon/representations/coarse.py").write_text(REPRESENTATION)
-    (target / "recon/networks/tiny.py").write_text(NETWORK)
-    (target / "recon/data/blobs.py").write_text(DATASET)
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     notebook = {"cells": cells(), "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}
     (target / "notebooks/50_blobs.ipynb").write_text(json.dumps(notebook))
@@ -219,8 +112,9 @@ def copy(tmp_path_factory) -> Path:
 
 
 def test_each_addition_is_one_short_file():
-    for text in (METHOD, REPRESENTATION, NETWORK, DATASET):
-        assert len(text.splitlines()) <= 30
+    rooms = {Path(file).parent.name for file in EXAMPLES}
+    assert rooms == {"methods", "networks", "data", "representations"}
+    assert all(len(text.splitlines()) <= 30 for text in EXAMPLES.values())
     assert sum(len(source.splitlines()) for _, source, _ in NOTEBOOK) <= 30
 
 

@@ -22,7 +22,9 @@ PARTS = {
     "2": ("Paper B", "INFusion: diffusion regularized implicit neural representations"),
     "3": ("Paper C", "R3DM: MRI reconstruction with a regularized 3D diffusion model"),
     "4": ("Beyond the papers", "what decides, and what they leave open"),
+    "9": ("Scorecard", "every claim in one place"),
 }
+OTHER = ("More", "added by users")
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ def parts(
         shown = [picture(path, source, tables, verdicts, words) for path in mine]
         title, claimed = opening(source)
         chapter = Chapter(name, title, claimed, findings(study, name), shown)
-        out.setdefault(name[0], Part(*PARTS[name[0]])).chapters.append(chapter)
+        out.setdefault(name[0], Part(*PARTS.get(name[0], OTHER))).chapters.append(chapter)
     return list(out.values())
 
 
