@@ -16,6 +16,7 @@ from recon.figures.charts import (
     profiles,
     spectra,
     sweeps,
+    verdicts,
 )
 from recon.figures.images import (
     PLANES,
@@ -54,5 +55,6 @@ __all__ = [
     "style",
     "sweeps",
     "take",
+    "verdicts",
     "voxel_sizes",
 ]

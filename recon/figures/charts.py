@@ -294,6 +294,24 @@ def capacity(table: pd.DataFrame, by: str, voxels: int, dotted: dict[str, float]
     return fig
 
 
+def verdicts(counts: pd.DataFrame) -> Figure:
+    """How many claims hold, fail and are undecided, a bar for each paper.
+
+    The table is that of `recon.figures.scorecard.counts`.
+    """
+    fig, ax = plt.subplots(figsize=(7, 2.6), layout="constrained")
+    colors = {"holds": "C2", "fails": "C3", "undecided": "0.75"}
+    left = pd.Series(0, counts.index)
+    for name, color in colors.items():
+        bars = ax.barh(counts.index, counts[name], left=left, color=color, label=name)
+        ax.bar_label(bars, [str(n) if n else "" for n in counts[name]], label_type="center")
+        left = left + counts[name]
+    ax.invert_yaxis()
+    ax.set(xlabel="claims")
+    fig.legend(loc="outside right upper", fontsize=8)
+    return fig
+
+
 def _plain_ticks(ax: Axes) -> None:
     """Few labels on a logarithmic axis, as plain numbers."""
     ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))

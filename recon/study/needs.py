@@ -1,6 +1,7 @@
 """What a notebook reads, as its own metadata says: ``{"recon": {"needs": ["tables"]}}``.
 
 - ``tables``: the comparisons that start with its number (the default),
+- ``all tables``: every comparison,
 - ``volumes``: one test volume of every dataset,
 - ``example``: one test volume of the first dataset, with its prior and its tuning,
 - ``downloads``: the list of what has been downloaded.
@@ -13,7 +14,7 @@ from pathlib import Path
 from recon.errors import ReconError
 from recon.study.config import Config
 
-KNOWN = ("tables", "volumes", "example", "downloads")
+KNOWN = ("tables", "all tables", "volumes", "example", "downloads")
 
 
 @dataclass
@@ -41,6 +42,8 @@ def stated(notebook: Path) -> list[str]:
 def needs_of(notebook: Path, config: Config) -> Needs:
     """What a notebook reads of the results of a configuration."""
     words, needs = stated(notebook), Needs()
+    if "all tables" in words:
+        needs.comparisons = list(config.comparisons)
     if "tables" in words:
         needs.comparisons = config.shown_in(notebook.stem)
         for name in needs.comparisons:

@@ -154,7 +154,7 @@ def test_other_configurations_stand_beside(study):
 
 def test_a_page_without_tables_has_no_scorecard(study):
     (study.figures / "10_methods_without_shift.csv").unlink()
-    assert "Scorecard" not in page(study).text
+    assert "#claims" not in page(study).of("a", "href")
     assert json.loads((study.figures / "scorecard.json").read_text()) == []
 
 

@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from recon.figures import claims
 from recon.figures.gallery import chapters, viewers, words
+from recon.figures.scorecard import others
 from recon.files import write_text
 from recon.study.config import number
 from recon.study.study import Study
@@ -63,16 +64,6 @@ def _page(study: Study, tables: dict[str, pd.DataFrame], decided: dict[str, list
         configs=sorted({config for found in elsewhere.values() for config in found}),
         viewer=viewers.data(study, spoken),
     )
-
-
-def others(study: Study) -> dict[str, dict[str, bool | None]]:
-    """What other configurations say of a claim: by its identifier, the verdict of each."""
-    found: dict[str, dict[str, bool | None]] = {}
-    for path in sorted(study.figures.parent.glob("*/scorecard.json")):
-        if path.parent != study.figures:
-            for claim in json.loads(path.read_text()):
-                found.setdefault(claim["id"], {})[path.parent.name] = claim["holds"]
-    return found
 
 
 def _shown(study: Study, suffix: str) -> list[Path]:

@@ -3,13 +3,10 @@
 import re
 from dataclasses import dataclass
 
-import pandas as pd
-
 from recon import methods
+from recon.figures.scorecard import PAPERS, state
 from recon.figures.style import style
 from recon.study.config import Config
-
-PAPERS = {"A": "Paper A", "B": "Paper B", "C": "Paper C", "ours": "Ours"}
 
 
 class Words:
@@ -49,11 +46,6 @@ class Verdict:
     state: str  # "holds", "fails" or "undecided"
     numbers: str
     elsewhere: dict[str, str]  # the state in other configurations
-
-
-def state(holds: bool | None) -> str:
-    """The verdict in one word."""
-    return "undecided" if holds is None or pd.isna(holds) else "holds" if holds else "fails"
 
 
 def verdict(claim: dict, words: Words, elsewhere: dict[str, dict[str, bool | None]]) -> Verdict:

@@ -1,0 +1,48 @@
+"""Every claim in one table."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from recon import figures
+from recon.figures import scorecard
+from recon.study.config import load
+from recon.study.study import Study
+
+
+@pytest.fixture
+def study(tmp_path, monkeypatch):
+    """A study whose tables hold two claims of paper B, of which one is decided."""
+    rows = [
+        {"dataset": "slices", "volume": n, "R": 8.0, "method": name, "nrmse": error + 0.001 * n}
+        for name, error in (("infusion", 0.1), ("inr", 0.2))
+        for n in range(3)
+    ]
+    made = Study(load("smoke"), root=tmp_path)
+    comparison = made.config.comparisons["20_slices"]
+    only = made.config.model_copy(update={"comparisons": {"20_slices": comparison}})
+    made = Study(only, root=tmp_path)
+    monkeypatch.setattr(made, "comparison", lambda name: pd.DataFrame(rows))
+    return made
+
+
+def test_other_configurations_have_a_column(study):
+    alone = scorecard.board(study)
+    ahead = alone["claim"].str.contains("than inr at")
+    assert alone[ahead]["smoke"].tolist() == ["holds"] and "study" not in alone
+    folder = study.figures.parent / "study"
+    folder.mkdir(parents=True)
+    name = "ours.2.slices.infusion<inr.nrmse"
+    (folder / "scorecard.json").write_text(json.dumps([{"id": name, "holds": None}]))
+    both = scorecard.board(study)
+    assert both[ahead]["study"].tolist() == ["undecided"] and both["study"].isna().sum() == 3
+
+
+def test_counts_have_every_paper_and_every_verdict(study):
+    found = scorecard.counts(scorecard.board(study), "smoke")
+    assert list(found.index) == ["Paper A", "Paper B", "Paper C", "Ours"]
+    assert found.loc["Ours"].to_dict() == {"holds": 1, "fails": 0, "undecided": 1}
+    assert found.loc["Paper A"].sum() == 0
+    fig = figures.verdicts(found)
+    assert len(fig.axes[0].patches) == 12
