@@ -8,7 +8,7 @@ SEED ?= 0
 TARGET ?=
 INSTALLED := .venv/.installed
 
-.PHONY: figures test lab bench gpu fuzz clean
+.PHONY: figures test lab bench gpu fuzz docs clean
 
 figures: $(INSTALLED)
 	.venv/bin/python -m workflow.scripts.run \
@@ -20,7 +20,10 @@ test: $(INSTALLED)
 	.venv/bin/python -m pytest -q -n 2 --dist loadfile
 
 lab: $(INSTALLED)
-	.venv/bin/jupyter lab notebooks
+	.venv/bin/jupyter lab notebooks/00_start_here.ipynb
+
+docs: $(INSTALLED)
+	.venv/bin/mkdocs build --quiet --clean
 
 bench: $(INSTALLED)
 	.venv/bin/python -m tests.bench.run

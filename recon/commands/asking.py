@@ -241,7 +241,13 @@ def parse_settings(options: argparse.Namespace) -> dict:
 
     known = vars(methods.lookup(options.method).settings())
     settings = {"seed": options.seed or 0} if "seed" in known else {}
-    return settings | pairs(options.set, "--set", "weight=0.02")
+    given = pairs(options.set, "--set", "weight=0.02")
+    return settings | {key: whole(value) for key, value in given.items()}
+
+
+def whole(value: str) -> int | str:
+    """A whole number where the text is one; choices such as an axis are no text."""
+    return int(value) if value.lstrip("-").isdecimal() else value
 
 
 def parse_espirit(given: list[str]) -> dict:

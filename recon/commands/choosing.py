@@ -56,11 +56,14 @@ def chosen(problem: Problem, scan: Scan, asked: Asked) -> Choice:
 
 
 def fitting(scan: Scan) -> tuple[list[Card], list[Card]]:
-    """The priors of measured anatomy whose pixels are like those of a scan, and the others."""
+    """The priors of measured anatomy whose pixels are like those of a scan, and the others.
+
+    Priors of stacks are left out: the comparison that chooses one looks at few slices.
+    """
     from recon.networks.shelf import shelf
 
     pixel = pixel_of(scan)
-    cards = [card for card in shelf() if card.measured]
+    cards = [card for card in shelf() if card.measured and card.stack == 1]
     return [c for c in cards if c.fits(pixel)], [c for c in cards if not c.fits(pixel)]
 
 

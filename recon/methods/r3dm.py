@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
+from recon.errors import ReconError
 from recon.methods import STACK_DENOISER, Method
 from recon.methods.common import (
     SEED,
@@ -46,7 +47,7 @@ class R3dmSettings:
     """Those of the sampler are DDS's. The summary of the paper says none, so all are our choice."""
 
     tv: NonNegative = says(0.005, "λ_TV, of total variation")
-    tv_axes: Literal[1, 2] = says(2, "along the stack alone, or along x, too")
+    tv_axes: Literal[1, 2] = says(2, "along the stack alone, or along x (else y), too")
     l1: NonNegative = says(0.0005, "λ₁, of the ℓ1 norm of the volume")
     slices: NonNegative = says(1.0, "μ, of the Fourier slices")
     solver: Literal["admm", "proximal"] = says("admm", "of the problem of each step")
@@ -64,7 +65,8 @@ class R3dmSettings:
 class Subproblem:
     """``½‖Ax − y‖² + μ/2 Σ_a ‖M_a (F P_a S x − y_a)‖² + λ₁‖x‖₁ + λ_TV Σ_a ‖D_a x‖₁``.
 
-    The slices are those across x and y, the differences those along x and the stack.
+    The slices are those across x and y. The differences are those along the stack and along the
+    first other axis.
     """
 
     normal: Callable[[Volume], Volume]  # Hessian of the smooth part
@@ -92,7 +94,7 @@ class Subproblem:
             rough = sum(v.weight * v.forward(x).abs().sum() for v in variations)
             return smooth + settings.l1 * x.abs().sum() + rough
 
-        maps = float(sense.modulated_maps.abs().square().sum(1).max())
+        maps = float(sense.modulated_maps.abs().square().sum((0, 1)).max())
         bound = maps * (1 + 2 * mu)  # a projection has norm 1
         rhs = problem.rhs + mu * terms.rhs if terms else problem.rhs
         return cls(normal, rhs, bound, settings.l1, variations, value)
@@ -111,6 +113,8 @@ def r3dm(
     may look along the stack (2D+A). The network is evaluated on ``steps × (slices along axis)``.
     """
     check_plane(settings.axis, problem.operator.shape)
+    if problem.operator.sets > 1:
+        raise ReconError("r3dm takes one set of maps; its stack would run from one into the next")
     generator, axis = torch.Generator().manual_seed(settings.seed), settings.axis
     arc = partial(_along, axis=axis)
     draw = arc if settings.noise == "arc" else noise_like

@@ -79,7 +79,7 @@ def admm(
 
     for penalty, (d, u) in zip(penalties, kept, strict=True):
         rhs = rhs + rho * penalty.adjoint(d - u)
-    # The system is singular. Beyond this tolerance CG would amplify rounding without bound.
+    # Without ℓ1 the system is singular. Beyond this tolerance CG would amplify rounding.
     x = conjugate_gradient(operator, rhs, x, iterations, tolerance=1e-4)
     new = []
     for penalty, (_, u) in zip(penalties, kept, strict=True):

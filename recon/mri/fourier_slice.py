@@ -8,7 +8,7 @@ that axis. With the orthonormal transforms of `recon.mri.fourier`, the projectio
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
-from jaxtyping import Complex, Float
+from jaxtyping import Complex, Float, Shaped
 from torch import Tensor
 
 from recon.mri import fourier
@@ -29,9 +29,7 @@ def spread_back(
     return (image / size**0.5).unsqueeze(axis - 3).expand(sizes)
 
 
-def central_plane(
-    kspace: Complex[Tensor, "*coil x y z"], axis: int
-) -> Complex[Tensor, "*coil h w"]:
+def central_plane(kspace: Shaped[Tensor, "*coil x y z"], axis: int) -> Shaped[Tensor, "*coil h w"]:
     """The plane of k-space with frequency zero along an axis."""
     return kspace.select(axis - 3, kspace.shape[axis - 3] // 2)
 
@@ -39,10 +37,9 @@ def central_plane(
 class SliceTerms:
     """``½ Σ_a ‖M_a (F₂ P_a S x − y_a)‖²`` of a problem, over the axes a (R3DM).
 
-    S gives the coil images, and y_a is the measured central plane, M_a its part of the mask. For a
-    volume whose k-space was measured in 3D, this term weights the central planes of the data term
-    once more; it asks nothing that the data do not ask. Where the z axis of k-space holds slices
-    that were measured one by one, it sums what they have in common.
+    S gives the coil images, and y_a is the measured central plane, M_a its part of the mask. The
+    term weights the central planes of the data term once more. It asks nothing that the data do not
+    ask, and slices that were measured one by one stay apart.
     """
 
     def __init__(self, problem: Problem, axes: Sequence[int] = (0, 1)):
@@ -53,7 +50,9 @@ class SliceTerms:
     def _mask(self, axis: int) -> Tensor:
         """Where the central plane across an axis was measured, in a shape that multiplies it."""
         mask = self.operator.mask
-        return mask if axis == 0 else mask[mask.shape[0] // 2][None]
+        if axis == 0:
+            return mask
+        return central_plane(mask[None], axis)
 
     def _transformed(self, axis: int) -> list[int]:
         """Axes of a projection along ``axis`` that k-space transforms, and that have gaps."""

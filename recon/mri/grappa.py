@@ -22,6 +22,7 @@ from torch import Tensor
 from recon.errors import ReconError
 from recon.mri import fourier
 from recon.mri.coils import LARGEST, calibration_region
+from recon.progress import track
 
 Size = tuple[int, int, int]
 WINDOWS = 2**15  # of the calibration block, at most; more hardly change the weights
@@ -73,7 +74,8 @@ class Grappa:
             shift = self.weight * torch.linalg.matrix_norm(normal) / len(normal)
             eye = torch.eye(len(normal), dtype=normal.dtype, device=normal.device)
             # The windows are rows, so that weights multiply from the right.
-            found = torch.linalg.solve(normal + shift * eye, self.gram[source[:, None], target])
+            factor = torch.linalg.cholesky(normal + shift * eye)
+            found = torch.cholesky_solve(self.gram[source[:, None], target], factor)
             steps = inside.stop - inside.start
             self.known[key] = found.view(steps, -1, self.coils).to(torch.complex64)
         return self.known[key]
@@ -84,7 +86,7 @@ class Grappa:
         sides = [side for h in reversed(half) for side in (h, h)]
         padded = torch.nn.functional.pad(kspace * mask, sides)
         out, missing = kspace * mask, torch.zeros_like(mask)
-        for near, holes in patterns(mask, self.size[1:]):
+        for near, holes in track(list(patterns(mask, self.size[1:])), "grappa"):
             if not len(near):
                 missing[holes[0], holes[1]] = True
                 continue
@@ -153,11 +155,11 @@ def calibrated(
 ) -> Grappa:
     """GRAPPA from the fully sampled centre of a scan, up to `LARGEST` samples along y and z.
 
-    ``kernel`` is the size of a neighbourhood along each axis that is not of one sample. Raises
-    `ReconError` where the centre is smaller than that.
+    ``kernel`` is the size of a neighbourhood along each axis; short axes have the next odd number
+    below. Raises `ReconError` where the centre is smaller than that.
     """
     region = [min(n, LARGEST) for n in calibration_region(mask)]
-    size = tuple(min(kernel, n) if n > 1 else 1 for n in kspace.shape[1:])
+    size = tuple(min(kernel, n - 1 + n % 2) for n in kspace.shape[1:])  # odd
     across = math.prod(max(1, n - k + 1) for n, k in zip(region, size[1:], strict=True))
     length = min(kspace.shape[1], size[0] - 1 + max(LARGEST, WINDOWS // across))
     return Grappa(fourier.crop(kspace, (length, *region)), size, weight)
@@ -176,7 +178,7 @@ def grappa(
     found = []
     for z in range(kspace.shape[3]):
         one = kspace[..., z : z + 1], mask[:, z : z + 1]
-        empty = Filled(*one)  # an empty slice stays as it is
+        empty = Filled(one[0], ~one[1])  # a slice without signal stays as it is
         found.append(calibrated(*one, kernel, weight).fill(*one) if one[0].any() else empty)
     filled = torch.cat([one.kspace for one in found], -1)
     return Filled(filled, torch.cat([one.missing for one in found], -1))

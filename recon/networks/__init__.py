@@ -21,6 +21,8 @@ class ArchitectureSettings(Strict):
     kind: str
     # Settings that may differ from those of the training: they say how weights are used.
     free: ClassVar[tuple[str, ...]] = ()
+    # What the network looks at: slices, or stacks of them by attention (2D+A) or in 3D.
+    dimension: ClassVar[str] = "2D"
 
     def use(self) -> dict[str, Any]:
         """The settings that say how weights are used."""

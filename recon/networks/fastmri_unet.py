@@ -97,7 +97,7 @@ class FastmriReconstructor(Reconstructor):
 
     def magnitude(self, problem: Problem) -> Float[Tensor, "x y z"]:
         """The clean magnitude, in the scale of the problem; zero where no coil sees."""
-        axis = across(problem.operator.shape)
+        axis = across(problem.operator)
         slices = problem.rhs.abs().movedim(axis, 0)[:, None]
         clean = in_batches(self.network, slices, self.batch)
         return problem.operator.support * clean[:, 0].movedim(0, axis)

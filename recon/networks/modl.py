@@ -101,7 +101,7 @@ class ModlReconstructor(Reconstructor):
 
     def reconstruct(self, problem: Problem) -> Complex[Tensor, "x y z"]:
         """The volume, in the scale of the problem."""
-        axis, config = across(problem.operator.shape), self.network.config
+        axis, config = across(problem.operator), self.network.config
         weight, x = self.network.log_weight.exp(), problem.rhs
         step = problem.operator.normal, problem.rhs, config.cg_iterations
         for _ in range(config.unrolled):
@@ -111,7 +111,9 @@ class ModlReconstructor(Reconstructor):
 
 
 class ModlTraining(SupervisedTraining):
-    """MoDL's loss is the mean squared error; it is trained with one iteration first, then all."""
+    """MoDL's loss is the mean squared error. Theirs is trained with one iteration first, and then
+    with all; ours with all from the beginning.
+    """
 
     kind: Literal["modl"] = "modl"
     network: ModlConfig = ModlConfig()

@@ -25,6 +25,7 @@ class Card:
     contrasts: str
     pixels: tuple[float, float] | None  # mm, smallest and largest that it was trained on
     matrix: tuple[int, int]  # of training slices, smallest and largest side
+    stack: int  # neighbouring slices that it was trained to see together; 1 for a 2D prior
     measured: bool  # whether slices were varied so that it serves measured scans
     licence: str
     attribution: str
@@ -82,6 +83,7 @@ def _read(path: Path, root: Path, header: dict, settings: dict, made: dict) -> C
         contrasts=about.get("contrasts", "simulated" if phantom else "unknown"),
         pixels=pixels(data, settings),
         matrix=tuple(transfer["size"]) if transfer else matrix,
+        stack=settings.get("stack", 1),
         measured=bool(transfer),
         licence=about.get("licence", "MIT" if phantom else "unknown"),
         attribution=about.get("attribution", "computed phantoms" if phantom else "unknown"),

@@ -7,7 +7,7 @@ each pixel along the stack, after the layers of chosen levels, with a learned we
 distance. It starts at zero, so that the network begins as the 2D one.
 """
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +24,7 @@ class StackUNetConfig(UNetConfig):
     """The settings of the U-Net, and those of its attention across slices."""
 
     kind: Literal["stack_unet"] = "stack_unet"  # type: ignore[assignment]
+    dimension: ClassVar = "2D+A"
     across: tuple[int, ...] = Field((1, 2), min_length=1)  # levels that attend, 0 the finest
     reach: int = Field(2, ge=1)  # slices on either side that a layer attends to
 

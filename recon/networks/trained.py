@@ -146,11 +146,15 @@ class SliceTraining(Training):
             raise ValueError("transfer has pixels of its own; remove factors and held_out")
         if self.transfer and set(self.axes) != {0, 1, 2}:
             raise ValueError("transfer takes slices as they come; remove axes")
-        if self.stack > 1 and (self.factors or self.batch % self.stack):
-            whole = f"a batch of {self.batch} slices is no number of stacks of {self.stack}"
-            raise ValueError(
-                "stacks have one voxel size; remove factors" if self.factors else whole
-            )
+        along = self.network.dimension != "2D"
+        if along != (self.stack > 1):
+            needs = "looks along stacks; set stack" if along else "does not; remove it"
+            raise ValueError(f"stack is {self.stack}, but the network {needs}")
+        if self.stack > 1 and self.factors:
+            raise ValueError("stacks have one voxel size; remove factors")
+        if self.batch % self.stack:
+            slices = f"a batch of {self.batch} slices"
+            raise ValueError(f"{slices} is no number of stacks of {self.stack}; correct batch")
         low, high = self.factors or (1.0, 1.0)
         if not 0 < low <= high <= 1:
             expected = "expected two numbers in (0, 1], the smaller first"

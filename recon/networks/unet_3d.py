@@ -4,7 +4,7 @@ It halves slices, but not the stack, so that a stack may have any depth. It answ
 dimension in the convolutions is worth beside attention across slices.
 """
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from jaxtyping import Float
 from pydantic import Field
@@ -19,6 +19,7 @@ class UNet3DConfig(UNetConfig):
     """The settings of the U-Net, and how far it looks along a stack."""
 
     kind: Literal["unet_3d"] = "unet_3d"  # type: ignore[assignment]
+    dimension: ClassVar = "3D"
     channels: int = Field(16, ge=4, le=4096)
     # Slices on either side that are read with a slice. Its convolutions reach further, but what
     # lies beyond hardly counts.

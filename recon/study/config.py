@@ -330,7 +330,7 @@ class Config(Strict):
             "resampling": dataset.resampling,
             "mask": self.mask_of(settings.dataset),
             "accelerations": self.accelerations_of(settings.dataset),
-            "noise": dataset.noise,
+            "maps": self.maps,
         }
         known = type(settings).model_fields
         given = settings.model_fields_set - {"resampling"}

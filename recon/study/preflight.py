@@ -114,10 +114,12 @@ def check_shipped(config: Config) -> None:
 
 def check_weights(config: Config, name: str) -> None:
     """Refuses shipped weights that were trained otherwise than the configuration says."""
-    section = config.networks[name]
+    told = config.told(name)
+    section = config.networks[name].model_copy(update=told)
     trained = load_weights(ROOT / section.shipped)[1].get("training", {})
     stated = section.model_fields_set - {"dataset", "shipped", "about"}
     said = section.model_dump(mode="json", include=stated)
+    said = {key: value for key, value in said.items() if key not in told or key in trained}
     network = section.network
     fixed = network.model_fields_set - set(network.free)
     said["network"] = network.model_dump(mode="json", include=fixed)

@@ -148,6 +148,7 @@ class Study(Inputs):
             "method": case.method,
             "prior": network or "",
             "trained_at": self.trained_at(network),
+            "dimension": self.config.networks[network].network.dimension if network else "",
             "voxel_factor": self.config.datasets[case.dataset].voxel_factor,
             "R": case.acceleration,
             "origin": volume.origin,

@@ -63,7 +63,7 @@ def test_it_begins_as_the_2d_network(generator):
     flat = DDPM(UNet(UNetConfig(**SMALL)), bf16=False)
     for parameter in flat.parameters():
         torch.nn.init.normal_(parameter, std=0.1, generator=generator)
-    model = ddpm(build(KINDS["stack_unet"]), DDPMTraining(network=KINDS["stack_unet"]))
+    model = ddpm(build(KINDS["stack_unet"]), DDPMTraining(network=KINDS["stack_unet"], stack=4))
     model.bf16 = False
     x = torch.randn(6, 2, 8, 8, generator=generator)
     assert torch.equal(begun_with(model, flat).denoise(x, 0.5), flat.denoise(x, 0.5))

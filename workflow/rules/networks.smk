@@ -12,7 +12,11 @@ rule network:
     output:
         f"{RESULTS}/networks/{{network}}.safetensors",
     params:
-        section=lambda w: CONFIG.networks[w.network].model_dump_json(),
+        section=lambda w: (
+            CONFIG.networks[w.network]
+            .model_copy(update=CONFIG.told(w.network))
+            .model_dump_json()
+        ),
         code=lambda w: provenance.training_code(CONFIG.networks[w.network]),
     log:
         f"logs/{NAME}/networks/{{network}}.log",

@@ -35,12 +35,14 @@ class Claim:
     # One row for each volume and R, with the column ``gain``. A claim about one number for each
     # volume has the same R in all rows.
     gains: pd.DataFrame
+    # The same of other volumes, whose mean is taken off: two independent samples (Welch).
+    against: pd.DataFrame | None = None
 
     @property
     def decidable(self) -> bool:
         """Whether every R has the two volumes that an interval needs."""
-        gains = by_subject(self.gains)
-        return not gains.empty and bool((gains.groupby("R").size() > 1).all())
+        sides = [by_subject(g) for g in (self.gains, self.against) if g is not None]
+        return all(not g.empty and bool((g.groupby("R").size() > 1).all()) for g in sides)
 
     def judged(self, family: int = 1) -> dict:
         """The line of the scorecard, as one of ``family`` claims that are decided together.
@@ -52,11 +54,14 @@ class Claim:
         """
         sign = 1 if self.above else -1
         gains = by_subject(self.gains)
-        over = gains.assign(gain=sign * (gains["gain"] - self.threshold))
+        other = None if self.against is None else by_subject(self.against).groupby("R")["gain"]
+        base = 0.0 if other is None else gains["R"].map(other.mean())
+        over = gains.assign(gain=sign * (gains["gain"] - base - self.threshold))
         alone = over.groupby(["dataset", "volume"])["gain"].min()
         words = {name: getattr(self, name) for name in ("id", "paper", "figure", "statement")}
         line = words | {"measured": None, "low": None, "high": None, "threshold": self.threshold}
         line |= {"holds": None, "volumes": len(alone), "agree": int((alone > 0).sum())}
+        over = over.dropna(subset="gain")
         if over.empty:
             return line
         by_r = over.groupby("R")["gain"]
@@ -64,8 +69,9 @@ class Claim:
         if not self.decidable:
             return line
         outside = (1 - LEVEL) / family
-        low = min(interval(values, outside)[0] for _, values in by_r)
-        high = min(interval(values, outside / by_r.ngroups)[1] for _, values in by_r)
+        more = {r: () if other is None else (other.get_group(r),) for r, _ in by_r}
+        low = min(interval(v, outside, *more[r])[0] for r, v in by_r)
+        high = min(interval(v, outside / by_r.ngroups, *more[r])[1] for r, v in by_r)
         ends = sorted(self.threshold + sign * end for end in (low, high))
         holds = True if low > 0 else False if high < 0 else None
         return line | {"low": ends[0], "high": ends[1], "holds": holds}
@@ -86,10 +92,21 @@ def by_subject(gains: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def interval(values: pd.Series, outside: float) -> tuple[float, float]:
-    """The interval that misses the mean of a normal population with probability ``outside``."""
-    count = len(values)
-    reach = student.ppf(1 - outside / 2, count - 1) * values.std() / count**0.5
+def interval(
+    values: pd.Series, outside: float, against: pd.Series | None = None
+) -> tuple[float, float]:
+    """The interval that misses the mean of a normal population with probability ``outside``.
+
+    Where the mean of an independent sample ``against`` was taken off, its variance counts as well
+    (Welch 1947).
+    """
+    samples = [values] if against is None else [values, against]
+    shares = [sample.var() / len(sample) for sample in samples]
+    freedom = len(values) - 1
+    if against is not None and sum(shares) > 0:
+        parts = zip(shares, samples, strict=True)
+        freedom = sum(shares) ** 2 / sum(v**2 / (len(s) - 1) for v, s in parts)
+    reach = student.ppf(1 - outside / 2, freedom) * sum(shares) ** 0.5
     return float(values.mean() - reach), float(values.mean() + reach)
 
 
