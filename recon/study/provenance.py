@@ -144,9 +144,8 @@ def figure_code() -> str:
     """Hash of the code and the templates that draw figures and decide claims."""
     folder = ROOT / "recon" / "figures"
     # Notebooks compute with modules of the study, too.
-    code = file_code(
-        *sorted(folder.rglob("*.py")), *sorted((ROOT / "recon" / "study").glob("*.py"))
-    )
+    study = ROOT / "recon" / "study"
+    code = file_code(*sorted(folder.rglob("*.py")), *sorted(study.glob("*.py")))
     templates = [f.read_text() for f in sorted((folder / "templates").iterdir())]
     records = {name: methods.lookup(name) for name in methods.names()}
     looks = {name: (found.label, found.color, found.marker) for name, found in records.items()}

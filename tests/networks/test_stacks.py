@@ -133,3 +133,22 @@ def test_attention_learns_what_slices_share():
     assert least == pytest.approx(0.2, abs=0.01)
     assert error(StackUNetConfig(**settings, across=(0,), reach=4)) < 1.25 * least
     assert error(UNetConfig(**settings)) > 0.98 * sigma**2 / (1 + sigma**2)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"network": {"kind": "stack_unet"}}, "looks along stacks; set stack"),
+        ({"network": {"kind": "unet_3d"}, "factors": (0.5, 1.0)}, "looks along stacks; set stack"),
+        ({"stack": 4}, "does not; remove it"),
+        ({"stack": 3, "network": {"kind": "unet_3d"}}, "no number of stacks of 3"),
+        (
+            {"stack": 4, "network": {"kind": "unet_3d"}, "factors": (0.5, 1.0)},
+            "stacks have one voxel size",
+        ),
+    ],
+)
+def test_stacks_and_networks_that_look_along_them_belong_together(values, words):
+    """Slices of other volumes are no neighbours, and a 2D network takes no stack."""
+    with pytest.raises(ValueError, match=words):
+        DDPMTraining(**values)
