@@ -1,0 +1,155 @@
+"""``python -m workflow.scripts.readme`` writes the tables of README.md from those in figures/.
+
+A table stands between ``<!-- table: NAME -->`` and ``<!-- end -->``. A newcomer adds a function
+that returns its rows and names it in `TABLES`. A test fails where the page does not say what the
+tables say.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+
+import pandas as pd
+
+from recon.figures.style import style
+from recon.files import write_text
+from recon.schema import ROOT
+
+Rows = list[list[str]]  # the first one is the head
+
+
+def read(*names: str) -> pd.DataFrame:
+    """Tables of figures, one below the other."""
+    return pd.concat([pd.read_csv(ROOT / "figures" / f"{name}.csv") for name in names])
+
+
+def methods(config: str, slices: bool = False) -> Rows:
+    """Mean PSNR and SSIM of every method at every R."""
+    table = read(f"{config}/10_methods_without_shift")
+    rates = sorted(table["R"].unique())
+    rows = [["method", *(f"R = {r:g}" for r in rates), *(["slices denoised"] if slices else [])]]
+    for name, group in table.groupby("method", sort=False):
+        means = group.groupby("R")[["psnr", "ssim"]].mean()
+        cells = [f"{means.psnr[r]:.1f} ({means.ssim[r]:.2f})" for r in rates]
+        seen = group["denoised_slices"].mean()
+        cells += [f"{seen:.0f}" if seen else "–"] if slices else []
+        rows.append([style(name)["label"], *cells])
+    return rows
+
+
+def priors(config: str, scans: Sequence[tuple[str, float, str]], names: dict[str, str]) -> Rows:
+    """Mean PSNR of the variational method with priors of each voxel size, the best one in bold.
+
+    ``scans`` are datasets with their R and what the page calls them; ``names`` call the priors.
+    """
+    table = read(f"{config}/12_resolution_shift", f"{config}/14_gaussian_mask")
+    table["trained_at"] = table["trained_at"].astype(str)
+    rows = [["reconstructed", *names.values()]]
+    for dataset, rate, called in scans:
+        here = table[(table["dataset"] == dataset) & (table["R"] == rate)]
+        means = here.groupby("trained_at")["psnr"].mean()
+        cells = [f"{means[p]:.1f}" if p in means else "–" for p in names]
+        best = max((c for c in cells if c != "–"), key=float)
+        rows.append([called, *(f"**{c}**" if c == best else c for c in cells)])
+    return rows
+
+
+def fields() -> Rows:
+    """Mean PSNR of what carries a volume, with a prior of other voxels; see notebooks 15 and 16."""
+    sides = ["larger", "smaller"]
+    tables = [read(f"demo/15_{s}_voxels", f"demo/16_{s}_voxels") for s in sides]
+    named = {
+        "matched": "voxels, matched prior",
+        "diverse": "voxels, diverse prior",
+        "as it is": "voxels, the other prior as it is",
+        "padding kernels": "kernels of padded images",
+    }
+    columns, cells = [], {}
+    for side, table in zip(("4×, of 2×", "2×, of 4×"), tables, strict=True):
+        table = table.drop_duplicates(["entry", "volume", "R"])
+        for rate in sorted(table["R"].unique()):
+            columns.append(f"{side}, R = {rate:g}")
+            means = table[table["R"] == rate].groupby("entry", sort=False)["psnr"].mean()
+            for entry, value in means.items():
+                cells.setdefault(entry, {})[columns[-1]] = f"{value:.1f}"
+    cells.pop("variational")  # the other prior as it is
+    rows = [["reconstructed with a prior of", *columns]]
+    for entry, found in cells.items():
+        label = named.get(entry, style(entry)["label"].replace(" (paper A)", ""))
+        label = label.replace("fourier", "Fourier")
+        rows.append([label, *(found.get(c, "–") for c in columns)])
+    return rows
+
+
+def real_slices() -> Rows:
+    """ℓ1-wavelet with the best of its weights for each slice, and annealed with its defaults."""
+    weights, defaults = (
+        read("real_multicoil/04_weights_l1_wavelet"),
+        read("real_multicoil/04_defaults"),
+    )
+    labels = {
+        "heads": "of heads in three contrasts (semi-synthetic)",
+        "brains": "of T1w brains, 1 mm (semi-synthetic)",
+        "coils_7": "of a brain, 7 coils (measured)",
+        "coils_32": "of a brain, 32 coils (measured maps and image)",
+    }
+    rows = [["slices", "ℓ1-wavelet, best weight", "annealed, defaults", "gain"]]
+    keys = ["dataset", "volume", "R"]
+    best = weights.groupby(keys)["psnr"].max()
+    ours = defaults[defaults["method"] == "annealed"].set_index(keys)["psnr"]
+    for dataset, label in labels.items():
+        pair = pd.DataFrame({"l1": best, "ours": ours}).loc[dataset].dropna()
+        means = pair.groupby("R").mean()
+        gains = means["ours"] - means["l1"]
+        count = pair.index.get_level_values("volume").nunique()
+        cells = [" / ".join(f"{v:.1f}" for v in column) for column in (means.l1, means.ours, gains)]
+        rows.append([f"{count} {label}", cells[0], f"**{cells[1]}**", cells[2]])
+    return rows
+
+
+TABLES: dict[str, Callable[[], Rows]] = {
+    "methods": lambda: methods("demo", slices=True),
+    "priors": lambda: priors(
+        "demo",
+        [
+            ("knee", 8, "knee, 1×"),
+            ("knee_2x", 8, "knee, 2×"),
+            ("brain", 8, "brain, 1×"),
+            ("brain_2x_gaussian", 8, "brain, 2×, Gaussian mask"),
+        ],
+        {"1": "prior of 1× voxels", "2": "of 2×", "4": "of 4×", "diverse": "diverse"},
+    ),
+    "fields": fields,
+    "real methods": lambda: methods("real_brain"),
+    "real priors": lambda: priors(
+        "real_brain",
+        [
+            ("brain", 4, "2 mm, R = 4"),
+            ("brain", 16, "2 mm, R = 16"),
+            ("brain_2x", 8, "4 mm, R = 8"),
+            ("brain_4x", 4, "8 mm, R = 4"),
+            ("brain_2x_gaussian", 8, "4 mm, Gaussian mask, R = 8"),
+        ],
+        {"1": "prior of 2 mm", "2": "of 4 mm", "4": "of 8 mm", "diverse": "diverse"},
+    ),
+    "real slices": real_slices,
+}
+
+
+def markdown(rows: Rows) -> str:
+    """Rows as a table in Markdown."""
+    head, *body = ("| " + " | ".join(row) + " |" for row in rows)
+    return "\n".join([head, "|" + "---|" * len(rows[0]), *body])
+
+
+def written(page: str) -> str:
+    """The page with its tables made anew."""
+
+    def table(match: re.Match) -> str:
+        name = match[1]
+        return f"<!-- table: {name} -->\n{markdown(TABLES[name]())}\n<!-- end -->"
+
+    return re.sub(r"<!-- table: ([\w ]+) -->\n.*?<!-- end -->", table, page, flags=re.DOTALL)
+
+
+if __name__ == "__main__":
+    write_text(ROOT / "README.md", written((ROOT / "README.md").read_text()))
