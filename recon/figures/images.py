@@ -9,6 +9,9 @@ import pandas as pd
 from jaxtyping import Bool, Float, Shaped
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.patheffects import withStroke
+from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
 from mpl_toolkits.axes_grid1.inset_locator import mark_inset
 from torch import Tensor
 
@@ -55,16 +58,39 @@ def show(
     ax.set_title(title, fontsize=9)
 
 
+def scale_bar(ax: Axes, across: float, width: int) -> None:
+    """A white bar of a round length in the lower right corner, about a fifth of the image.
+
+    ``across`` is the size of a pixel along the horizontal axis, in mm, and ``width`` their number.
+    """
+    lengths = [m * 10.0**e for e in range(-2, 4) for m in (1, 2, 5)]
+    length = min(lengths, key=lambda mm: abs(math.log(mm / (0.2 * across * width))))
+    look = {"color": "white", "frameon": False, "pad": 0.3, "sep": 2, "size_vertical": width / 100}
+    label, font = f"{length:g} mm", FontProperties(size=7)
+    bar = AnchoredSizeBar(
+        ax.transData, length / across, label, "lower right", fontproperties=font, **look
+    )
+    bar.txt_label._text.set_path_effects([withStroke(linewidth=2, foreground="black")])
+    bar.size_bar.get_children()[0].set(edgecolor="black", linewidth=0.5, facecolor="white")
+    ax.add_artist(bar)
+
+
 def orthogonal(
     volumes: dict[str, Shaped[Tensor, "x y z"]], voxel: Sequence[float], **options
 ) -> Figure:
-    """The three central slices of each volume, a row of panels for each; ``voxel`` is in mm."""
+    """The three central slices of each volume, a row of panels for each; ``voxel`` is in mm.
+
+    The first row has a scale bar.
+    """
     fig, axes = plt.subplots(
         len(volumes), 3, figsize=(7.5, 2.7 * len(volumes)), squeeze=False, layout="constrained"
     )
     for row, (name, volume) in zip(axes, volumes.items(), strict=True):
         for axis, ax in enumerate(row):
-            show(ax, take(volume, axis), voxel, axis, f"{name}, {PLANES[axis]}", **options)
+            image = take(volume, axis)
+            show(ax, image, voxel, axis, f"{name}, {PLANES[axis]}", **options)
+            if name == next(iter(volumes)):
+                scale_bar(ax, voxel[0 if axis else 1], image.shape[1])
     return fig
 
 
@@ -144,7 +170,7 @@ def comparison(
 
     All panels share one grey window. The slice is sagittal unless ``axis`` says otherwise; of a 2D
     scan it is the image. The inset shows the part of relative size ``zoom`` in which the reference
-    varies most. ``voxel`` is in mm.
+    varies most. ``voxel`` is in mm, and the reference has a scale bar.
     """
     axis = planes(tuple(reference.shape))[0] if axis is None else axis
     truth = take(reference, axis, index)
@@ -155,6 +181,7 @@ def comparison(
         show(above, image, voxel, axis, name, vmin=0, vmax=top)
         _inset(above, image, _busiest(truth, zoom), top)
         if name == "Reference":
+            scale_bar(above, voxel[0 if axis else 1], image.shape[1])
             below.axis("off")
             said = f"|error| × {gain:g}\n{PLANES[axis]}"
             below.text(0.5, 0.5, said, ha="center", va="center", fontsize=9)

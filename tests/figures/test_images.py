@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
 
 from recon import figures
 from recon.errors import ReconError
@@ -243,3 +244,14 @@ def test_same_slices_takes_a_table_from_a_file(study, monkeypatch):
     monkeypatch.setattr(images, "save", lambda study, fig, name: saved.append(len(fig.axes)))
     figures.same_slices(study, cases().astype({"volume": int}), "10_slices")
     assert saved == [6]
+
+
+@pytest.mark.parametrize(("voxel", "bar"), [(0.5, "2 mm"), (2.0, "10 mm"), (0.02, "0.1 mm")])
+def test_a_scale_bar_has_a_round_length_and_the_right_one(voxel, bar):
+    fig = images.comparison(
+        torch.rand(20, 30, 40), {"A": torch.rand(20, 30, 40)}, (1.0, voxel, 1.0), 0
+    )
+    (found,) = [a for a in fig.axes[0].artists if isinstance(a, AnchoredSizeBar)]
+    assert found.txt_label.get_text() == bar
+    (line,) = found.size_bar.get_children()
+    assert line.get_width() * voxel == pytest.approx(float(bar.split()[0]))
