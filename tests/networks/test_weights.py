@@ -71,7 +71,7 @@ def test_the_recipe_leaves_out_where_and_keeps_how():
         ("kind: oracle", "no kind of trained network is called 'oracle'; choose one of ddpm"),
         (
             "network: {kind: forest}",
-            "no network is called 'forest'; choose one of infinite_unet, unet",
+            "no network is called 'forest'; choose one of fastmri_unet, infinite_unet",
         ),
         (
             "network: {widths: 3}",

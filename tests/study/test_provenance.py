@@ -159,9 +159,9 @@ def test_a_metric_that_tuning_does_not_read_leaves_tuning_alone(source):
             "int(math.prod(shape) / R)",
             SUPERVISED | {"table", "search"},  # their training draws masks
         ),
-        ("study/inputs.py", "zlib.crc32(", "1 + zlib.crc32(", {"table", "search"}),
-        ("study/study.py", '"trained_at": ', '"trained_on": ', {"table", "search"}),
-        ("study/tuning.py", "best = max(", "best = min(", {"search"}),
+        ("study/inputs.py", "zlib.crc32(", "1 + zlib.crc32(", {"table", "search", "figures"}),
+        ("study/study.py", '"trained_at": ', '"trained_on": ', {"table", "search", "figures"}),
+        ("study/tuning.py", "best = max(", "best = min(", {"search", "figures"}),
         ("methods/search.py", "(trials + 1) // 2", "trials // 3", {"search"}),
         ("phantoms/coils.py", "0.35 * (fov", "0.36 * (fov", {"volumes"}),
         ("data/stanford.py", "def stanford_scan(", "def stanford_scan(", set()),
