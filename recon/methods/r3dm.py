@@ -49,9 +49,10 @@ class R3dmSettings:
     tv: NonNegative = says(0.005, "λ_TV, of total variation")
     tv_axes: Literal[1, 2] = says(2, "along the stack alone, or along x (else y), too")
     l1: NonNegative = says(0.0005, "λ₁, of the ℓ1 norm of the volume")
-    slices: NonNegative = says(1.0, "μ, of the Fourier slices")
+    # More of it makes the problem worse conditioned, so that few conjugate gradients solve less.
+    slices: NonNegative = says(0.1, "μ, of the Fourier slices")
     solver: Literal["admm", "proximal"] = says("admm", "of the problem of each step")
-    inner: Count = says(1, "m, iterations of the solver in each step")
+    inner: Count | None = says(None, "m, iterations of the solver in each step (1; proximal: 10)")
     rho: Positive = says(0.01, "ρ, the penalty of ADMM")
     cg_iterations: Count = says(5, "conjugate gradients of an iteration of ADMM, at most")
     steps: Count = says(50, "of DDIM")
@@ -124,7 +125,7 @@ def r3dm(
     for k, (sigma_t, sigma_s) in enumerate(track(list(pairwise(sigmas)), "r3dm")):
         x0_hat = clean_estimate(problem, prior, x, sigma_t, axis)
         eps = (x - x0_hat) / sigma_t
-        for _ in range(settings.inner):
+        for _ in range(settings.inner or INNER[settings.solver]):
             x0_hat = refine(x0_hat)
         x0_hat = problem.operator.support * x0_hat  # total variation leaks along the axis
         x = ddim_step(x0_hat, eps, sigma_t, sigma_s, settings.eta, generator, draw)
@@ -188,6 +189,7 @@ def within(x: Complex[Tensor, "*shape"], size: float) -> Complex[Tensor, "*shape
 
 
 DUAL_STEPS = 5
+INNER = {"admm": 1, "proximal": 10}  # about the same number of times that the data are looked at
 SOLVERS = {"admm": by_admm, "proximal": by_proximal_gradient}
 
 METHOD = Method(
@@ -198,5 +200,9 @@ METHOD = Method(
     "|",
     needs=STACK_DENOISER,
     samples=True,
-    space={"tv": decades(5e-4, 0.02), "l1": decades(1e-5, 2e-3)},
+    space={
+        "tv": decades(5e-4, 0.02),
+        "l1": decades(1e-5, 2e-3),
+        "slices": decades(0.01, 1.0),
+    },
 )

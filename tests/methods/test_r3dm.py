@@ -49,8 +49,7 @@ def test_without_its_terms_it_is_dds(problem):
 @pytest.mark.parametrize("noise", ["independent", "arc"])
 def test_it_finds_a_gaussian_volume(solver, noise, problem):
     """With the right prior it is closer to the data's best volume than the zero-filled one."""
-    inner = 1 if solver == "admm" else 10
-    values = {"steps": 20, "solver": solver, "noise": noise, "inner": inner, "tv": 0.0, "l1": 0.0}
+    values = {"steps": 20, "solver": solver, "noise": noise, "tv": 0.0, "l1": 0.0}
     found = reconstruct(problem, "r3dm", GaussianPrior(spread=1.0), **values)
     assert torch.isfinite(torch.view_as_real(found)).all()
     assert float(problem.objective(found)) < 0.2 * float(problem.objective(0 * problem.rhs))
