@@ -80,6 +80,24 @@ def fields() -> Rows:
     return rows
 
 
+def infusion() -> Rows:
+    """Mean NRMSE in percent, and PSNR, of paper B's methods on slices."""
+    table = read("demo/20_slices", "demo/20_one_and_four_coils")
+    scans = {
+        ("slices", 8): "4 to 20 coils, R = 8",
+        ("slices", 9): "R = 9",
+        ("slices_1_coil", 4): "1 coil, R = 4",
+        ("slices_4_coils", 6): "4 coils, R = 6",
+    }
+    rows = [["method", *scans.values()]]
+    means = table.groupby(["method", "dataset", "R"])[["nrmse", "psnr"]].mean()
+    for name in table["method"].unique():
+        found = [means.loc[(name, *s)] if (name, *s) in means.index else None for s in scans]
+        cells = ["–" if m is None else f"{100 * m.nrmse:.1f} ({m.psnr:.1f})" for m in found]
+        rows.append([style(name)["label"], *cells])
+    return rows
+
+
 def real_slices() -> Rows:
     """ℓ1-wavelet with the best of its weights for each slice, and annealed with its defaults."""
     weights, defaults = (
@@ -119,6 +137,7 @@ TABLES: dict[str, Callable[[], Rows]] = {
         {"1": "prior of 1× voxels", "2": "of 2×", "4": "of 4×", "diverse": "diverse"},
     ),
     "fields": fields,
+    "infusion": infusion,
     "real methods": lambda: methods("real_brain"),
     "real priors": lambda: priors(
         "real_brain",
