@@ -6,6 +6,7 @@ import pytest
 
 from recon.data.section import Dataset
 from recon.errors import ReconError
+from recon.methods import lookup
 from recon.networks.weights import load_weights
 from recon.schema import ROOT
 from recon.study.config import load
@@ -57,7 +58,9 @@ def test_shipped_tuning_has_one_budget_for_all_methods_and_no_test_subject():
         for name, record in methods.items():
             assert set(record["subjects"]) <= set(config.datasets[dataset].validation)
             counts = {len(trials) for trials in record["trials"].values()}
-            assert counts == ({1} if name == "zero_filled" else {config.tuning.trials})
+            fixed = set(config.methods[name])  # what the configuration fixes is not searched
+            searched = set(lookup(name).space) - fixed
+            assert counts == ({config.tuning.trials} if searched else {1})
 
 
 def test_other_weights_or_tuning_than_configured_are_refused():
