@@ -117,8 +117,7 @@ def r3dm(
     if problem.operator.sets > 1:
         raise ReconError("r3dm takes one set of maps; its stack would run from one into the next")
     generator, axis = torch.Generator().manual_seed(settings.seed), settings.axis
-    arc = partial(_along, axis=axis)
-    draw = arc if settings.noise == "arc" else noise_like
+    draw = partial(noise_along_arc, axis=axis) if settings.noise == "arc" else noise_like
     sigmas = ddim_levels(prior, settings.steps)
     x = (1 + sigmas[0] ** 2) ** 0.5 * draw(problem.rhs, generator)
     refine = SOLVERS[settings.solver](Subproblem.build(problem, settings), settings)
@@ -131,10 +130,6 @@ def r3dm(
         x = ddim_step(x0_hat, eps, sigma_t, sigma_s, settings.eta, generator, draw)
         callback(k, x0_hat)
     return x
-
-
-def _along(x: Volume, generator: torch.Generator, axis: int) -> Volume:
-    return noise_along_arc(x, axis, generator)
 
 
 def by_admm(of: Subproblem, settings: R3dmSettings) -> Callable[[Volume], Volume]:

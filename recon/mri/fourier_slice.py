@@ -45,7 +45,7 @@ class SliceTerms:
     def __init__(self, problem: Problem, axes: Sequence[int] = (0, 1)):
         self.operator, self.kspace, self.axes = problem.operator, problem.kspace, axes
         self.maps = self.operator.modulated_maps * self.operator.modulation.conj()
-        self.rhs = self._gathered(self._measured_planes)
+        self.rhs = self._gathered(lambda maps, kspace: self._measured(kspace))
 
     def _mask(self, axis: int) -> Tensor:
         """Where the central plane across an axis was measured, in a shape that multiplies it."""
@@ -59,33 +59,30 @@ class SliceTerms:
         inner = [a for a in self.operator.axes if a != axis - 3]
         return [a + (a < axis - 3) for a in inner]
 
-    def planes(
-        self, coils: Complex[Tensor, "coil x y z"], axis: int
-    ) -> Complex[Tensor, "coil h w"]:
-        """``M_a F₂ P_a c`` of coil images c."""
-        return self._mask(axis) * fourier.fft(projection(coils, axis), self._transformed(axis))
+    def planes(self, coils: Complex[Tensor, "coil x y z"]) -> list[Complex[Tensor, "coil h w"]]:
+        """``M_a F₂ P_a c`` of coil images c, for every axis."""
+        return [
+            self._mask(axis) * fourier.fft(projection(coils, axis), self._transformed(axis))
+            for axis in self.axes
+        ]
 
     def objective(self, volume: Complex[Tensor, "x y zs"]) -> Float[Tensor, ""]:
         """The value of the term."""
         total = volume.real.new_zeros(())
         for maps, kspace in self._chunks():
             coils = (maps * self.operator.split(volume)[:, None]).sum(0)
-            for axis in self.axes:
-                missed = self.planes(coils, axis) - self._mask(axis) * central_plane(kspace, axis)
-                total = total + 0.5 * missed.abs().square().sum()
+            for found, measured in zip(self.planes(coils), self._measured(kspace), strict=True):
+                total = total + 0.5 * (found - measured).abs().square().sum()
         return total
 
     def normal(self, volume: Complex[Tensor, "x y zs"]) -> Complex[Tensor, "x y zs"]:
         """``Σ_a Sᴴ P_aᴴ F₂ᴴ M_a F₂ P_a S x``."""
         images = self.operator.split(volume)
+        return self._gathered(lambda maps, kspace: self.planes((maps * images[:, None]).sum(0)))
 
-        def planes(maps: Tensor, kspace: Tensor, axis: int) -> Tensor:
-            return self.planes((maps * images[:, None]).sum(0), axis)
-
-        return self._gathered(planes)
-
-    def _measured_planes(self, maps: Tensor, kspace: Tensor, axis: int) -> Tensor:
-        return self._mask(axis) * central_plane(kspace, axis)
+    def _measured(self, kspace: Complex[Tensor, "coil x y z"]) -> list[Tensor]:
+        """The measured central plane across every axis."""
+        return [self._mask(axis) * central_plane(kspace, axis) for axis in self.axes]
 
     def _chunks(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Maps (set, coil, x, y, z) and k-space of a few coils at a time."""
@@ -93,14 +90,14 @@ class SliceTerms:
         return zip(self.maps.split(n, dim=1), self.kspace.split(n), strict=True)
 
     def _gathered(
-        self, planes: Callable[[Tensor, Tensor, int], Tensor]
+        self, planes: Callable[[Tensor, Tensor], list[Tensor]]
     ) -> Complex[Tensor, "x y zs"]:
-        """``Σ_a Sᴴ P_aᴴ F₂ᴴ`` of the planes of every axis."""
+        """``Σ_a Sᴴ P_aᴴ F₂ᴴ`` of the planes that maps and k-space of a few coils give."""
         out = torch.zeros_like(self.maps[:, 0])
         for maps, kspace in self._chunks():
             coils = torch.zeros_like(maps[0])
-            for axis in self.axes:
-                image = fourier.ifft(planes(maps, kspace, axis), self._transformed(axis))
+            for axis, plane in zip(self.axes, planes(maps, kspace), strict=True):
+                image = fourier.ifft(plane, self._transformed(axis))
                 coils += spread_back(image, axis, maps.shape[axis - 3])
             out += (maps.conj() * coils).sum(1)
         return self.operator.joined(out)

@@ -1,7 +1,7 @@
 """A volume as slices along each axis, and back."""
 
 import torch
-from jaxtyping import Complex, Float
+from jaxtyping import Complex, Float, Shaped
 from torch import Tensor
 
 
@@ -18,6 +18,14 @@ def as_slices(volume: Complex[Tensor, "x y z"], axis: int) -> Float[Tensor, "n 2
 def as_volume(slices: Float[Tensor, "n 2 h w"], axis: int) -> Complex[Tensor, "x y z"]:
     """The volume of its slices perpendicular to ``axis``; inverse of `as_slices`."""
     return torch.view_as_complex(slices.movedim(1, -1).contiguous()).movedim(0, axis)
+
+
+def stack_around(
+    volume: Shaped[Tensor, "x y z"], axis: int, index: int, depth: int
+) -> Shaped[Tensor, "depth h w"]:
+    """``depth`` slices across ``axis`` around one of them, or as near as the volume allows."""
+    first = min(max(0, index - depth // 2), volume.shape[axis] - depth)
+    return volume.narrow(axis, first, depth).movedim(axis, 0)
 
 
 def spread(volume: Complex[Tensor, "*shape"]) -> Float[Tensor, ""]:

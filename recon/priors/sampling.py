@@ -22,7 +22,7 @@ def noise_like(
 
 
 def noise_along_arc(
-    x: Complex[Tensor, "x y z"], axis: int, generator: torch.Generator
+    x: Complex[Tensor, "x y z"], generator: torch.Generator, axis: int
 ) -> Complex[Tensor, "x y z"]:
     """Standard normal noise whose slices across ``axis`` lie on an arc between two draws.
 

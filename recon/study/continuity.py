@@ -4,15 +4,13 @@ A method that treats slices one by one can be right in each and still flicker fr
 Then its error is larger at the high frequencies along the stack than at those along the others.
 """
 
-from collections.abc import Iterator
-
 import pandas as pd
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from recon.mri import fourier
-from recon.study.shells import LABELS
+from recon.study.shells import LABELS, in_the_object, relative_errors
 from recon.study.study import Study
 
 BANDS = 8  # of frequency along the axis
@@ -25,22 +23,15 @@ def errors_along(study: Study, table: pd.DataFrame, axis: int = 2) -> pd.DataFra
     as a share of the highest. A band of differences between slices has the same relative error, as
     both sides have the same factor. Only the object counts.
     """
-    rows = []
-    for row, found, target, _ in _volumes(study, table):
-        error, signal = (bands(v, axis) for v in (found - target, target))
-        about = {name: row[name] for name in LABELS} | {"axis": "xyz"[axis]}
-        rows += [
-            about | {"frequency": (n + 0.5) / BANDS, "error": float((error[n] / signal[n]).sqrt())}
-            for n in range(BANDS)
-        ]
-    return pd.DataFrame(rows)
+    errors = relative_errors(study, table, lambda volume: bands(volume, axis))
+    return errors.assign(axis="xyz"[axis])
 
 
 def flicker(study: Study, table: pd.DataFrame) -> pd.DataFrame:
     """For every row of a table, `differences` along x, y and z, in columns of these names."""
     return pd.DataFrame(
         {name: row[name] for name in LABELS} | differences(found, target, inside)
-        for row, found, target, inside in _volumes(study, table)
+        for row, found, target, inside in in_the_object(study, table)
     )
 
 
@@ -67,7 +58,7 @@ def errors_across(study: Study, table: pd.DataFrame, axis: int = 2) -> pd.DataFr
     ``slice`` is its index. Slices without a tenth of the mean energy of the object are left out.
     """
     rows, others = [], [a for a in range(3) if a != axis]
-    for row, found, target, _ in _volumes(study, table):
+    for row, found, target, _ in in_the_object(study, table):
         missed, energy = ((v.square().sum(others)) for v in (found - target, target))
         about = {name: row[name] for name in LABELS}
         kept = torch.nonzero(energy > 0.1 * energy.mean()).flatten().tolist()
@@ -82,11 +73,3 @@ def bands(volume: Float[Tensor, "x y z"], axis: int) -> Float[Tensor, "bands"]:
     energy = spectrum.sum([a for a in range(3) if a != axis])
     place = ((torch.arange(n) - n // 2).abs() * BANDS // (n // 2 + 1)).long()
     return torch.bincount(place, weights=energy, minlength=BANDS)
-
-
-def _volumes(study: Study, table: pd.DataFrame) -> Iterator[tuple[dict, Tensor, Tensor, Tensor]]:
-    """Each row with its volume and its target, both inside the object, and the object."""
-    for row in table.to_dict("records"):
-        scan = study.volume(row["dataset"], row["volume"])
-        inside = scan.support
-        yield row, study.reconstruction(row) * inside, scan.target.abs() * inside, inside

@@ -1,5 +1,7 @@
 """Where in k-space a reconstruction errs: its error by shells of spatial frequency."""
 
+from collections.abc import Callable, Iterator
+
 import pandas as pd
 import torch
 from jaxtyping import Float
@@ -18,18 +20,34 @@ def errors_by_shell(study: Study, table: pd.DataFrame, shells: int = 10) -> pd.D
     frequencies. ``frequency`` is the middle of the shell, as a share of the highest one along an
     axis. Only the object counts.
     """
+    return relative_errors(study, table, lambda volume: energies(volume, shells))
+
+
+def relative_errors(
+    study: Study,
+    table: pd.DataFrame,
+    parts: Callable[[Float[Tensor, "x y z"]], Float[Tensor, "parts"]],
+) -> pd.DataFrame:
+    """For every row of a table, the error in each of the ``parts`` of a spectrum, by energy."""
     rows = []
-    for row in table.to_dict("records"):
-        scan = study.volume(row["dataset"], row["volume"])
-        target = scan.target.abs() * scan.support
-        found = study.reconstruction(row) * scan.support
-        share = energies(found - target, shells) / energies(target, shells)
+    for row, found, target, _ in in_the_object(study, table):
+        share = parts(found - target) / parts(target)
         about = {name: row[name] for name in LABELS}
         rows += [
-            about | {"frequency": (n + 0.5) / shells, "error": float(share[n].sqrt())}
-            for n in range(shells)
+            about | {"frequency": (n + 0.5) / len(share), "error": float(part.sqrt())}
+            for n, part in enumerate(share)
         ]
     return pd.DataFrame(rows)
+
+
+def in_the_object(
+    study: Study, table: pd.DataFrame
+) -> Iterator[tuple[dict, Tensor, Tensor, Tensor]]:
+    """Each row with its magnitude and its target, both zero outside the object, and the object."""
+    for row in table.to_dict("records"):
+        scan = study.volume(row["dataset"], row["volume"])
+        inside = scan.support
+        yield row, study.reconstruction(row) * inside, scan.target.abs() * inside, inside
 
 
 def energies(volume: Float[Tensor, "x y z"], shells: int) -> Float[Tensor, "shells"]:

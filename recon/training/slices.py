@@ -12,7 +12,7 @@ from torch import Tensor
 from recon.errors import ReconError
 from recon.mri.prepared import Prepared
 from recon.mri.resample import crop_kspace, sincs, triangles, trilinear
-from recon.mri.slices import planes, spread
+from recon.mri.slices import planes, spread, stack_around
 from recon.networks.trained import SliceTraining
 from recon.training import Batches, BatchSource
 from recon.training.transfer import TransferSource, varied
@@ -99,9 +99,7 @@ class StackSource(SliceSource):
         """``size`` slices of one plane and shape, as stacks."""
 
         def cut(number: int, index: int, axis: int) -> Complex[Tensor, "d h w"]:
-            volume = self.volumes[number]
-            first = min(max(0, index - self.depth // 2), volume.shape[axis] - self.depth)
-            return volume.narrow(axis, first, self.depth).movedim(axis, 0)
+            return stack_around(self.volumes[number], axis, index, self.depth)
 
         return self._draw(size // self.depth, generator, cut)
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from recon.errors import ReconError
 from recon.mri import fourier
 from recon.mri.prepared import Prepared
-from recon.mri.slices import as_volume, planes, spread
+from recon.mri.slices import as_volume, planes, spread, stack_around
 from recon.networks.trained import Transfer
 
 SQUARE = 1.5  # the sides of a pixel differ by no more than this factor
@@ -124,9 +124,8 @@ def magnitudes(
         energy = size.square().mean([a for a in range(3) if a != axis])
         for index in torch.nonzero(energy > EMPTY * energy.mean()).flatten().tolist():
             power = math.sqrt(float(energy[index]) / 2) / whole
-            first = min(max(0, index - depth // 2), volume.shape[axis] - depth)
-            stack = scaled.narrow(axis, first, depth).movedim(axis, 0)
-            image = stack if depth > 1 else scaled.select(axis, index)
+            stack = stack_around(scaled, axis, index, depth)
+            image = stack if depth > 1 else stack[0]
             found.append(Magnitude(image, power, math.sqrt(sides[0] * sides[1])))
     return found
 

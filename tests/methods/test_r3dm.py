@@ -59,7 +59,7 @@ def test_it_finds_a_gaussian_volume(solver, noise, problem):
 def test_noise_along_an_arc(axis, generator):
     """Every slice is standard normal; neighbours are alike, and the two ends are independent."""
     x = torch.zeros(40, 41, 42, dtype=torch.complex64)
-    slices = torch.view_as_real(noise_along_arc(x, axis, generator)).movedim(axis, 0).flatten(1)
+    slices = torch.view_as_real(noise_along_arc(x, generator, axis)).movedim(axis, 0).flatten(1)
     assert torch.allclose(slices.square().mean(1), torch.ones(len(slices)), atol=0.1)
 
     def alike(a: int, b: int) -> float:
