@@ -226,22 +226,10 @@ def spectra(table: pd.DataFrame, where: str = "shell", by: str = "method") -> Fi
     It is the mean over volumes. There is a panel for each dataset and acceleration. The table is
     that of `recon.study.shells`, or with ``where="band"`` that of `recon.study.continuity`.
     """
-    scans = list(table.groupby(["dataset", "R"], sort=False))
-    size = (3.4 * len(scans) + 1.5, 3.4)
-    fig, axes = plt.subplots(
-        1, len(scans), figsize=size, squeeze=False, layout="constrained", sharey=True
-    )
-    look = looks(table[by].unique())
-    for ax, ((dataset, acceleration), shown) in zip(axes[0], scans, strict=True):
-        for name, rows in shown.groupby(by, sort=False):
-            means = rows.groupby("frequency")["error"].mean()
-            ax.plot(means.index, means, markersize=4, **look[name])
+    x, y = "frequency / highest along an axis", f"error / signal in the {where}"
+    fig = _errors(table, by, "frequency", x, y)
+    for ax in fig.axes:
         ax.axhline(1, color="black", lw=0.8)
-        ax.set(xlabel="frequency / highest along an axis", yscale="log")
-        ax.set_title(f"{dataset}, R = {acceleration:g}")
-        ax.grid(alpha=0.3)
-    axes[0, 0].set_ylabel(f"error / signal in the {where}")
-    legend(fig, axes)
     return fig
 
 
@@ -251,20 +239,30 @@ def profiles(table: pd.DataFrame) -> Figure:
     There is a panel for each dataset and acceleration. The table is that of
     `recon.study.continuity.errors_across`.
     """
+    first = table.groupby(["dataset", "R"])["volume"].transform("first")
+    shown = table[table["volume"] == first]
+    return _errors(shown, "method", "slice", "slice along z", "NRMSE of the slice")
+
+
+def _errors(table: pd.DataFrame, by: str, column: str, xlabel: str, ylabel: str) -> Figure:
+    """The mean of ``error`` over volumes against a column, a line for each value of ``by``.
+
+    There is a panel for each dataset and acceleration.
+    """
     scans = list(table.groupby(["dataset", "R"], sort=False))
-    size = (3.6 * len(scans) + 1.5, 3.4)
+    size = (3.4 * len(scans) + 1.5, 3.4)
     fig, axes = plt.subplots(
         1, len(scans), figsize=size, squeeze=False, layout="constrained", sharey=True
     )
-    look = looks(table["method"].unique())
+    look = looks(table[by].unique())
     for ax, ((dataset, acceleration), shown) in zip(axes[0], scans, strict=True):
-        first = shown[shown["volume"] == shown["volume"].iloc[0]]
-        for name, rows in first.groupby("method", sort=False):
-            ax.plot(rows["slice"], rows["error"], markersize=3, **look[name])
-        ax.set(xlabel="slice along z", yscale="log")
+        for name, rows in shown.groupby(by, sort=False):
+            means = rows.groupby(column)["error"].mean()
+            ax.plot(means.index, means, markersize=4, **look[name])
+        ax.set(xlabel=xlabel, yscale="log")
         ax.set_title(f"{dataset}, R = {acceleration:g}")
         ax.grid(alpha=0.3)
-    axes[0, 0].set_ylabel("NRMSE of the slice")
+    axes[0, 0].set_ylabel(ylabel)
     legend(fig, axes)
     return fig
 
