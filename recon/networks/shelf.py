@@ -27,6 +27,8 @@ class Card:
     matrix: tuple[int, int]  # of training slices, smallest and largest side
     stack: int  # neighbouring slices that it was trained to see together; 1 for a 2D prior
     measured: bool  # whether slices were varied so that it serves measured scans
+    # Of a network that reconstructs: the kind of its masks, and their accelerations.
+    masks: tuple[str, tuple[float, ...]] | None
     licence: str
     attribution: str
     sha256: str
@@ -85,7 +87,16 @@ def _read(path: Path, root: Path, header: dict, settings: dict, made: dict) -> C
         matrix=tuple(transfer["size"]) if transfer else matrix,
         stack=settings.get("stack", 1),
         measured=bool(transfer),
+        masks=_masks(settings),
         licence=about.get("licence", "MIT" if phantom else "unknown"),
         attribution=about.get("attribution", "computed phantoms" if phantom else "unknown"),
         sha256=digest(path),
     )
+
+
+def _masks(settings: dict) -> tuple[str, tuple[float, ...]] | None:
+    """The masks that a network that reconstructs learned; None of a prior."""
+    if "mask" not in settings:
+        return None
+    alone, all_of_them = settings.get("acceleration"), settings.get("accelerations")
+    return settings["mask"]["kind"], tuple([alone] if alone else all_of_them)
