@@ -97,15 +97,15 @@ def warn_of_masks(path: Path, problem: Problem) -> None:
     found, mask = card(path), problem.operator.mask
     if not found or not found.masks:
         return
-    kind, rates = found.masks
-    rate = masks.acceleration(mask)
-    if not any(1 / RATES < r / rate < RATES for r in rates):
-        learned = " and ".join(f"{r:g}" for r in rates)
-        print(f"  Warning: {path.name} was trained at R = {learned}; here R is {rate:.1f}.")
+    learned, rates = found.masks
+    rate, shape = masks.acceleration(mask), tuple(mask.shape)
+    if not any(1 / RATES < masks.realised(learned, shape, r) / rate < RATES for r in rates):
+        at = " and ".join(f"{r:g}" for r in rates)
+        print(f"  Warning: {path.name} was trained at R = {at}; here R is {rate:.1f}.")
     lines = bool((mask == mask[:, :1]).all())
-    if lines != kind.endswith("_1d") and not problem.operator.stack:
+    if lines != learned.kind.endswith("_1d") and not problem.operator.stack:
         here = "whole lines" if lines else "single phase encodes"
-        print(f"  Warning: {path.name} was trained on masks {kind}; here {here} were measured.")
+        print(f"  Warning: {path.name} was trained on masks {learned.kind}; {here} were measured.")
 
 
 def best_method(problem: Problem, scan: Scan, device: str) -> Choice:

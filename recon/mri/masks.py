@@ -219,6 +219,17 @@ def make(
     return KINDS[kind](shape, R, calibration, seed)
 
 
+def realised(mask: Mask, shape: Pair, R: float | int) -> float:
+    """The acceleration that a mask of ``shape`` has, which for regular masks is below R.
+
+    It is R itself where no such mask fits into the shape.
+    """
+    try:
+        return acceleration(make(mask.kind, shape, R, mask.calibration, mask.seed))
+    except ReconError:
+        return float(R)
+
+
 def _calibrated(shape: Pair, calibration: Pair) -> Bool[Tensor, "y z"]:
     mask = torch.zeros(shape, dtype=torch.bool)
     fourier.crop(mask, calibration, (0, 1)).fill_(True)

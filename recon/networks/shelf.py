@@ -7,6 +7,7 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from recon.files import digest
+from recon.mri.masks import Mask
 from recon.networks import trained
 from recon.networks.pixels import factors, pixels
 from recon.schema import ROOT
@@ -27,8 +28,8 @@ class Card:
     matrix: tuple[int, int]  # of training slices, smallest and largest side
     stack: int  # neighbouring slices that it was trained to see together; 1 for a 2D prior
     measured: bool  # whether slices were varied so that it serves measured scans
-    # Of a network that reconstructs: the kind of its masks, and their accelerations.
-    masks: tuple[str, tuple[float, ...]] | None
+    # Of a network that reconstructs: the masks that it learned, and their accelerations.
+    masks: tuple[Mask, tuple[float, ...]] | None
     licence: str
     attribution: str
     sha256: str
@@ -94,9 +95,9 @@ def _read(path: Path, root: Path, header: dict, settings: dict, made: dict) -> C
     )
 
 
-def _masks(settings: dict) -> tuple[str, tuple[float, ...]] | None:
+def _masks(settings: dict) -> tuple[Mask, tuple[float, ...]] | None:
     """The masks that a network that reconstructs learned; None of a prior."""
     if "mask" not in settings:
         return None
     alone, all_of_them = settings.get("acceleration"), settings.get("accelerations")
-    return settings["mask"]["kind"], tuple([alone] if alone else all_of_them)
+    return Mask(**settings["mask"]), tuple([alone] if alone else all_of_them)

@@ -362,7 +362,11 @@ def test_a_prior_of_something_else_is_used_with_a_warning(scan_file, tmp_path, c
     [
         ("gaussian_2d", 8, []),
         ("gaussian_2d", 4, ["was trained at R = 8; here R is"]),
-        ("uniform_1d", 8, ["was trained on masks gaussian_2d; here whole lines"]),
+        (
+            "uniform_1d",
+            8,
+            ["was trained on masks gaussian_2d; whole lines", "R = 8; here R is 4.4"],
+        ),
     ],
 )
 def test_a_network_that_learned_other_masks_is_used_with_a_warning(
