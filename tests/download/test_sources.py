@@ -186,14 +186,15 @@ def test_a_link_in_the_archive_does_not_lead_the_next_member_out(archived, root)
 
 
 def claiming(size: int, content: bytes = b"x" * 1024) -> bytes:
-    """A tar file whose member claims another size than it has."""
+    """A tar file whose second member claims another size than it has."""
+    first = tarfile.TarInfo("first").tobuf(tarfile.GNU_FORMAT)
     info = tarfile.TarInfo("brains/a.bin")
     head = bytearray(info.tobuf(tarfile.GNU_FORMAT))
     head[124:136] = (size % 256**12).to_bytes(12, "big")
     head[124] |= 0x80 if size >= 0 else 0xFF  # base 256, as GNU tar writes large sizes
     head[148:156] = b"        "
     head[148:156] = f"{sum(head):06o}\0 ".encode()
-    return gzip.compress(bytes(head) + content + bytes(1024))
+    return gzip.compress(first + bytes(head) + content + bytes(1024))
 
 
 @pytest.mark.parametrize("size", [10**15, 2**80, 10**6, -1, -512, -1024])
