@@ -73,5 +73,6 @@ def validated(path: Path, values: Any, kind: Any) -> Any:
         inner = first.get("ctx", {}).get("key")  # in a section that is read by its kind
         place = [*first["loc"], *([inner] if inner else [])]
         key = ".".join(map(str, place)) or "file"
+        key = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in key)  # one line
         known = ": remove it or correct its spelling" if first["type"] == "extra_forbidden" else ""
         raise ReconError(f"{path}: {key}: {first['msg']}{known}") from error
