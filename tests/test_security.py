@@ -19,7 +19,9 @@ from recon.errors import ReconError
 from recon.files import partial, whole, write_text
 from recon.mri import fourier
 from recon.networks.shelf import card
-from recon.networks.weights import load_weights
+from recon.networks.unet import UNet, UNetConfig
+from recon.networks.weights import load_weights, save_weights
+from recon.priors.ddpm import DDPM, DDPMTraining
 from recon.schema import ROOT
 from recon.study.config import load
 from recon.training.checkpoints import load_checkpoint
@@ -376,3 +378,18 @@ def test_what_a_file_says_of_itself_is_only_text(scene, tmp_path, capsys):
     main(["info", str(tmp_path / "b.npz")])
     said = "".join(capsys.readouterr())
     assert "\x1b" not in said
+
+
+def test_what_weights_say_of_themselves_is_only_text(tmp_path, capsys):
+    """A card of a prior, which is listed in a terminal, and the header, however long it is."""
+    network = UNetConfig(channels=16, multipliers=(1, 2), attention=(1,))
+    about = {key: ATTACK for key in ("anatomy", "contrasts", "licence", "attribution")}
+    made = {"about": about | {"licence": [ATTACK]}, "data": {"label": ATTACK, "shape": [8, 8, 8]}}
+    made["long"] = 200 * ATTACK
+    path = tmp_path / "prior.safetensors"
+    save_weights(path, DDPMTraining(network=network), DDPM(UNet(network)), made)
+    found = card(path)
+    assert "<script>" in found.anatomy
+    assert all(str(value).isprintable() for value in found.facts().values())
+    assert main(["info", str(path)]) == 0
+    assert "\x1b" not in capsys.readouterr().out

@@ -41,10 +41,11 @@ def hostile(tmp_path_factory) -> Path:
     (copy / "data").mkdir()
     shutil.copy(ROOT / "data" / "registry.yaml", copy / "data")
     smoke = yaml.safe_load((CONFIGS / "smoke.yaml").read_text())
-    knee = smoke["datasets"]["knee"] | {"shape": [16, 24, 20], "coils": 2, "like": None}
-    values = {key: smoke[key] for key in ("title", "mask", "accelerations")} | {
+    knee = smoke["datasets"]["knee"] | {"shape": [16, 40, 40], "coils": 2}
+    values = {key: smoke[key] for key in ("title", "mask")} | {
         "name": "mine",
-        "datasets": {"knee": {k: v for k, v in knee.items() if v is not None}},
+        "datasets": {"knee": knee},
+        "accelerations": [4],
         "methods": {"zero_filled": {}},
         "comparisons": {"10_methods_without_shift": {}},
         "tuning": {"trials": 1, "subjects": 1},
