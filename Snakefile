@@ -1,5 +1,6 @@
 # Data → networks → tuning → cases → notebooks → gallery.
 # Usage: make figures [CONFIG=demo|smoke|paper|real_brain|file.yaml]
+import shlex
 import sys
 
 sys.path.insert(0, workflow.basedir)
@@ -10,8 +11,9 @@ from recon.study.needs import needs_of
 from recon.study.preflight import check
 from recon.study.workspace import Workspace
 
+RUN = str(config.get("run", "demo"))
 try:
-    CONFIG = load(config.get("run", "demo"))
+    CONFIG = load(RUN)
     check(CONFIG, here=workflow.local_exec)
 except ReconError as error:
     sys.exit(f"Error: {error}")
@@ -19,7 +21,8 @@ except ReconError as error:
 WORKSPACE = Workspace(CONFIG, root="")  # paths below the repository
 NAME, RESULTS, FIGURES = CONFIG.name, str(WORKSPACE.results), str(WORKSPACE.figures)
 GPU = int(CONFIG.device != "cpu")
-STEP = f"{sys.executable} -m workflow.scripts.step --config {config.get('run', 'demo')}"
+# A configuration may lie in any folder, and so may this repository.
+STEP = shlex.join([sys.executable, "-m", "workflow.scripts.step", "--config", RUN])
 
 
 wildcard_constraints:

@@ -7,6 +7,7 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from recon.files import digest
+from recon.io.checks import printable
 from recon.mri.masks import Mask
 from recon.networks import trained
 from recon.networks.pixels import factors, pixels
@@ -82,15 +83,17 @@ def _read(path: Path, root: Path, header: dict, settings: dict, made: dict) -> C
         name=path.stem,
         path=str(path.relative_to(root)) if path.is_relative_to(root) else str(path),
         kind=header.get("kind", "ddpm"),
-        anatomy=about.get("anatomy", anatomy),
-        contrasts=about.get("contrasts", "simulated" if phantom else "unknown"),
+        anatomy=printable(str(about.get("anatomy", anatomy))),
+        contrasts=printable(str(about.get("contrasts", "simulated" if phantom else "unknown"))),
         pixels=pixels(data, settings),
         matrix=tuple(transfer["size"]) if transfer else matrix,
         stack=settings.get("stack", 1),
         measured=bool(transfer),
         masks=_masks(settings),
-        licence=about.get("licence", "MIT" if phantom else "unknown"),
-        attribution=about.get("attribution", "computed phantoms" if phantom else "unknown"),
+        licence=printable(str(about.get("licence", "MIT" if phantom else "unknown"))),
+        attribution=printable(
+            str(about.get("attribution", "computed phantoms" if phantom else "unknown"))
+        ),
         sha256=digest(path),
     )
 
