@@ -27,6 +27,7 @@ DIFFERENT = 2  # files of a split that are no links
 class Standin:
     """How the files of one kind of dataset are made."""
 
+    path: str  # below the dataset's folder
     write: Callable[[Path, str, np.ndarray], Path]  # (folder, subject, coil images) -> file
     anatomy: str
     shapes: tuple[tuple[int, int, int], ...]  # of the different files in turn
@@ -34,9 +35,9 @@ class Standin:
     coils: tuple[int, ...] = (1,)  # likewise
     scale: float = 1.0  # of the amplitudes
 
-
-def _stanford(folder: Path, subject: str, images: np.ndarray) -> Path:
-    return writers.write_stanford(folder, subject, images)
+    def file(self, folder: Path, subject: str) -> Path:
+        """Where the file of a subject lies."""
+        return folder / self.path.format(subject=subject)
 
 
 def _calgary(folder: Path, subject: str, images: np.ndarray) -> Path:
@@ -56,40 +57,68 @@ def _fastmri(folder: Path, subject: str, images: np.ndarray) -> Path:
 
 def _skm_tea(folder: Path, subject: str, images: np.ndarray) -> Path:
     y, z = (np.linspace(-1, 1, n) for n in images.shape[2:])
-    ellipse = y[:, None] ** 2 + z**2 <= 1
-    # The zero-filling of the scanner leaves the middle of k-space, and half of z.
-    ellipse = ellipse & (abs(y) < 0.81)[:, None] & (abs(z) < 0.5)
+    # The scanner fills the rim of ky and half of kz with zeros; the corners are empty.
+    ellipse = (y[:, None] / 0.81) ** 2 + (z / 0.5) ** 2 <= 1
     return writers_gated.write_skm_tea(folder, subject, [images, 0.5 * images], ellipse)
 
 
 def _brats(folder: Path, subject: str, images: np.ndarray) -> Path:
     release = folder / "MICCAI_BraTS2020_TrainingData"
-    made = writers_gated.write_brats(release, subject, {"_t2": abs(images[0])})
-    return made / f"{subject}_t2.nii.gz"
+    return writers_gated.write_brats(release, subject, {"_t2": abs(images[0])})
 
 
 def _roots(folder: Path, subject: str, images: np.ndarray) -> Path:
-    voxel = STANDINS["roots"].voxel
-    return writers_gated.write_roots(folder / f"{subject}.npz", abs(images[0]), voxel)
+    file, voxel = folder / f"{subject}.npz", STANDINS["roots"].voxel
+    return writers_gated.write_roots(file, abs(images[0]), voxel)
 
 
+BRATS = "MICCAI_BraTS2020_TrainingData/{subject}/{subject}_t2.nii.gz"
+TRACK, VOXEL = "multicoil_val/{subject}.h5", (0.4, 0.5, 3.0)
 STANDINS = {
-    "stanford": Standin(_stanford, "knee", ((32, 100, 96),), (0.5, 0.5, 0.6), (8,), 1e7),
-    "calgary": Standin(
-        _calgary, "brain", ((40, 60, 52), (40, 60, 56)), (1, 1, 1), (12,), 1e3
+    "stanford": Standin(
+        "{subject}.h5",
+        writers.write_stanford,
+        "knee",
+        ((32, 100, 96),),
+        (0.5, 0.5, 0.6),
+        (8,),
+        1e7,
     ),
-    "ahead": Standin(_ahead, "brain", ((32, 76, 72),), (0.7, 0.7, 0.7), (16,), 1e-2),
+    "calgary": Standin(
+        "{subject}.7.h5",
+        _calgary,
+        "brain",
+        ((40, 60, 52), (40, 60, 56)),
+        (1.0, 1.0, 1.0),
+        (12,),
+        1e3,
+    ),
+    "ahead": Standin(
+        "mp2rageme_{subject}_inv1.h5",
+        _ahead,
+        "brain",
+        ((32, 76, 72),),
+        (0.7, 0.7, 0.7),
+        (16,),
+        1e-2,
+    ),
     "fastmri_brain": Standin(
-        _fastmri, "brain", ((80, 76, 12), (80, 80, 12)), (0.4, 0.5, 3), (20, 4, 12), 1e-4
+        TRACK, _fastmri, "brain", ((80, 76, 12), (80, 80, 12)), VOXEL, (20, 4, 12), 1e-4
     ),
     "fastmri_knee": Standin(
-        _fastmri, "knee", ((64, 104, 16), (64, 108, 14)), (0.4, 0.5, 3), (15,), 1e-4
+        TRACK, _fastmri, "knee", ((64, 104, 16), (64, 108, 14)), VOXEL, (15,), 1e-4
     ),
     "skm_tea": Standin(
-        _skm_tea, "knee", ((256, 256, 80),), (0.3125, 0.3125, 0.8), (8, 16), 1e-2
+        "files_recon_calib-24/{subject}.h5",
+        _skm_tea,
+        "knee",
+        ((64, 64, 24),),
+        (0.3125, 0.3125, 0.8),
+        (8, 16),
+        1e-2,
     ),
-    "brats": Standin(_brats, "brain", ((112, 112, 40),), (1, 1, 1), scale=800),
-    "roots": Standin(_roots, "roots", ((64, 104, 40),), (0.39, 0.39, 1.1), scale=200),
+    "brats": Standin(BRATS, _brats, "brain", ((112, 112, 40),), (1.0, 1.0, 1.0), scale=800),
+    "roots": Standin("{subject}.npz", _roots, "roots", ((64, 104, 40),), (0.39, 0.39, 1.1)),
 }
 
 
@@ -130,29 +159,37 @@ def subjects_of(values: dict) -> dict[str, dict[str, list[str]]]:
     return found
 
 
-def make(root: Path, values: dict, different: int = DIFFERENT) -> None:
+def make(root: Path, values: dict, different: int = DIFFERENT) -> dict[Path, tuple[str, int]]:
     """Makes all files below ``root`` that a configuration reads; those that are there stay.
 
     ``values`` are what its YAML file says. Of each split ``different`` files are written, and the
-    others are links to them.
+    others are links to them. Returns kind and number of the images in every file; see
+    `coil_images`.
     """
+    images: dict[Path, tuple[str, int]] = {}
     for kind, splits in subjects_of(values).items():
+        standin = STANDINS[kind]
         for index, split in enumerate(SPLITS):
-            made: list[tuple[str, Path]] = []
-            for number, subject in enumerate(splits[split]):
-                if number < different:
-                    images = coil_images(kind, 10 * index + number)
-                    made.append((subject, STANDINS[kind].write(root / kind, subject, images)))
-                else:
-                    name, path = made[number % different]
-                    link(path, Path(str(path).replace(name, subject)))
+            for count, subject in enumerate(splits[split]):
+                path = standin.file(root / kind, subject)
+                number = 10 * index + count % different
+                images[path] = kind, number
+                if not path.exists() and count < different:
+                    standin.write(root / kind, subject, coil_images(kind, number))
+                elif not path.exists():
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    first = splits[split][count % different]
+                    os.link(standin.file(root / kind, first), path)
+    return images
 
 
-def link(path: Path, name: Path) -> None:
-    """Gives the file ``path`` a second name."""
-    name.parent.mkdir(parents=True, exist_ok=True)
-    if not name.exists():
-        os.link(path, name)
+def sketch(root: Path, values: dict) -> None:
+    """Puts something where every file that a configuration reads lies: enough for a plan."""
+    for kind, splits in subjects_of(values).items():
+        for subject in (s for subjects in splits.values() for s in subjects):
+            path = STANDINS[kind].file(root / kind, subject)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("a stand-in")
 
 
 def contents(config: str) -> dict:

@@ -59,12 +59,17 @@ NARROW = {
 }
 
 
+# Subjects that the configurations leave to be named.
+TO_BE_NAMED = {"fastmri_brain": ["STANDIN_1:4"], "fastmri_knee": ["STANDIN_1"]}
+
+
 def small(name: str, subjects: int | None = None) -> dict:
     """The configuration ``name`` for stand-ins: what its YAML file would say.
 
-    Changed are the device, the widths and steps of networks, the iterations of methods, the trials
-    of tuning, and the calibration regions, which shrink with the matrix. With ``subjects``, each
-    split keeps its first few. All else is as it is.
+    Changed are the device, the widths and steps of networks, the iterations of methods and the
+    trials of tuning; and, as they belong to the size of a matrix, calibration regions and matrices
+    that are cut from a scan. Training subjects that are to be named are named. With ``subjects``,
+    each split keeps its first few. All else is as it is.
     """
     full = standins.contents(name)
     out = {"like": name, "name": f"rehearsal_{name}", "device": "cpu", "threads": 1}
@@ -73,16 +78,32 @@ def small(name: str, subjects: int | None = None) -> dict:
     out["tuning"] = {"trials": 2, "subjects": 1, "widen": 0, "edges": "report"}
     out["mask"] = {"calibration": [12, 12]}
     found = standins.subjects_of(full)
-    sections: dict = {}
-    for key, section in full["datasets"].items():
-        own: dict = {}
-        if "calibration" in section.get("mask", {}):
-            own["mask"] = {"calibration": [6, 6]}
-        if subjects is not None and section.get("kind") in found:
-            every = found[section["kind"]]
-            own |= {split: every[split][:subjects] for split in SPLITS}
-        sections |= {key: own} if own else {}
-    return out | ({"datasets": sections} if sections else {})
+    sections = {
+        key: _smaller(section, found, subjects) for key, section in full["datasets"].items()
+    }
+    return out | {"datasets": {key: own for key, own in sections.items() if own}}
+
+
+def _smaller(section: dict, found: dict, subjects: int | None) -> dict:
+    """What a rehearsal changes of a dataset."""
+    own: dict = {}
+    kind, calibration = section.get("kind"), section.get("mask", {}).get("calibration")
+    if calibration:
+        own["mask"] = {"calibration": [6 if c > 1 else 1 for c in calibration]}
+    if "shape" in section:
+        own["shape"] = [max(16, n // 4) for n in section["shape"]]
+    if subjects is not None and kind in found:
+        splits = {split: section.get(split, found[kind][split]) for split in SPLITS}
+        own |= {split: named[:subjects] for split, named in splits.items()}
+    if kind in TO_BE_NAMED and section.get("train") == []:
+        own["train"] = TO_BE_NAMED[kind]
+    return own
+
+
+def asked(name: str, subjects: int | None = None) -> dict:
+    """What the files of datasets must hold for the configuration that `small` makes."""
+    full, own = standins.contents(name)["datasets"], small(name, subjects)["datasets"]
+    return {"datasets": {key: section | own.get(key, {}) for key, section in full.items()}}
 
 
 def _trained(section: dict) -> dict:
@@ -121,13 +142,7 @@ def rehearse(
 ) -> subprocess.CompletedProcess[str]:
     """Makes the stand-ins of a configuration and runs it on them, in copies below ``folder``."""
     values, data, copy = small(name, subjects), folder / "data", copied(folder / "repository")
-    asked = standins.contents(name)
-    if subjects is not None:
-        asked["datasets"] = {
-            key: section | values.get("datasets", {}).get(key, {})
-            for key, section in asked["datasets"].items()
-        }
-    standins.make(data, asked)
+    standins.make(data, asked(name, subjects))
     file = copy / f"{values['name']}.yaml"
     file.write_text(yaml.safe_dump(values, sort_keys=False))
     return workflow(copy, data, file.name, *arguments)
