@@ -8,13 +8,13 @@ from recon import ReconError
 from recon.study import provenance
 from recon.study.config import load
 from recon.study.needs import needs_of
-from recon.study.preflight import check
+from recon.study.preflight import check, check_device, check_training
 from recon.study.workspace import Workspace
 
 RUN = str(config.get("run", "demo"))
 try:
     CONFIG = load(RUN)
-    check(CONFIG, here=workflow.local_exec)
+    check(CONFIG)
 except ReconError as error:
     sys.exit(f"Error: {error}")
 
@@ -35,6 +35,17 @@ include: "workflow/rules/networks.smk"
 include: "workflow/rules/tuning.smk"
 include: "workflow/rules/cases.smk"
 include: "workflow/rules/figures.smk"
+
+
+onstart:
+    # Only now Snakemake knows that jobs run, and where: neither a plan nor the machine that sends
+    # jobs to a cluster needs a GPU.
+    try:
+        check_training(CONFIG)
+        if workflow.local_exec:
+            check_device(CONFIG)
+    except ReconError as error:
+        sys.exit(f"Error: {error}")
 
 
 rule all:

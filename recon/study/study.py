@@ -21,7 +21,6 @@ from torch import Tensor
 
 from recon import methods, representations
 from recon.files import alone, write_text
-from recon.methods import prediction
 from recon.mri import masks
 from recon.mri.prepared import Prepared
 from recon.networks.precision import multiplies_bf16
@@ -238,6 +237,8 @@ class Study(Inputs):
 
     def chosen_on_scan(self, case: Case) -> dict:
         """The settings that are chosen on the scan of a case itself, without a reference."""
+        from recon.methods import prediction  # Few studies choose so, and it imports slowly.
+
         key = hashed([self.key(case), provenance.choice_code()])[:20]
         path = self.results / "choices" / f"{key}.json"
         if not path.exists():
