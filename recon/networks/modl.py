@@ -125,7 +125,7 @@ def reconstructor(network: nn.Module, settings: SupervisedTraining) -> ModlRecon
 
 
 def loss(
-    model: ModlReconstructor, batch: Pair, generator: torch.Generator, settings: ModlTraining
+    model: ModlReconstructor, batch: Pair, settings: ModlTraining
 ) -> Float[Tensor, ""]:
     """The mean squared error of both channels."""
     return (model.reconstruct(batch.problem) - batch.target).abs().square().mean()
@@ -138,4 +138,5 @@ KIND = Kind(
     loss=loss,
     batches="pairs",
     check=check_reconstruction,
+    separable=False,  # batch norm and conjugate gradients mix the slices of a batch
 )

@@ -5,8 +5,6 @@ import re
 from itertools import chain, product
 from typing import NoReturn
 
-import torch
-
 from recon import methods
 from recon.data import source
 from recon.data.opening import file_of
@@ -19,6 +17,7 @@ from recon.mri.coils import SMALLEST
 from recon.mri.masks import Mask
 from recon.networks.weights import load_weights
 from recon.schema import ROOT
+from recon.study import gpus
 from recon.study.config import Config
 
 
@@ -30,8 +29,8 @@ def check(config: Config, here: bool = True) -> None:
     config.check_inputs()
     check_downloads(config)
     check_shipped(config)
-    if here and config.device != "cpu" and not torch.cuda.is_available():
-        refuse(config, f"device is {config.device}, but no GPU is visible; set 'device: cpu'")
+    if here:
+        check_gpus(config)
     check_settings(config)
     for dataset, section in config.datasets.items():
         check_networks(config, dataset)
@@ -45,6 +44,16 @@ def check(config: Config, here: bool = True) -> None:
 def refuse(config: Config, why: str) -> NoReturn:
     """Raises a `ReconError` that names the configuration."""
     raise ReconError(f"config {config.name}: {why}")
+
+
+def check_gpus(config: Config) -> None:
+    """Refuses a device that is not here, and more GPUs than there are."""
+    if config.device == "cpu":
+        return
+    try:
+        gpus.asked(config.device, config.processes)
+    except ReconError as error:
+        refuse(config, str(error))
 
 
 def check_settings(config: Config) -> None:
