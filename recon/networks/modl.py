@@ -124,9 +124,7 @@ def reconstructor(network: nn.Module, settings: SupervisedTraining) -> ModlRecon
     return ModlReconstructor(network)
 
 
-def loss(
-    model: ModlReconstructor, batch: Pair, settings: ModlTraining
-) -> Float[Tensor, ""]:
+def loss(model: ModlReconstructor, batch: Pair, settings: ModlTraining) -> Float[Tensor, ""]:
     """The mean squared error of both channels."""
     return (model.reconstruct(batch.problem) - batch.target).abs().square().mean()
 

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import torch
 from filelock import FileLock, Timeout
 
 from recon.errors import ReconError
@@ -21,6 +20,8 @@ POLL_S = 0.5
 
 def visible() -> list[str]:
     """The GPUs that this process may use, as ``CUDA_VISIBLE_DEVICES`` names them."""
+    import torch  # It starts slowly, and whoever knows its GPUs does without it.
+
     count = torch.cuda.device_count()
     given = os.environ.get("CUDA_VISIBLE_DEVICES")
     names = given.split(",") if given is not None else map(str, range(count))
@@ -36,8 +37,8 @@ def asked(device: str, count: int) -> list[str]:
     if len(names) < (int(number) + 1 if number else count):
         wanted = f"device is {device}" + (f" and processes is {count}" if count > 1 else "")
         seen = f"{len(names) or 'no'} GPU{'s' * (len(names) > 1)}"
-        cure = "'processes: 1'" if names and not number else "'device: cpu'"
-        cure = "'device: cuda'" if names and number else cure
+        smaller = "'device: cuda'" if number else "'processes: 1'"
+        cure = smaller if names else "'device: cpu'"
         raise ReconError(f"{wanted}, but {seen} can be seen here; set {cure}")
     return [names[int(number)]] if number else names
 

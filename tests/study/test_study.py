@@ -3,7 +3,6 @@ import threading
 from math import log
 
 import pytest
-import torch
 import yaml
 
 from recon import ReconError, methods
@@ -242,21 +241,24 @@ def test_masks_differ_between_subjects_but_not_between_calls(study):
             "notebook 10_methods_without_shift shows the comparison 10_methods_without_shift",
         ),
         ({"notebooks": []}, "no notebook shows the comparison 10_methods_without_shift"),
-        pytest.param(
-            {"device": "cuda"},
-            "no GPU",
-            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU"),
-        ),
+        ({"device": "cuda:1"}, "device is cuda:1, but 1 GPU can be seen"),
+        ({"device": "cuda", "processes": 2}, "processes is 2, but 1 GPU can be seen"),
     ],
 )
-def test_what_would_fail_later_is_refused_before_any_work(study, change, words):
+def test_what_would_fail_later_is_refused_before_any_work(study, change, words, monkeypatch):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     with pytest.raises(ReconError, match=words):
         check(study.config.model_copy(update=change))
 
 
-def test_a_cluster_is_asked_for_its_gpu_only_where_the_work_is_done(study):
-    """The machine that sends the jobs need not have one."""
-    check(study.config.model_copy(update={"device": "cuda"}), here=False)
+def test_a_missing_gpu_is_refused_where_the_work_is_done(study, monkeypatch):
+    """The machine that sends jobs to a cluster need not have one."""
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    config = study.config.model_copy(update={"device": "cuda", "processes": 4})
+    check(config, here=False)
+    with pytest.raises(ReconError, match="no GPU can be seen here; set 'device: cpu'"):
+        check(config)
 
 
 def test_missing_prior_is_named(study):
