@@ -25,7 +25,7 @@ from recon.errors import ReconError
 # Torchrun ends all processes when one dies. So they may wait long, for example for a validation.
 PATIENCE = timedelta(days=2)
 OVER_BATCH = nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d
-GRACE = 5.0  # seconds in which a process that failed is gone, and torchrun ends the others
+GRACE = 5.0  # seconds in which torchrun sees that a process died, and ends the others
 
 
 def launched() -> bool:
@@ -42,13 +42,17 @@ def joined(device: str) -> Iterator[None]:
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     if device != "cpu":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    dist.init_process_group("gloo" if device == "cpu" else "nccl", timeout=PATIENCE)
+    store, rank, world = next(dist.rendezvous("env://"))
+    backend, found = "gloo" if device == "cpu" else "nccl", {"rank": rank, "world_size": world}
+    dist.init_process_group(backend, store=store, timeout=PATIENCE, **found)
     try:
         yield
     except Exception:
         # Where another process died, this is but an echo, and torchrun ends this process meanwhile.
-        # Of an error that all have, the first process alone tells.
-        time.sleep(GRACE if first() else 2 * GRACE)
+        time.sleep(GRACE)
+        # Of an error that several have, one tells. Its end is that of the others.
+        if store.add("failed", 1) > 1:
+            threading.Event().wait()
         raise
     dist.destroy_process_group()
 
