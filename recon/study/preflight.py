@@ -21,16 +21,11 @@ from recon.study import gpus
 from recon.study.config import Config
 
 
-def check(config: Config, here: bool = True) -> None:
-    """Raises `ReconError` for whatever would fail later.
-
-    ``here`` says that this machine does the work, and not jobs that a cluster sends elsewhere.
-    """
+def check(config: Config) -> None:
+    """Raises `ReconError` for whatever would fail later, on any machine."""
     config.check_inputs()
     check_downloads(config)
     check_shipped(config)
-    if here:
-        check_gpus(config)
     check_settings(config)
     for dataset, section in config.datasets.items():
         check_networks(config, dataset)
@@ -41,19 +36,31 @@ def check(config: Config, here: bool = True) -> None:
     check_notebooks(config)
 
 
-def refuse(config: Config, why: str) -> NoReturn:
-    """Raises a `ReconError` that names the configuration."""
-    raise ReconError(f"config {config.name}: {why}")
-
-
-def check_gpus(config: Config) -> None:
-    """Refuses a device that is not here, and more GPUs than there are."""
+def check_device(config: Config) -> None:
+    """Raises `ReconError` where this machine is to do the work, and lacks the GPUs."""
     if config.device == "cpu":
         return
     try:
         gpus.asked(config.device, config.processes)
     except ReconError as error:
         refuse(config, str(error))
+
+
+def check_training(config: Config) -> None:
+    """Raises `ReconError` for a network without subjects to train on.
+
+    A plan can be made without their names, a run cannot.
+    """
+    for name, network in config.networks.items():
+        trained = network.shipped is None and network.weights_of is None
+        if trained and not config.datasets[network.dataset].train:
+            cure = f"name them under datasets.{network.dataset}.train"
+            refuse(config, f"network {name} has no training subjects; {cure}")
+
+
+def refuse(config: Config, why: str) -> NoReturn:
+    """Raises a `ReconError` that names the configuration."""
+    raise ReconError(f"config {config.name}: {why}")
 
 
 def check_settings(config: Config) -> None:
@@ -83,7 +90,7 @@ def check_networks(config: Config, dataset: str) -> None:
 
 
 def check_masks(config: Config, dataset: str, section: Dataset) -> None:
-    """Draws a mask at every acceleration of a dataset; an impossible one is refused."""
+    """Refuses a mask that cannot be drawn at some acceleration of a dataset."""
     known = section.kind in source.registered()
     shape = section.shape or (registry.lookup(section.kind).shape if known else None)
     used = config.methods_on(dataset)
@@ -96,7 +103,7 @@ def check_masks(config: Config, dataset: str, section: Dataset) -> None:
             size = "×".join(map(str, mask.calibration))
             least = f"ESPIRiT needs {SMALLEST} along each axis"
             refuse(config, f"dataset {dataset}: mask.calibration is {size}, but {least}")
-        masks.make(mask.kind, plane, acceleration, mask.calibration, mask.seed)
+        masks.check(mask.kind, plane, acceleration, mask.calibration)
 
 
 def enough(mask: Mask, plane: tuple[int, int]) -> bool:

@@ -11,7 +11,7 @@ from recon.methods.search import at_edge, search
 from recon.mri import metrics
 from recon.study import provenance
 from recon.study.config import CONFIGS, Comparison, Config, Tuning, load
-from recon.study.preflight import check
+from recon.study.preflight import check, check_device
 from recon.study.provenance import file_hash
 from recon.study.study import Study
 from recon.study.tuning import inside, race, tune
@@ -241,24 +241,31 @@ def test_masks_differ_between_subjects_but_not_between_calls(study):
             "notebook 10_methods_without_shift shows the comparison 10_methods_without_shift",
         ),
         ({"notebooks": []}, "no notebook shows the comparison 10_methods_without_shift"),
-        ({"device": "cuda:1"}, "device is cuda:1, but 1 GPU can be seen"),
-        ({"device": "cuda", "processes": 2}, "processes is 2, but 1 GPU can be seen"),
     ],
 )
-def test_what_would_fail_later_is_refused_before_any_work(study, change, words, monkeypatch):
-    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+def test_what_would_fail_later_is_refused_before_any_work(study, change, words):
     with pytest.raises(ReconError, match=words):
         check(study.config.model_copy(update=change))
 
 
-def test_a_missing_gpu_is_refused_where_the_work_is_done(study, monkeypatch):
-    """The machine that sends jobs to a cluster need not have one."""
-    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
-    config = study.config.model_copy(update={"device": "cuda", "processes": 4})
-    check(config, here=False)
-    with pytest.raises(ReconError, match="no GPU can be seen here; set 'device: cpu'"):
-        check(config)
+@pytest.mark.parametrize(
+    ("there", "change", "words"),
+    [
+        (0, {"device": "cuda"}, "device is cuda, but no GPU can be seen here; set 'device: cpu'"),
+        (1, {"device": "cuda:1"}, "device is cuda:1, but 1 GPU can be seen here"),
+        (1, {"device": "cuda", "processes": 2}, "processes is 2, but 1 GPU can be seen here"),
+    ],
+)
+def test_only_the_machine_that_does_the_work_needs_the_gpus(
+    there, change, words, study, monkeypatch
+):
+    """The one that plans it, or sends jobs to a cluster, need not have any."""
+    monkeypatch.setattr("torch.cuda.device_count", lambda: there)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    wanted = study.config.model_copy(update=change)
+    check(wanted)
+    with pytest.raises(ReconError, match=words):
+        check_device(wanted)
 
 
 def test_missing_prior_is_named(study):

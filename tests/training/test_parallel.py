@@ -120,23 +120,24 @@ def test_one_process_trains_the_bits_of_a_plain_loop(tmp_path, generator):
     assert all(torch.equal(kept[f"model.{n}"], v) for n, v in model.state_dict().items())
 
 
-def launched(folder, *runs):
+def launched(folder, *runs, device="cpu"):
     """Two processes under torchrun, by the workflow's launcher."""
     code = "import sys; from workflow.scripts.launch import launch as go; sys.exit(go(2, *{}))"
-    command = [sys.executable, "-c", code.format(["tests.training.together", str(folder), *runs])]
+    module = ["tests.training.together", device, str(folder), *runs]
+    command = [sys.executable, "-c", code.format(module)]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen(command, cwd=ROOT, env=environment, **streams)
 
 
-def same(one, other):
+def same(one, other, rounding=1e-5):
     """Two runs agree up to rounding: each batch, and the weights, apart from idle ones."""
     logs = [path.with_suffix(".jsonl").read_text().splitlines() for path in (one, other)]
     for a, b in zip(*[map(json.loads, log) for log in logs], strict=True):
-        assert a["step"] == b["step"] and a["loss"] == pytest.approx(b["loss"], rel=1e-5)
+        assert a["step"] == b["step"] and a["loss"] == pytest.approx(b["loss"], rel=rounding)
     a, b = load_file(one), load_file(other)
     for name in b:
-        assert name == "generator" or torch.allclose(a[name], b[name], atol=1e-5), name
+        assert name == "generator" or torch.allclose(a[name], b[name], atol=rounding), name
     assert torch.equal(a["generator"], b["generator"])
 
 
@@ -163,6 +164,15 @@ def test_two_processes_train_what_one_trains(tmp_path, monkeypatch):
     assert said.count("step 8: ") == 3  # the first process speaks, and no other
     for name, like in (("odd", "odd"), ("few", "few"), ("begun", "odd"), ("idle", "odd")):
         same(two / f"{name}.ckpt", one / f"{like}.ckpt")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
+def test_two_gpus_train_what_one_trains(tmp_path):
+    together.run(tmp_path / "one", "odd", "cuda")
+    process = launched(tmp_path / "two", "odd", device="cuda")
+    assert process.communicate(timeout=300)[1] == "" and process.returncode == 0
+    same(tmp_path / "two/odd.ckpt", tmp_path / "one/odd.ckpt", 1e-3)
 
 
 def test_a_process_that_dies_ends_the_others_and_leaves_the_checkpoint(tmp_path):

@@ -1,4 +1,7 @@
-"""What `test_parallel` trains, by one process or, under torchrun, by several: ``FOLDER RUN...``."""
+"""What `test_parallel` trains, by one process or, under torchrun, by several.
+
+Arguments: ``DEVICE FOLDER RUN...``.
+"""
 
 import os
 import signal
@@ -44,12 +47,12 @@ def volumes(depth: int = 10) -> list[Prepared]:
     return [Prepared(None, v[0].abs() >= 0, None, v, v.abs() > 0, **about) for v in found]
 
 
-def run(folder: Path, name: str) -> list[dict]:
+def run(folder: Path, name: str, device: str = "cpu") -> list[dict]:
     """Trains; the first process writes the weights. Returns the log."""
     denoiser.multiplies_bf16 = lambda device: False  # bf16 would round the gradients of shares
     torch.set_num_threads(1)
     data, settings = (volumes(), volumes(depth=1)), RUNS[name]
-    model, log = train_network(settings, *data, folder / f"{name}.ckpt")
+    model, log = train_network(settings, *data, folder / f"{name}.ckpt", device)
     if parallel.first():
         save_weights(folder / f"{name}.safetensors", settings, model, {})
     return log
@@ -79,8 +82,8 @@ def add_idle() -> None:
     trained.build = built
 
 
-def main(folder: Path, names: list[str]) -> None:
-    with parallel.joined("cpu"):
+def main(device: str, folder: Path, names: list[str]) -> None:
+    with parallel.joined(device):
         for name in names:
             if name == "dies":
                 die_at(6)
@@ -91,12 +94,12 @@ def main(folder: Path, names: list[str]) -> None:
             if name == "refused":
                 parallel.mean(0.0)  # all are here
                 raise ReconError("this is refused")
-            run(folder, name)
+            run(folder, name, device)
 
 
 if __name__ == "__main__":
     try:
-        main(Path(sys.argv[1]), sys.argv[2:])
+        main(sys.argv[1], Path(sys.argv[2]), sys.argv[3:])
     except ReconError as error:
         print(f"Error: {error}", file=sys.stderr)
         sys.exit(2)
