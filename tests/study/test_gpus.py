@@ -48,7 +48,7 @@ def test_no_two_jobs_hold_one_gpu_and_none_waits_forever(tmp_path):
     jobs = [job(tmp_path, count, 0.3) for count in (2, 2, 1, 3, 2)]
     held = []
     for process, count in zip(jobs, (2, 2, 1, 3, 2), strict=True):
-        names, times = process.communicate(timeout=120)[0].splitlines()
+        names, times = process.communicate(timeout=600)[0].splitlines()
         assert len(set(names.split())) == count
         held += [(name, *map(float, times.split())) for name in names.split()]
     for name in ("0", "GPU-a/1", "2"):
@@ -64,7 +64,7 @@ def test_a_killed_job_frees_its_gpus(tmp_path):
     assert waiting.poll() is None
     victim.kill()
     victim.communicate()
-    assert len(waiting.communicate(timeout=120)[0].split()) == 4 and waiting.returncode == 0
+    assert len(waiting.communicate(timeout=600)[0].split()) == 4 and waiting.returncode == 0
 
 
 def test_a_job_sees_its_own_gpus_alone(two, tmp_path, monkeypatch):

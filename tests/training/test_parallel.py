@@ -39,6 +39,8 @@ SETTINGS = {
     "slices of lines": FastmriUNetTraining(**COMMON | LINES, network=UNET.network),
 }
 
+PATIENCE = 900  # seconds; it takes ten on a machine that does nothing else
+
 
 @pytest.fixture
 def as_process(monkeypatch):
@@ -159,7 +161,7 @@ def test_two_processes_train_what_one_trains(tmp_path, monkeypatch):
         with pytest.raises(ZeroDivisionError):
             together.run(two, "begun")
     process = launched(two, "odd", "few", "begun", "idle", "refused")
-    said, error = process.communicate(timeout=300)
+    said, error = process.communicate(timeout=PATIENCE)
     assert (process.returncode, error) == (2, "Error: this is refused\n")
     assert said.count("step 8: ") == 3  # the first process speaks, and no other
     for name, like in (("odd", "odd"), ("few", "few"), ("begun", "odd"), ("idle", "odd")):
@@ -171,7 +173,7 @@ def test_two_processes_train_what_one_trains(tmp_path, monkeypatch):
 def test_two_gpus_train_what_one_trains(tmp_path):
     together.run(tmp_path / "one", "odd", "cuda")
     process = launched(tmp_path / "two", "odd", device="cuda")
-    assert process.communicate(timeout=300)[1] == "" and process.returncode == 0
+    assert process.communicate(timeout=PATIENCE)[1] == "" and process.returncode == 0
     same(tmp_path / "two/odd.ckpt", tmp_path / "one/odd.ckpt", 1e-3)
 
 
@@ -179,7 +181,7 @@ def test_a_process_that_dies_ends_the_others_and_leaves_the_checkpoint(tmp_path)
     """One line says so. One process then goes on where two began."""
     together.run(tmp_path, "odd")
     process = launched(tmp_path, "dies")
-    said, error = process.communicate(timeout=300)
+    said, error = process.communicate(timeout=PATIENCE)
     assert process.returncode == 128 + signal.SIGKILL and error.count("\n") == 1
     assert "process 2 of 2 was killed by SIGKILL; the next call goes on" in error
     assert "step 4: " in said and "step 8: " not in said
@@ -192,7 +194,7 @@ def test_processes_end_with_what_started_them(by, tmp_path):
     process = launched(tmp_path, "long")
     pids = waited_for(lambda: [int(f.stem) for f in tmp_path.glob("*.pid")], 2)
     process.send_signal(by)
-    _, error = process.communicate(timeout=60)
+    _, error = process.communicate(timeout=PATIENCE)
     waited_for(lambda: [pid for pid in pids if not lives(pid)], 2)
     assert process.returncode == (128 + by if by == signal.SIGTERM else -by)
     assert error.count("\n") == (1 if by == signal.SIGTERM else 0)
@@ -200,7 +202,7 @@ def test_processes_end_with_what_started_them(by, tmp_path):
 
 def waited_for(find, count):
     """What is found, as soon as there are as many."""
-    end = time.monotonic() + 120
+    end = time.monotonic() + PATIENCE
     while len(found := find()) < count:
         assert time.monotonic() < end
         time.sleep(0.1)
