@@ -123,7 +123,6 @@ def reconstructor(network: nn.Module, settings: SupervisedTraining) -> FastmriRe
 def loss(
     model: FastmriReconstructor,
     batch: Pair,
-    generator: torch.Generator,
     settings: FastmriUNetTraining,
 ) -> Float[Tensor, ""]:
     """The mean absolute error of the magnitude."""

@@ -124,9 +124,7 @@ def reconstructor(network: nn.Module, settings: SupervisedTraining) -> ModlRecon
     return ModlReconstructor(network)
 
 
-def loss(
-    model: ModlReconstructor, batch: Pair, generator: torch.Generator, settings: ModlTraining
-) -> Float[Tensor, ""]:
+def loss(model: ModlReconstructor, batch: Pair, settings: ModlTraining) -> Float[Tensor, ""]:
     """The mean squared error of both channels."""
     return (model.reconstruct(batch.problem) - batch.target).abs().square().mean()
 
@@ -138,4 +136,5 @@ KIND = Kind(
     loss=loss,
     batches="pairs",
     check=check_reconstruction,
+    separable=False,  # batch norm and conjugate gradients mix the slices of a batch
 )

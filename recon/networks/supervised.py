@@ -1,7 +1,7 @@
 """What networks that reconstruct share: they learn from pairs of a scan and its reference."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Complex, Float
@@ -40,6 +40,27 @@ class Pair:
 
     problem: Problem
     target: Complex[Tensor, "x y z"]  # in the scale of the problem
+
+    def __len__(self) -> int:
+        return self.target.shape[self._axis]
+
+    @property
+    def _axis(self) -> int:
+        """The axis across which the slices lie, from the last."""
+        return across(self.problem.operator) - 3
+
+    def __getitem__(self, rows: slice) -> "Pair":
+        """Some of the slices."""
+        problem, operator, axis = self.problem, self.problem.operator, self._axis
+
+        def cut(values: Complex[Tensor, "*any"]) -> Complex[Tensor, "*part"]:
+            return values.movedim(axis, 0)[rows].movedim(0, axis)
+
+        mask = operator.mask[:, rows] if axis == -1 else operator.mask
+        kspace = fourier.fft(cut(fourier.ifft(problem.kspace, (axis,))), (axis,)) * mask
+        part = Sense(cut(operator.maps), mask)
+        posed = replace(problem, operator=part, kspace=kspace, rhs=cut(problem.rhs))
+        return Pair(posed, cut(self.target))
 
 
 class Reconstructor(nn.Module):

@@ -165,6 +165,11 @@ class SliceTraining(Training):
         return self
 
 
+def as_it_is(batch: Any, generator: torch.Generator, settings: Any) -> Any:
+    """The batch alone: nothing else is random."""
+    return batch
+
+
 @dataclass(frozen=True)
 class Kind:
     """The record of a kind of trained network."""
@@ -172,12 +177,18 @@ class Kind:
     # Makes the model of a network, from the network and the settings of the training.
     model: Callable[[nn.Module, Any], nn.Module]
     settings: type[Training]
-    # The loss of a model on a batch, from a generator and settings.
-    loss: Callable[[Any, Any, torch.Generator, Any], Float[Tensor, ""]]
+    # The loss of a model on a batch as it was drawn, from settings. It draws nothing itself.
+    loss: Callable[[Any, Any, Any], Float[Tensor, ""]]
     # The name of the batches that training draws; see `recon.training`.
     batches: str
     # The errors, by name, of a model on prepared validation volumes, from the settings.
     check: Callable[[Any, Any, Any], dict[str, float]]
+    # What a step of training draws for a batch, such as noise, from a generator and settings. The
+    # batch as it was drawn has ``len(batch)`` samples, and ``batch[rows]`` are some of them.
+    draw: Callable[[Any, torch.Generator, Any], Any] = as_it_is
+    # Whether the loss is the mean over samples that do not see each other. Then several processes
+    # can share a batch.
+    separable: bool = True
     denoises: bool = False  # whether it is a diffusion prior
 
 

@@ -21,7 +21,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from recon.networks.trained import Kind, SliceTraining
-from recon.priors.denoiser import Denoiser, per_sample
+from recon.priors.denoiser import Denoiser, Noised, per_sample
 from recon.priors.schedule import ALPHA_BAR, SIGMAS, T, ddpm_timestep
 from recon.priors.validation import check_denoising
 
@@ -36,7 +36,7 @@ class DDPMTraining(SliceTraining):
     """
 
     kind: Literal["ddpm"] = "ddpm"
-    # The exponent in the distribution of the timesteps; see `DDPM.loss`. 1 is the paper's.
+    # The exponent in the distribution of the timesteps; see `noised`. 1 is the paper's.
     focus: float = Field(2.0, gt=0)
     # The papers' networks predict the noise. "both" needs a network of two outputs.
     predicts: Literal["noise", "both"] = "noise"
@@ -97,22 +97,15 @@ class DDPM(Denoiser):
         v_hat = self.velocity(x_t, t, alpha, alpha * level)
         return alpha * (x_t - level * v_hat)
 
-    def loss(
-        self, x0: Float[Tensor, "n *stack 2 h w"], generator: torch.Generator, focus: float = 1.0
-    ) -> Float[Tensor, ""]:
+    def loss(self, batch: Noised) -> Float[Tensor, ""]:
         """Mean of ``‖eps_hat − eps‖²`` (Ho et al., equation 14), where the network predicts noise.
 
         With two estimates it is ``(α² + c) ‖v_hat − v‖²``. The first term is the same error of the
         noise. It hardly sees high noise, where α is small, so the second adds some of v's.
-
-        Timesteps are ``t = ceil(T · u**focus)`` with u uniform in (0, 1]. ``focus = 1`` is the
-        paper's uniform t. Larger values spend a short training on the small t that reconstruction
-        uses.
         """
-        u = 1 - torch.rand(len(x0), generator=generator)
-        t = (T * u**focus).ceil().clamp(1, T).long()
+        x0, t = batch.clean, batch.level
         alpha_bar = per_sample(ALPHA_BAR[t].float(), x0).to(x0.device)
-        eps = torch.randn(x0.shape, generator=generator).to(x0.device)
+        eps = batch.noise.to(x0.device)
         alpha, sigma = alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
         v_hat = self.velocity(alpha * x0 + sigma * eps, t.to(x0.device).float(), alpha, sigma)
         weight = alpha_bar if self.predicts == "noise" else alpha_bar + HIGH_NOISE
@@ -126,16 +119,30 @@ def ddpm(network: nn.Module, settings: DDPMTraining) -> DDPM:
     return model
 
 
-def ddpm_loss(
-    model: DDPM,
-    batch: Float[Tensor, "n *stack 2 h w"],
-    generator: torch.Generator,
-    settings: DDPMTraining,
-) -> Float[Tensor, ""]:
+def noised(
+    x0: Float[Tensor, "n *stack 2 h w"], generator: torch.Generator, settings: DDPMTraining
+) -> Noised:
+    """Timesteps ``t = ceil(T · u**focus)`` with u uniform in (0, 1], and the noise.
+
+    ``focus = 1`` is the paper's uniform t. Larger values spend a short training on the small t that
+    reconstruction uses.
+    """
+    u = 1 - torch.rand(len(x0), generator=generator)
+    t = (T * u**settings.focus).ceil().clamp(1, T).long()
+    return Noised(x0, t, torch.randn(x0.shape, generator=generator))
+
+
+def ddpm_loss(model: DDPM, batch: Noised, settings: DDPMTraining) -> Float[Tensor, ""]:
     """The loss of one training step."""
-    return model.loss(batch, generator, settings.focus)
+    return model.loss(batch)
 
 
 KIND = Kind(
-    ddpm, DDPMTraining, loss=ddpm_loss, batches="slices", check=check_denoising, denoises=True
+    ddpm,
+    DDPMTraining,
+    loss=ddpm_loss,
+    batches="slices",
+    check=check_denoising,
+    draw=noised,
+    denoises=True,
 )

@@ -1,10 +1,11 @@
 """What all kinds of prior share: slices go through the network in batches with their neighbours."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Num
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -29,6 +30,22 @@ def per_sample(
 ) -> Float[Tensor, "n *ones"]:
     """One value for each sample of ``x``, in a shape that multiplies it."""
     return values.view(-1, *[1] * (x.ndim - 1))
+
+
+@dataclass(frozen=True)
+class Noised:
+    """A batch, and the noise that a step of training adds to it."""
+
+    clean: Float[Tensor, "n *stack 2 h w"]
+    level: Num[Tensor, "n"]  # what a kind of prior calls it: a timestep, or σ
+    noise: Float[Tensor, "n *stack 2 h w"]  # of unit variance
+
+    def __len__(self) -> int:
+        return len(self.clean)
+
+    def __getitem__(self, rows: slice) -> "Noised":
+        """Some of the samples."""
+        return Noised(self.clean[rows], self.level[rows], self.noise[rows])
 
 
 class Denoiser(nn.Module):

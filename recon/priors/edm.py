@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from recon.networks.trained import Kind, SliceTraining
 from recon.priors import Prior
-from recon.priors.denoiser import Denoiser, per_sample
+from recon.priors.denoiser import Denoiser, Noised, per_sample
 from recon.priors.validation import check_denoising
 
 SIGMA_MIN, SIGMA_MAX, RHO = 0.002, 80.0, 7.0  # of the levels of a sampler (their table 1)
@@ -69,18 +69,14 @@ class EDM(Denoiser):
             output = self.network(*self.inputs(x, sigma)).float()
         return spread**2 / total * x + level * spread * total.rsqrt() * output
 
-    def loss(
-        self, x0: Float[Tensor, "n *stack 2 h w"], generator: torch.Generator, settings: EDMTraining
-    ) -> Float[Tensor, ""]:
+    def loss(self, batch: Noised) -> Float[Tensor, ""]:
         """Mean of ``λ(σ) ‖D(x0 + σ n, σ) − x0‖²`` with λ = (σ² + σ_d²) / (σ σ_d)².
 
         The weight makes the error of the network's output count alike at every level.
         """
-        drawn = torch.randn(len(x0), generator=generator)
-        sigma = (settings.mean + settings.spread * drawn).exp().clamp(max=self.sigma_max)
-        sigma = sigma.to(x0.device)
+        x0, sigma = batch.clean, batch.level.to(batch.clean.device)
         level = per_sample(sigma, x0)
-        noise = torch.randn(x0.shape, generator=generator).to(x0.device)
+        noise = batch.noise.to(x0.device)
         weight = (level**2 + self.sigma_data**2) / (level * self.sigma_data) ** 2
         error = self.estimate(x0 + level * noise, sigma) - x0
         return (weight * error.square()).mean()
@@ -130,14 +126,26 @@ def edm(network: nn.Module, settings: EDMTraining) -> EDM:
     return model
 
 
-def edm_loss(
-    model: EDM,
-    batch: Float[Tensor, "n *stack 2 h w"],
-    generator: torch.Generator,
-    settings: EDMTraining,
-) -> Float[Tensor, ""]:
+def noised(
+    x0: Float[Tensor, "n *stack 2 h w"], generator: torch.Generator, settings: EDMTraining
+) -> Noised:
+    """Levels σ whose logarithm is normal, and the noise."""
+    drawn = torch.randn(len(x0), generator=generator)
+    sigma = (settings.mean + settings.spread * drawn).exp().clamp(max=SIGMA_MAX)
+    return Noised(x0, sigma, torch.randn(x0.shape, generator=generator))
+
+
+def edm_loss(model: EDM, batch: Noised, settings: EDMTraining) -> Float[Tensor, ""]:
     """The loss of one training step."""
-    return model.loss(batch, generator, settings)
+    return model.loss(batch)
 
 
-KIND = Kind(edm, EDMTraining, loss=edm_loss, batches="slices", check=check_denoising, denoises=True)
+KIND = Kind(
+    edm,
+    EDMTraining,
+    loss=edm_loss,
+    batches="slices",
+    check=check_denoising,
+    draw=noised,
+    denoises=True,
+)

@@ -85,6 +85,9 @@ class Config(Strict):
     device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$")
     # Threads of torch. Sums depend on their number in the last bit.
     threads: int = Field(2, ge=1, le=1024)
+    # Processes that train a network together, in their shares of its batches. On "cuda" each has a
+    # GPU of its own. Results do not depend on their number, up to rounding.
+    processes: int = Field(1, ge=1, le=1024)
     seed: Seed = 0
     datasets: dict[Name, Dataset]
     networks: dict[Name, AnyTraining] = {}  # trained networks: diffusion priors and others
@@ -121,6 +124,9 @@ class Config(Strict):
 
     @model_validator(mode="after")
     def _references(self):
+        if self.processes > 1 and ":" in self.device:
+            named = f"device {self.device} is one GPU"
+            raise ValueError(f"{named}, and processes is {self.processes}; write 'device: cuda'")
         for name, comparison in self.comparisons.items():
             parts = comparison.methods, comparison.accelerations, comparison.priors
             by_dataset = [key for part in parts if isinstance(part, dict) for key in part]
@@ -180,6 +186,11 @@ class Config(Strict):
 
     def _named(self) -> dict[str, dict]:
         return {"datasets": self.datasets, "methods": self.methods, "networks": self.networks}
+
+    def processes_for(self, network: str) -> int:
+        """How many processes train a network: one where they cannot share its batches."""
+        separable = trained.lookup(self.networks[network].kind).separable
+        return self.processes if separable else 1
 
     def check_inputs(self) -> None:
         """Refuses, before any work, data folders and shipped files that are not there."""

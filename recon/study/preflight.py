@@ -5,8 +5,6 @@ import re
 from itertools import chain, product
 from typing import NoReturn
 
-import torch
-
 from recon import methods
 from recon.data import source
 from recon.data.opening import file_of
@@ -19,6 +17,7 @@ from recon.mri.coils import SMALLEST
 from recon.mri.masks import Mask
 from recon.networks.weights import load_weights
 from recon.schema import ROOT
+from recon.study import gpus
 from recon.study.config import Config
 
 
@@ -38,9 +37,13 @@ def check(config: Config) -> None:
 
 
 def check_device(config: Config) -> None:
-    """Raises `ReconError` where this machine is to do the work, and lacks the GPU."""
-    if config.device != "cpu" and not torch.cuda.is_available():
-        refuse(config, f"device is {config.device}, but no GPU is visible; set 'device: cpu'")
+    """Raises `ReconError` where this machine is to do the work, and lacks the GPUs."""
+    if config.device == "cpu":
+        return
+    try:
+        gpus.asked(config.device, config.processes)
+    except ReconError as error:
+        refuse(config, str(error))
 
 
 def check_training(config: Config) -> None:

@@ -128,7 +128,7 @@ def training_code(settings: trained.Training) -> str:
     """Hash of the code that trains a network."""
     kind = trained.lookup(settings.kind)
     drawn = training.batches(kind.batches)
-    parts = [kind.loss, kind.check, drawn.source, drawn.validation]
+    parts = [kind.draw, kind.loss, kind.check, drawn.source, drawn.validation]
     roots = ["recon.training.loop:train_network", *map(root, parts), *network_roots(settings)]
     if settings.starts_from:
         roots.append("recon.networks.weights:load_weights")

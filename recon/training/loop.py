@@ -22,7 +22,7 @@ from recon.mri.prepared import Prepared
 from recon.networks import trained
 from recon.networks.trained import Training
 from recon.progress import track
-from recon.training import BatchSource, batches
+from recon.training import batches, parallel
 from recon.training.checkpoints import load_checkpoint, save_checkpoint
 from recon.versions import versions
 
@@ -55,16 +55,18 @@ def averaged(model: nn.Module, rate: float) -> AveragedModel:
 
 def train(
     model: nn.Module,
-    loss: Callable[[nn.Module, Any, torch.Generator], Float[Tensor, ""]],
-    source: BatchSource,
+    loss: Callable[[nn.Module, Any], Float[Tensor, ""]],
+    draw: Callable[[torch.Generator], Any],
     settings: Training,
     checkpoint: str | Path,
     check: Callable[[nn.Module], dict[str, float]] = lambda model: {},
 ) -> tuple[nn.Module, list[dict]]:
     """Trains ``model``; returns its average and the log, which has one entry per check.
 
-    ``checkpoint`` holds the state of the run. Where it exists, training resumes from it. The log
-    stands beside it as ``.jsonl``.
+    ``draw`` gives a batch, and ``loss`` is the mean over its samples. ``checkpoint`` holds the
+    state of the run. Where it exists, training resumes from it. The log stands beside it as
+    ``.jsonl``. Of several processes (see `recon.training.parallel`) the first one alone has a log,
+    and writes.
     """
     checkpoint, log_file = Path(checkpoint), Path(checkpoint).with_suffix(".jsonl")
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
@@ -75,22 +77,27 @@ def train(
     start = load_checkpoint(checkpoint, *state) if checkpoint.exists() else 0
     log = read_log(log_file, start)
     begun, recent = time.monotonic(), []
-    for step in track(range(start, settings.steps), "training", total=settings.steps, start=start):
+    loss_of, steps = parallel.shared(model, loss), range(start, settings.steps)
+    if parallel.first():
+        steps = track(steps, "training", total=settings.steps, start=start)
+    for step in steps:
         optimizer.param_groups[0]["lr"] = learning_rate(step, settings)
-        value = loss(model, source.batch(settings.batch, generator), generator)
+        value = loss_of(draw(generator))
         optimizer.zero_grad()
         value.backward()
         optimizer.step()
         average.update_parameters(model)
         recent.append(float(value.detach()))
         if (step + 1) % settings.check_every == 0 or step + 1 == settings.steps:
-            seconds, mean = time.monotonic() - begun, sum(recent) / len(recent)
-            errors = check(average.module)
-            log.append({"step": step + 1, "loss": mean, "seconds": seconds, "mse": errors})
-            recent, begun = [], time.monotonic()
-            write_text(log_file, "".join(json.dumps(entry) + "\n" for entry in log))
-            save_checkpoint(checkpoint, step + 1, *state)
-            print(f"step {step + 1}: loss {mean:.4f}, validation mse {errors}", flush=True)
+            seconds, mean = time.monotonic() - begun, parallel.mean(sum(recent) / len(recent))
+            recent = []
+            if parallel.first():
+                errors = check(average.module)
+                log.append({"step": step + 1, "loss": mean, "seconds": seconds, "mse": errors})
+                begun = time.monotonic()
+                write_text(log_file, "".join(json.dumps(entry) + "\n" for entry in log))
+                save_checkpoint(checkpoint, step + 1, *state)
+                print(f"step {step + 1}: loss {mean:.4f}, validation mse {errors}", flush=True)
     return average.module.eval(), log
 
 
@@ -118,13 +125,16 @@ def train_network(
     model = begun_with(trained.build(settings), first).to(device)
     held = batches(kind.batches).validation(validation, settings)
 
-    def loss(model: nn.Module, batch: Any, generator: torch.Generator) -> Float[Tensor, ""]:
-        return kind.loss(model, batch, generator, settings)
+    def draw(generator: torch.Generator) -> Any:
+        return kind.draw(source.batch(settings.batch, generator), generator, settings)
+
+    def loss(model: nn.Module, batch: Any) -> Float[Tensor, ""]:
+        return kind.loss(model, batch, settings)
 
     def check(model: nn.Module) -> dict[str, float]:
         return kind.check(model, held, settings)
 
-    return train(model, loss, source, settings, checkpoint, check)
+    return train(model, loss, draw, settings, checkpoint, check)
 
 
 def begun_with(model: nn.Module, first: nn.Module | None) -> nn.Module:

@@ -8,7 +8,7 @@ from recon.networks import build
 from recon.networks.stack_unet import StackUNetConfig
 from recon.networks.unet import UNet, UNetConfig
 from recon.networks.unet_3d import UNet3DConfig
-from recon.priors.ddpm import DDPM, DDPMTraining, ddpm
+from recon.priors.ddpm import DDPM, DDPMTraining, ddpm, noised
 from recon.training.loop import begun_with
 
 SMALL = {"channels": 8, "multipliers": (1, 2), "attention": (1,)}
@@ -121,7 +121,8 @@ def test_attention_learns_what_slices_share():
         for step in range(250):
             optimizer.param_groups[0]["lr"] = 5e-3 * (1 - step / 250)
             x = draw(4, generator)
-            loss = model.loss(x if model.neighbours else x.flatten(0, 1), generator, 2.0)
+            x = x if model.neighbours else x.flatten(0, 1)
+            loss = model.loss(noised(x, generator, DDPMTraining(focus=2.0)))
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

@@ -3,7 +3,6 @@ import threading
 from math import log
 
 import pytest
-import torch
 import yaml
 
 from recon import ReconError, methods
@@ -249,12 +248,23 @@ def test_what_would_fail_later_is_refused_before_any_work(study, change, words):
         check(study.config.model_copy(update=change))
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_only_the_machine_that_does_the_work_needs_the_gpu(study):
-    """The one that plans it, or sends jobs to a cluster, need not have one."""
-    wanted = study.config.model_copy(update={"device": "cuda"})
+@pytest.mark.parametrize(
+    ("there", "change", "words"),
+    [
+        (0, {"device": "cuda"}, "device is cuda, but no GPU can be seen here; set 'device: cpu'"),
+        (1, {"device": "cuda:1"}, "device is cuda:1, but 1 GPU can be seen here"),
+        (1, {"device": "cuda", "processes": 2}, "processes is 2, but 1 GPU can be seen here"),
+    ],
+)
+def test_only_the_machine_that_does_the_work_needs_the_gpus(
+    there, change, words, study, monkeypatch
+):
+    """The one that plans it, or sends jobs to a cluster, need not have any."""
+    monkeypatch.setattr("torch.cuda.device_count", lambda: there)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    wanted = study.config.model_copy(update=change)
     check(wanted)
-    with pytest.raises(ReconError, match="no GPU"):
+    with pytest.raises(ReconError, match=words):
         check_device(wanted)
 
 

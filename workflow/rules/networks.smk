@@ -20,8 +20,8 @@ rule network:
         code=lambda w: provenance.training_code(CONFIG.networks[w.network]),
     log:
         f"logs/{NAME}/networks/{{network}}.log",
-    threads: CONFIG.threads
+    threads: lambda w: CONFIG.threads * CONFIG.processes_for(w.network)
     resources:
-        gpu=GPU,
+        gpu=lambda w: GPU * CONFIG.processes_for(w.network),
     shell:
         "{STEP} network {wildcards.network:q} > {log:q} 2>&1"

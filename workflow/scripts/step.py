@@ -7,6 +7,7 @@ Modules are imported by the step that uses them: every job pays for what is impo
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -24,7 +25,7 @@ def network(study, name: str) -> None:
     from recon.networks.trained import lookup
     from recon.networks.weights import load_weights, save_weights
     from recon.study.provenance import training_code
-    from recon.training import batches
+    from recon.training import batches, parallel
     from recon.training.loop import made_by, run_key, train_network
 
     settings = study.config.networks[name]
@@ -41,6 +42,8 @@ def network(study, name: str) -> None:
     key = run_key(settings, hashes, code, digest(start) if start else None)
     checkpoint = study.results / "checkpoints" / f"{name}-{key}.ckpt"
     model, log = train_network(settings, volumes, held_out, checkpoint, study.config.device, first)
+    if not parallel.first():
+        return
     target = study.network_path(name)
     about = settings.about and settings.about.model_dump()
     data = dataset.model_dump(mode="json")
@@ -108,6 +111,31 @@ STEPS = {
     gallery: [],
     ship: [],
 }
+ON_GPU = {network, tune, cases, notebook}
+
+
+def carry_out(study, step: Callable, values: dict[str, str], arguments: list[str]) -> int:
+    """Runs a step, on GPUs of its own where the configuration has some; the exit status.
+
+    A training by several processes calls ``arguments`` again in each of them.
+    """
+    from recon.study import gpus
+    from recon.training import parallel
+    from workflow.scripts.launch import launch
+
+    device, count = study.config.device, 1
+    if parallel.launched():
+        with parallel.joined(device):
+            step(study, **values)
+        return 0
+    if step is network:
+        count = study.config.processes_for(values["name"])
+    locks = study.root / "results" / "gpus"
+    with gpus.lent(device if step in ON_GPU else "cpu", count, locks):
+        if count > 1:
+            return launch(count, __spec__.name, *arguments)
+        step(study, **values)
+    return 0
 
 
 def parser() -> argparse.ArgumentParser:
@@ -124,18 +152,18 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the step; a user's error is one line and exit status 2."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     values = vars(parser().parse_args(arguments))
-    step, config = values.pop("step"), values.pop("config")
+    name, config = values.pop("step"), values.pop("config")
+    step = next(function for function in STEPS if function.__name__ == name)
     from recon.errors import ReconError
     from recon.study import open_study
 
     try:
-        study = open_study(config)
-        next(function for function in STEPS if function.__name__ == step)(study, **values)
+        return carry_out(open_study(config), step, values, arguments)
     except ReconError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2
-    return 0
 
 
 if __name__ == "__main__":
