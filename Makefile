@@ -8,12 +8,15 @@ SEED ?= 0
 TARGET ?=
 INSTALLED := .venv/.installed
 
-.PHONY: figures test lab bench gpu fuzz docs clean
+.PHONY: figures plan test lab bench gpu fuzz docs clean
 
 figures: $(INSTALLED)
 	.venv/bin/python -m workflow.scripts.run \
 	    --profile workflow/profiles/$(PROFILE) --config run=$(CONFIG) \
 	    -- $(TARGET)
+
+plan: $(INSTALLED)
+	@.venv/bin/python -m recon plan $(CONFIG)
 
 test: $(INSTALLED)
 	.venv/bin/ruff check .

@@ -4,9 +4,8 @@ import sys
 
 sys.path.insert(0, workflow.basedir)
 from recon import ReconError
-from recon.study import provenance
+from recon.study import jobs, provenance
 from recon.study.config import load
-from recon.study.needs import needs_of
 from recon.study.preflight import check
 from recon.study.workspace import Workspace
 
@@ -20,6 +19,11 @@ WORKSPACE = Workspace(CONFIG, root="")  # paths below the repository
 NAME, RESULTS, FIGURES = CONFIG.name, str(WORKSPACE.results), str(WORKSPACE.figures)
 GPU = int(CONFIG.device != "cpu")
 STEP = f"{sys.executable} -m workflow.scripts.step --config {config.get('run', 'demo')}"
+
+
+def made_from(kind, *names):
+    """The inputs of a job."""
+    return list(map(str, jobs.inputs(WORKSPACE, jobs.Job(kind, names, ""))))
 
 
 wildcard_constraints:
