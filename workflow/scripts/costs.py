@@ -7,8 +7,8 @@ in the demo, since time is proportional to them.
 
 import json
 import math
-import os
 import platform
+import re
 import resource
 import subprocess
 import sys
@@ -86,7 +86,7 @@ def method_cost(rows: list[dict], flop: float) -> dict:
     """The cost of a method that fits two cases, none of its parts negative."""
     parts = [[row["rounds"], row["rounds"] * row["work"]] for row in rows]
     rest = [max(0.0, row["seconds"] - flop * row["operations"]) for row in rows]
-    scale = [1 / row["seconds"] for row in rows]  # relative errors count
+    scale = [1 / max(row["seconds"], 1e-6) for row in rows]  # relative errors count
     weighed = [[a * s for a in part] for part, s in zip(parts, scale, strict=True)]
     overhead, data = nnls(weighed, [r * s for r, s in zip(rest, scale, strict=True)])[0]
     pixels = sum(r["pixels"] for r in rows) / max(1.0, sum(r["drawn"] for r in rows))
@@ -172,11 +172,9 @@ def searches(study: Study) -> float:
 
 def processor() -> str:
     """The name of this processor."""
-    lines = (
-        Path("/proc/cpuinfo").read_text().splitlines() if os.path.exists("/proc/cpuinfo") else []
-    )
-    names = [line.split(": ")[1] for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
+    file = Path("/proc/cpuinfo")
+    found = re.search(r"model name\s*: (.+)", file.read_text()) if file.exists() else None
+    return found[1] if found else platform.machine()
 
 
 def main() -> None:
@@ -186,18 +184,21 @@ def main() -> None:
         for name in ("data", "figures"):
             (Path(folder) / name).symlink_to(ROOT / name)
         study = Study(load("demo"), root=Path(folder))
-        found = per_volume(study) | per_operation(study)
-        rows = {
-            m: [measured(study, d, m) for d in (small, SIZES[small])]
-            for m, small in METHODS.items()
-        }
         precision = "bf16" if multiplies_bf16("cpu") else "float32"
-        found["machine"] = {"processor": processor(), "device": "cpu", "precision": precision}
-        found["methods"] = {m: method_cost(part, found["flop"]) for m, part in rows.items()}
-        found |= memory(study.figures, study.config)
-        found["notebooks"] = costs.notebook_seconds(study.figures)
-        found["notebook_voxels"] = math.prod(study.config.datasets[REFERENCE].shape)
-        found |= {"start": start(), "searches": searches(study)}
+        found = {
+            "machine": {"processor": processor(), "device": "cpu", "precision": precision},
+            "start": start(),
+            "searches": searches(study),
+            "notebooks": costs.notebook_seconds(study.figures),
+            "notebook_voxels": math.prod(study.config.datasets[REFERENCE].shape),
+        }
+        found |= memory(study.figures, study.config) | per_volume(study) | per_operation(study)
+        found["methods"] = {
+            method: method_cost(
+                [measured(study, dataset, method) for dataset in (small, LARGE)], found["flop"]
+            )
+            for method, small in SMALL.items()
+        }
     write_text(costs.FILE, json.dumps(found, indent=1) + "\n")
 
 
