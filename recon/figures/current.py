@@ -6,6 +6,7 @@ record, and what is not here to compare with, is said and is no fault.
 """
 
 import json
+import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
@@ -95,7 +96,7 @@ def verdict(study: Study, stem: Path, here: Callable[[str], Inputs]) -> Verdict:
         found.changed = [f"configuration {study.config.name} has no notebook {number(stem.name)}"]
         return found
     target = f"results/{study.config.name}/notebooks/{notebook}.ipynb"
-    make = f"make figures CONFIG={study.source} TARGET={target}"
+    make = f"make figures CONFIG={shlex.quote(study.source)} TARGET={target}"
     # Snakemake does not watch the files of figures, so it has to be told to make them again.
     again = f"rm {target} && {make}" if (study.root / target).exists() else make
     try:

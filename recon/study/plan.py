@@ -58,7 +58,7 @@ class Plan:
 class Planned(Study):
     """A study whose cases are listed, and never computed."""
 
-    grids: dict[str, list[Case]]  # the trials of a choice, by what they are for
+    trials: tuple[Case, ...] = ()  # what choosing settings for the cases would run
 
     def chosen_on_scan(self, case: Case) -> dict:
         """Nothing is chosen: the defaults stand for what would be."""
@@ -70,14 +70,12 @@ class Planned(Study):
         dataset, acceleration, method, prior = at
         subjects = self.config.datasets[dataset].validation[: self.config.tuning.subjects]
         if len(points) > 1:
-            self.trials += [
+            self.trials += tuple(
                 self.case(dataset, s, acceleration, method, prior, **change, **point)
                 for s in subjects
                 for point in points
-            ]
+            )
         return change | points[0]
-
-    trials: list[Case] = []
 
 
 class Planner:
@@ -134,13 +132,13 @@ class Planner:
 
     def cases(self, comparison: str, dataset: str, subject: str) -> float:
         """All cases of a comparison for one subject."""
-        self.study.trials = []
+        self.study.trials = ()
         listed = [case for case, _ in self.study.cases(comparison, dataset, subject)]
-        fresh = [case for case in [*listed, *self.study.trials] if self.first(case)]
-        rates = {(case.subject, case.acceleration) for case in [*listed, *self.study.trials]}
+        run = [*listed, *self.study.trials]
+        rates = {(case.subject, case.acceleration) for case in run}
         if self.config.comparisons[comparison].settings == "scan":
             self.unknown["settings that are chosen on the scan itself"] += len(listed)
-        return sum(map(self.case, fresh)) + len(rates) * self.posed(dataset)
+        return sum(map(self.case, filter(self.first, run))) + len(rates) * self.posed(dataset)
 
     def first(self, case: Case) -> bool:
         """Whether a case was not counted before."""
