@@ -92,10 +92,12 @@ class Planner:
 
     def prepare(self, dataset: str, subject: str) -> float:
         """Simulates or reads a scan, and estimates its maps."""
-        voxels, coils = self.measured(dataset)
-        light = self.config.reference_only(dataset, subject) or sliced(
-            self.config.datasets[dataset]
+        (voxels, coils), light = (
+            self.measured(dataset),
+            self.config.reference_only(dataset, subject),
         )
+        if sliced(self.config.datasets[dataset]):
+            return voxels * self.costs.prepare_slice
         return voxels * coils * (self.costs.prepare_reference if light else self.costs.prepare)
 
     def measured(self, dataset: str) -> tuple[int, int]:

@@ -155,6 +155,7 @@ def per_volume(study: Study) -> dict[str, float]:
     return {
         "prepare": spent[0] / units,
         "prepare_reference": spent[1] / units,
+        "prepare_slice": seconds(lambda: study.prepare("slices", "201@24")) / voxels,
         "stored": sizes[0] / units,
         "stored_reference": sizes[1] / voxels,
         "pose": seconds(lambda: study.problem(REFERENCE, full, 8)) / units,
