@@ -10,12 +10,15 @@ TARGET ?=
 export CONFIG PROFILE
 INSTALLED := .venv/.installed
 
-.PHONY: figures test lab bench gpu fuzz docs clean
+.PHONY: figures plan test lab bench gpu fuzz docs clean
 
 figures: $(INSTALLED)
 	.venv/bin/python -m workflow.scripts.run \
 	    --profile "workflow/profiles/$$PROFILE" --config "run=$$CONFIG" \
 	    -- $(TARGET)
+
+plan: $(INSTALLED)
+	@.venv/bin/python -m recon plan $(CONFIG)
 
 test: $(INSTALLED)
 	.venv/bin/ruff check .

@@ -5,9 +5,8 @@ import sys
 
 sys.path.insert(0, workflow.basedir)
 from recon import ReconError
-from recon.study import provenance
+from recon.study import jobs, provenance
 from recon.study.config import load
-from recon.study.needs import needs_of
 from recon.study.preflight import check, check_device, check_training
 from recon.study.workspace import Workspace
 
@@ -23,6 +22,11 @@ NAME, RESULTS, FIGURES = CONFIG.name, str(WORKSPACE.results), str(WORKSPACE.figu
 GPU = int(CONFIG.device != "cpu")
 # A configuration may lie in any folder, and so may this repository.
 STEP = shlex.join([sys.executable, "-m", "workflow.scripts.step", "--config", RUN])
+
+
+def made_from(kind, *names):
+    """The inputs of a job."""
+    return list(map(str, jobs.inputs(WORKSPACE, jobs.Job(kind, names, ""))))
 
 
 wildcard_constraints:

@@ -38,10 +38,10 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs a command; a user's error is one line and exit status 2."""
+    """Runs a command and returns its exit status; a user's error is one line and status 2."""
     options = parser().parse_args(arguments)
     try:
-        commands.lookup(options.command).run(options)
+        return commands.lookup(options.command).run(options) or 0
     except ReconError as error:
         print(f"recon: {error}", file=sys.stderr)
         return 2
@@ -51,7 +51,6 @@ def main(arguments: list[str] | None = None) -> int:
             return 1
         print(f"recon: {error.filename}: {error.strerror}; choose another path", file=sys.stderr)
         return 2
-    return 0
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ class Command:
 
     help: str  # one line
     options: Callable[[argparse.ArgumentParser], None]
-    run: Callable[[argparse.Namespace], None]
+    run: Callable[[argparse.Namespace], int | None]  # the exit status; None is 0
 
 
 def names() -> tuple[str, ...]:

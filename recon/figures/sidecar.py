@@ -4,6 +4,7 @@ import platform
 import subprocess
 import time
 from importlib.metadata import version
+from pathlib import Path
 
 import h5py
 import torch
@@ -12,12 +13,14 @@ from recon.mri.prepared import Prepared
 from recon.networks.precision import multiplies_bf16
 from recon.schema import ROOT
 from recon.study import provenance
-from recon.study.config import number
+from recon.study.config import Config, number
 from recon.study.needs import Needs, needs_of
 from recon.study.study import Study
 from recon.versions import versions
 
+NOTEBOOKS = ROOT / "notebooks"
 SOURCES = ("recon", "workflow", "notebooks")
+CONTENT = (".png", ".svg", ".csv")  # the files of a figure beside its sidecar
 STARTED = time.perf_counter()  # a notebook imports this first, so its wall time counts from here
 
 
@@ -27,7 +30,8 @@ def sidecar(study: Study, name: str, volumes: dict[str, Prepared] | None = None)
     The name of a figure starts with the number of its notebook. The inputs are those of this
     notebook, and ``volumes``.
     """
-    config = study.config
+    config, notebook = study.config, notebook_of(study.config, name)
+    needs = needs_for(config, notebook)
     tuned = {f"{d}/{m}": study.tuning(d, m) for d in config.datasets for m in config.tuned_on(d)}
     return {
         "git": _git("rev-parse", "HEAD"),
@@ -39,7 +43,10 @@ def sidecar(study: Study, name: str, volumes: dict[str, Prepared] | None = None)
         "threads": config.threads,
         "precision": "bf16" if multiplies_bf16(config.device) else "float32",
         "code": {method: provenance.method_code(config, method) for method in config.methods},
-        **_inputs(study, name, volumes or {}),
+        "steps": steps(config, needs),
+        "notebook": provenance.file_hash(NOTEBOOKS / f"{notebook}.ipynb") if notebook else None,
+        "files": files_of(study.figures / name),
+        **_inputs(study, needs, volumes or {}),
         "tuning": {
             "file": config.tuning.shipped or f"results/{config.name}/tuning",
             "best": {name: record.get("best") for name, record in tuned.items()},
@@ -48,20 +55,44 @@ def sidecar(study: Study, name: str, volumes: dict[str, Prepared] | None = None)
     }
 
 
-def _inputs(study: Study, name: str, volumes: dict[str, Prepared]) -> dict[str, dict[str, str]]:
+def notebook_of(config: Config, name: str) -> str | None:
+    """The notebook that makes a figure; None where the configuration has none of its number."""
+    return next((n for n in config.notebooks if number(n) == number(name)), None)
+
+
+def needs_for(config: Config, notebook: str | None) -> Needs:
+    """What a notebook reads; nothing where there is none."""
+    return needs_of(NOTEBOOKS / f"{notebook}.ipynb", config) if notebook else Needs()
+
+
+def steps(config: Config, needs: Needs) -> dict[str, str]:
+    """Hashes of the code of all steps but the methods, by what they do."""
+    datasets = dict.fromkeys([d for d, _ in needs.volumes])
+    prepared = {
+        f"{d}'s preparation": provenance.preparation_code(config.datasets[d]) for d in datasets
+    }
+    tables = {"scores": provenance.scoring_code(), "tables": provenance.table_code()}
+    return prepared | (tables if needs.comparisons else {}) | {"figures": provenance.figure_code()}
+
+
+def files_of(stem: Path) -> dict[str, str]:
+    """The hashes of the picture and the table of a figure, which is a path without suffix."""
+    found = [stem.with_name(f"{stem.name}{suffix}") for suffix in CONTENT]
+    return {path.name: provenance.file_hash(path) for path in found if path.exists()}
+
+
+def volume_hash(study: Study, dataset: str, subject: str) -> str:
+    """The hash of a prepared volume."""
+    with h5py.File(study.data_path(dataset, subject)) as file:
+        return str(file.attrs["hash"])
+
+
+def _inputs(study: Study, needs: Needs, volumes: dict[str, Prepared]) -> dict[str, dict[str, str]]:
     """Hashes of the volumes and networks that a figure shows or was made from."""
-    notebooks = [n for n in study.config.notebooks if number(n) == number(name)]
-    folder = ROOT / "notebooks"
-    needs = needs_of(folder / f"{notebooks[0]}.ipynb", study.config) if notebooks else Needs()
-    hashes = {f"{d}/{subject}": _volume_hash(study, d, subject) for d, subject in needs.volumes}
+    hashes = {f"{d}/{subject}": volume_hash(study, d, subject) for d, subject in needs.volumes}
     hashes |= {label: volume.hash for label, volume in volumes.items()}
     networks = {network: study.network_hash(network) for network in needs.networks}
     return {"volumes": hashes, "networks": networks}
-
-
-def _volume_hash(study: Study, dataset: str, subject: str) -> str:
-    with h5py.File(study.data_path(dataset, subject)) as file:
-        return str(file.attrs["hash"])
 
 
 def _device(device: str) -> str:

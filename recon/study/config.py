@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from recon import methods
 from recon.data.section import Dataset
+from recon.download import registry
 from recon.errors import ReconError
 from recon.mri.masks import Mask
 from recon.networks import trained
@@ -399,13 +400,26 @@ def number(name: str) -> str:
     return name.split("_")[0]
 
 
-def load(name: str | Path) -> Config:
+def load(name: str | Path, listed: bool = True) -> Config:
     """Reads a configuration: ``demo``, ``smoke``, ``paper``, … or the path of a YAML file.
 
     ``like: NAME`` takes over all that the configuration NAME says; the keys beside it are changes.
+    With ``listed=False`` the subjects of a dataset whose files are not listed yet are numbers.
     """
     path = _file(name)
-    return validated(path, _contents(path), Config)
+    values = _contents(path)
+    return validated(path, values if listed else _numbered(values), Config)
+
+
+def _numbered(values: Any) -> Any:
+    """The contents of a file, with numbers for the subjects that a Dataverse has yet to name."""
+    known, datasets = registry.datasets(), values.get("datasets", {})
+    for section in datasets.values() if isinstance(datasets, dict) else []:
+        entry = known.get(section.get("kind")) if isinstance(section, dict) else None
+        if entry and entry.dataverse and not entry.listed():
+            for split, count in entry.dataverse.counts.items():
+                section.setdefault(split, [f"{split}-{i}" for i in range(count)])
+    return values
 
 
 def _contents(path: Path, seen: tuple[Path, ...] = ()) -> Any:

@@ -6,7 +6,7 @@ stales nothing.
 
 import ast
 import json
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import h5py
@@ -68,6 +68,7 @@ def configured(config: Config, method: str) -> dict:
     return vars(methods.settings_of(method, **config.methods[method]))
 
 
+@cache
 def file_code(*paths: Path) -> list[str]:
     """The syntax of whole files, where every definition of theirs counts."""
     return [instructions(ast.parse(path.read_text())) for path in paths]

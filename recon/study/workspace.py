@@ -46,6 +46,10 @@ class Workspace:
         """Where the scores of a reconstruction lie."""
         return self.results / "scores" / f"{key}.json"
 
+    def notebook_path(self, notebook: str) -> Path:
+        """Where an executed notebook lies."""
+        return self.results / "notebooks" / f"{notebook}.ipynb"
+
     def table_path(self, comparison: str, dataset: str, subject: str | int) -> Path:
         """Where the rows of a comparison for one test subject lie."""
         return self.results / "tables" / comparison / dataset / f"{subject}.csv"

@@ -4,8 +4,7 @@
 
 rule cases:
     input:
-        f"{RESULTS}/data/{{dataset}}/{{subject}}.h5",
-        lambda w: weights(*CONFIG.networks_in(w.comparison, w.dataset)) + tuned(w.dataset),
+        lambda w: made_from("cases", w.comparison, w.dataset, w.subject),
     output:
         f"{RESULTS}/tables/{{comparison}}/{{dataset}}/{{subject}}.csv",
     params:

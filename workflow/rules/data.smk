@@ -2,14 +2,6 @@
 # only what some training asks for.
 
 
-def prepared(dataset, *splits):
-    return [
-        str(WORKSPACE.data_path(dataset, s))
-        for split in splits
-        for s in getattr(CONFIG.datasets[dataset], split)
-    ]
-
-
 rule prepare:
     output:
         f"{RESULTS}/data/{{dataset}}/{{subject}}.h5",

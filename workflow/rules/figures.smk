@@ -3,34 +3,17 @@
 from recon.download import registry
 
 
-def needs(notebook):
-    return needs_of(Path("notebooks") / f"{notebook}.ipynb", CONFIG)
-
-
-def inputs_of(notebook):
-    """The files that a notebook reads, as its metadata says."""
-    found = needs(notebook)
-    files = [
-        str(WORKSPACE.table_path(name, d, s))
-        for name in found.comparisons
-        for d, s in CONFIG.compared(name)
-    ]
-    files += [str(WORKSPACE.data_path(d, s)) for d, s in found.volumes]
-    files += weights(*found.networks)
-    return files + [record for dataset in found.tuned for record in tuned(dataset)]
-
-
 rule notebook:
     input:
         "notebooks/{notebook}.ipynb",
-        lambda w: inputs_of(w.notebook),
+        lambda w: made_from("notebook", w.notebook),
     output:
         f"{RESULTS}/notebooks/{{notebook}}.ipynb",
     params:
         code=provenance.figure_code(),
         here=lambda w: (
             str({n: registry.here(n) for n in registry.datasets()})
-            if needs(w.notebook).downloads
+            if jobs.needs(WORKSPACE, w.notebook).downloads
             else ""
         ),
     log:
@@ -46,7 +29,7 @@ rule notebook:
 
 rule gallery:
     input:
-        expand(f"{RESULTS}/notebooks/{{notebook}}.ipynb", notebook=CONFIG.notebooks),
+        made_from("gallery"),
     output:
         f"{FIGURES}/index.html",
         f"{FIGURES}/scorecard.json",

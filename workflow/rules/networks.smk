@@ -2,13 +2,9 @@
 # are used where they lie.
 
 
-def weights(*names):
-    return [str(WORKSPACE.network_path(name)) for name in names]
-
-
 rule network:
     input:
-        lambda w: prepared(CONFIG.networks[w.network].dataset, "train", "validation"),
+        lambda w: made_from("network", w.network),
     output:
         f"{RESULTS}/networks/{{network}}.safetensors",
     params:

@@ -2,16 +2,9 @@
 # record is used where it lies.
 
 
-def tuned(dataset):
-    home = CONFIG.tuned_as(dataset)
-    made = [str(WORKSPACE.tuning_path(home, method)) for method in CONFIG.tuned_on(home)]
-    return [CONFIG.tuning.shipped] if CONFIG.tuning.shipped else made
-
-
 rule tune:
     input:
-        lambda w: prepared(w.dataset, "validation"),
-        lambda w: weights(*CONFIG.serving(w.method, w.dataset)),
+        lambda w: made_from("tune", w.dataset, w.method),
     output:
         f"{RESULTS}/tuning/{{dataset}}/{{method}}.json",
     params:

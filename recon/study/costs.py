@@ -1,0 +1,206 @@
+"""What one case, training step or preparation costs, by size: measured numbers and laws of scaling.
+
+The numbers stand in ``data/costs.json``, which ``python -m workflow.scripts.costs`` measures. All
+times are those of one core. A case takes
+
+    iterations × (overhead + data × work) + flop × operations of its network,
+
+where the work of an iteration is voxels × coils, once for each conjugate gradient, or the
+operations of the network that represents the volume.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from recon import networks
+from recon.data import source
+from recon.data.resolution import coarse_shape
+from recon.data.section import Dataset
+from recon.download import registry
+from recon.errors import ReconError
+from recon.networks import trained
+from recon.networks.trained import Training
+from recon.schema import ROOT, Strict, read_yaml
+from recon.study.config import Config
+
+FILE = ROOT / "data" / "costs.json"
+# A step that fits a representation to a volume, in iterations: 0.11 and 0.2 were measured.
+WARM = 0.15
+Shape = tuple[int, int, int]
+
+
+class Machine(Strict):
+    """Where the numbers were measured."""
+
+    processor: str
+    device: str
+    precision: str  # of networks
+
+
+class MethodCost(Strict):
+    """The cost of a method."""
+
+    overhead: float  # s per iteration
+    data: float  # s per iteration and unit of `work`
+    pixels: float  # how many it denoises, relative to `drawn`
+
+
+class Costs(Strict):
+    """All measured costs, in seconds of one core and in bytes."""
+
+    machine: Machine
+    methods: dict[str, MethodCost]
+    flop: float  # s per operation of a network that denoises
+    training_flop: float  # s per operation of its forward pass in a training step
+    start: float  # s until a job has begun
+    pose: float  # s per voxel and coil: maps and mask of a problem
+    score: float  # s per voxel
+    process: float  # bytes of memory of a job, without what follows
+    memory_each: float  # bytes of memory per voxel and coil
+    prepare: float  # s per voxel and coil, as measured
+    prepare_reference: float  # the same where the reference alone is kept
+    prepare_slice: float  # s per voxel of the volume, where one slice of it is measured
+    stored: float  # bytes per voxel and coil of a prepared volume
+    stored_reference: float  # bytes per voxel of a reference alone
+    notebooks: dict[str, float]  # s of a kernel, at the number of voxels below
+    notebook_voxels: int
+    searches: float  # how often tuning searches, as ranges are widened
+
+    def case(self, method: str, settings: Mapping[str, Any], shape: Shape, coils: int) -> float:
+        """The seconds of a case without its network; see `network`."""
+        cost = self.methods[method]
+        return iterations(settings) * (cost.overhead + cost.data * work(settings, shape, coils))
+
+    def network(
+        self, method: str, settings: Mapping[str, Any], shape: Shape, each: float, area: float = 1.0
+    ) -> float:
+        """The seconds of a case's network: ``each`` operations a pixel of ``area`` voxels."""
+        pixels = self.methods[method].pixels * drawn(settings, shape) / area
+        return self.flop * each * pixels
+
+    def memory(self, shape: Shape, coils: int) -> float:
+        """The peak memory of a job with cases, in bytes."""
+        return self.process + self.memory_each * math.prod(shape) * coils
+
+
+def load_costs(path: Path = FILE) -> Costs:
+    """The measured costs."""
+    return read_yaml(path, Costs)  # JSON is YAML
+
+
+def iterations(settings: Mapping[str, Any]) -> float:
+    """How often a method goes round; a representation may be warmed up before."""
+    form = settings.get("representation") or {}
+    return settings.get("iterations", settings.get("steps", 1)) + WARM * form.get("warm", 0)
+
+
+def work(settings: Mapping[str, Any], shape: Shape, coils: int) -> float:
+    """The work of an iteration: what represents the volume, or the forward model."""
+    form = settings.get("representation") or {}
+    if "width" in form:
+        return positions(form, shape) * weights(form, shape)
+    return math.prod(shape) * coils * (1 + settings.get("cg_iterations", 0))
+
+
+def positions(form: Mapping[str, Any], shape: Shape) -> int:
+    """At how many points an implicit network is evaluated."""
+    return math.prod(shape[:2] if form["columns"] else shape)
+
+
+def weights(form: Mapping[str, Any], shape: Shape) -> int:
+    """How many weights an implicit network has, in its linear layers."""
+    width, out = form["width"], shape[2] if form["columns"] else 1
+    return width * (2 * form["features"] + (form["layers"] - 1) * width + 2 * out)
+
+
+def drawn(settings: Mapping[str, Any], shape: Shape) -> float:
+    """How many voxels are denoised in slices, up to a constant of the method."""
+    sides = [n for n, slices in zip(shape, planes(shape), strict=True) if slices]
+    sides = sides[-settings.get("planes", 3) :]
+    slices, voxels = settings.get("slices"), math.prod(shape)
+    if not isinstance(slices, int):
+        return settings.get("steps", 0) * voxels
+    plane = [min(slices, n) * voxels / n for n in sides]
+    if "every" in settings:  # a sampler of several steps, for slices of one orientation
+        draws = math.ceil(settings["iterations"] / settings["every"])
+        return draws * settings["steps"] * sum(plane) / max(1, len(plane))
+    return settings["iterations"] * sum(plane)
+
+
+def pixel_area(config: Config, dataset: str, network: str, pixel: float | str) -> float:
+    """The area of a prior's pixel, in voxels of a dataset.
+
+    That of training is meant by "prior"; a diverse prior knows the voxels of the scan.
+    """
+    section = config.networks[network]
+    if pixel == "prior":
+        here, there = (factor(config, name) for name in (dataset, section.dataset))
+        pixel = 1.0 if getattr(section, "factors", None) else there / here
+    return pixel**2
+
+
+def factor(config: Config, dataset: str) -> float:
+    """How many times larger than measured the voxels of a dataset are, along a mean axis."""
+    found = config.datasets[dataset].voxel_factor
+    return math.prod(found) ** (1 / 3) if isinstance(found, tuple) else found
+
+
+def size(config: Config, dataset: str) -> tuple[Shape, int]:
+    """The voxels and coils of a dataset's problems, as its section or the registry says.
+
+    Raises `ReconError` where neither does.
+    """
+    section = config.datasets[dataset]
+    known = registry.lookup(section.kind) if section.kind in source.registered() else None
+    shape = section.shape or (known.shape if known else None)
+    coils = section.virtual_coils or (known.coils if known else section.coils)
+    if shape is None or coils is None:
+        raise ReconError(f"the size of dataset {dataset} is not known before its files are read")
+    coils = section.options.get("coils_between", [coils])[-1]
+    shape = coarse_shape(shape, section.voxel_factor)
+    return ((1, *shape[:2]) if sliced(section) else shape), coils
+
+
+def sliced(section: Dataset) -> bool:
+    """Whether the subjects of a dataset are single slices, such as ``200@24``."""
+    return "@" in str(section.test[0])
+
+
+def planes(shape: Shape) -> list[bool]:
+    """Whether slices across each axis are images."""
+    return [sum(n > 1 for i, n in enumerate(shape) if i != axis) == 2 for axis in range(3)]
+
+
+@cache
+def _operations(section: str, kind: str, plane: tuple[int, int]) -> float:
+    found = networks.lookup(kind)
+    with torch.device("meta"):  # counted without being computed
+        network = found.build(found.settings.model_validate_json(section))
+        x, t = torch.zeros(1, 2, *plane), torch.zeros(1)
+    with FlopCounterMode(display=False) as counter:
+        network(x, t)
+    return counter.get_total_flops() / math.prod(plane)
+
+
+def operations(settings: Training, plane: tuple[int, int]) -> float | None:
+    """Operations of a prior's network for each pixel of a slice; None where nobody counts them."""
+    network = settings.network
+    if not trained.lookup(settings.kind).denoises or network.dimension != "2D":
+        return None
+    return _operations(network.model_dump_json(), network.kind, plane)
+
+
+def notebook_seconds(folder: Path) -> dict[str, float]:
+    """The wall time of every notebook whose figures have sidecars in a folder, in seconds."""
+    out: dict[str, float] = {}
+    for path in sorted(folder.glob("[0-9]*.json")):
+        number, made = path.name.split("_")[0], json.loads(path.read_text())
+        out[number] = max(out.get(number, 0.0), made["wall_time_s"])
+    return out
