@@ -18,7 +18,7 @@ figures: $(INSTALLED)
 	    -- $(TARGET)
 
 plan: $(INSTALLED)
-	@.venv/bin/python -m recon plan $(CONFIG)
+	@.venv/bin/python -m recon plan "$$CONFIG"
 
 test: $(INSTALLED)
 	.venv/bin/ruff check .
