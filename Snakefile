@@ -12,7 +12,8 @@ from recon.study.workspace import Workspace
 
 try:
     CONFIG = load(config.get("run", "demo"))
-    check(CONFIG, here=workflow.local_exec)
+    if workflow.is_main_process:  # What it has checked is not checked again by a cluster's jobs.
+        check(CONFIG, here=workflow.local_exec)
 except ReconError as error:
     sys.exit(f"Error: {error}")
 
@@ -20,6 +21,11 @@ WORKSPACE = Workspace(CONFIG, root="")  # paths below the repository
 NAME, RESULTS, FIGURES = CONFIG.name, str(WORKSPACE.results), str(WORKSPACE.figures)
 GPU = int(CONFIG.device != "cpu")
 STEP = f"{sys.executable} -m workflow.scripts.step --config {config.get('run', 'demo')}"
+
+
+def memory(factor):
+    """MB for Python and the libraries, and a multiple of what lies in the input files."""
+    return lambda wildcards, input: int(4000 + factor * input.size_mb)
 
 
 wildcard_constraints:

@@ -20,5 +20,6 @@ rule cases:
     threads: CONFIG.threads
     resources:
         gpu=GPU,
+        mem_mb=memory(8),  # A method keeps several copies of its coil images.
     shell:
         "{STEP} cases {wildcards.comparison} {wildcards.dataset} {wildcards.subject} > {log} 2>&1"

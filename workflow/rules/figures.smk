@@ -40,6 +40,7 @@ rule notebook:
     priority: 10  # The first pictures are there while later cases still run.
     resources:
         gpu=GPU,
+        mem_mb=memory(2),
     shell:
         "{STEP} notebook {wildcards.notebook} {log.notebook} > {log.text} 2>&1"
 

@@ -23,5 +23,6 @@ rule network:
     threads: CONFIG.threads
     resources:
         gpu=GPU,
+        mem_mb=memory(2),  # All training volumes stay in memory.
     shell:
         "{STEP} network {wildcards.network} > {log} 2>&1"

@@ -26,5 +26,6 @@ rule tune:
     threads: CONFIG.threads
     resources:
         gpu=GPU,
+        mem_mb=memory(8),
     shell:
         "{STEP} tune {wildcards.dataset} {wildcards.method} > {log} 2>&1"
