@@ -78,7 +78,7 @@ rule loses_its_batch:
     run:
         kill_daemon_of("batch")
         # This makes SLURM ask its nodes for their jobs now, which it does every half hour.
-        shell("scontrol reconfigure; sleep 600")
+        shell("while sleep 10; do scontrol reconfigure; done")
 
 
 rule waits:
