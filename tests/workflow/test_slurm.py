@@ -172,7 +172,25 @@ def asks_for_gpu(job: dict[str, str]) -> bool:
 def ended(slurm, copy) -> str:
     """What Snakemake says of jobs that end badly; that it ends at all is half of the test."""
     command = call("slurm", CONFIG, *SOON, "--snakefile", "jobs.smk", "--", "bad")
-    return run(copy, *command, environment=slurm).stderr
+    with (copy / "bad.log").open("w+") as log:
+        process = start(copy, slurm, command, log)
+        while process.poll() is None:
+            # SLURM then asks its nodes for their jobs, as it does every half hour.
+            cluster.ask(slurm, "scontrol", "reconfigure")
+            time.sleep(5)
+        log.seek(0)
+        return log.read()
+
+
+def start(copy: Path, environment: dict[str, str], command: list[str], log) -> subprocess.Popen:
+    """Starts a run in a session of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", *command],
+        cwd=copy,
+        env=surroundings(copy, environment),
+        stderr=log,
+        start_new_session=True,
+    )
 
 
 @pytest.mark.parametrize("rule", ["fails", "is_cancelled", "loses_its_step", "loses_its_batch"])
@@ -207,13 +225,7 @@ def test_a_study_on_gpus_asks_for_them_where_they_are_used(slurm, copy):
 def test_a_run_is_refused_while_jobs_of_a_killed_one_are_at_work(slurm, copy):
     """Two jobs would write the same files. Once they are gone the same call goes on."""
     command = call("slurm", CONFIG, *SOON, "--snakefile", "jobs.smk", "--", "waits.txt")
-    victim = subprocess.Popen(
-        [sys.executable, "-m", *command],
-        cwd=copy,
-        env=surroundings(copy, slurm),
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    victim = start(copy, slurm, command, subprocess.DEVNULL)
     queued = ["squeue", "--noheader", "--format=%i"]
     deadline = time.monotonic() + 120
     while not (job := cluster.ask(slurm, *queued).strip()) and time.monotonic() < deadline:

@@ -36,7 +36,7 @@ def main(arguments: list[str]) -> int:
     try:
         with FileLock(results / ".lock", timeout=0):
             if jobs := " ".join(_left_at_the_cluster()):
-                left = f"jobs of a killed run are still at work in {ROOT}"
+                left = f"jobs of an earlier run are still at work in {ROOT}"
                 return _refused(f"{left}; wait for them, or stop them: scancel {jobs}")
             for folder in (results, ROOT / "figures"):
                 sweep(folder)
