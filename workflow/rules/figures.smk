@@ -1,6 +1,10 @@
 # Notebooks make the figures, and the gallery gathers them. A notebook that fails stays in logs/
 # with its traceback.
+from functools import cache
+
 from recon.download import registry
+
+figure_code = cache(provenance.figure_code)  # a second that every job of a cluster would pay for
 
 
 def needs(notebook):
@@ -27,7 +31,7 @@ rule notebook:
     output:
         f"{RESULTS}/notebooks/{{notebook}}.ipynb",
     params:
-        code=provenance.figure_code(),
+        code=lambda w: figure_code(),
         here=lambda w: (
             str({n: registry.here(n) for n in registry.datasets()})
             if needs(w.notebook).downloads
@@ -52,7 +56,7 @@ rule gallery:
         f"{FIGURES}/index.html",
         f"{FIGURES}/scorecard.json",
     params:
-        code=provenance.figure_code(),
+        code=lambda w: figure_code(),
     log:
         f"logs/{NAME}/gallery.log",
     shell:
