@@ -13,7 +13,8 @@ from recon.study.workspace import Workspace
 try:
     CONFIG = load(config.get("run", "demo"))
     if workflow.is_main_process:  # What it has checked is not checked again by a cluster's jobs.
-        check(CONFIG, here=workflow.local_exec)
+        # The executor is not known yet, but only a cluster's run is given a number of nodes.
+        check(CONFIG, here=workflow.resource_settings.nodes is None)
 except ReconError as error:
     sys.exit(f"Error: {error}")
 
