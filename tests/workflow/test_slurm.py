@@ -93,6 +93,7 @@ def runs(slurm, copy) -> tuple[Path, Path]:
         done = run(copy, *call(place, CONFIG, *options), environment=slurm)
         assert done.returncode == 0, done.stderr[-6000:]
         folder = copy / f"made-{place}"
+        folder.mkdir()
         for part in ("results", "figures"):
             shutil.move(copy / part / NAME, folder / part)
         folders.append(folder)
