@@ -80,7 +80,9 @@ def slurm(tmp_path_factory):
 def copy(tmp_path_factory) -> Path:
     target = copied(tmp_path_factory.mktemp("repository"))
     (target / "tiny.yaml").write_text(TINY)
-    nbformat.write(nbformat.v4.new_notebook(cells=CELLS), target / "notebooks/50_tiny.ipynb")
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    notebook = nbformat.v4.new_notebook(cells=CELLS, metadata=kernel)
+    nbformat.write(notebook, target / "notebooks/50_tiny.ipynb")
     shutil.copy(Path(__file__).with_name("jobs.smk"), target)
     return target
 
