@@ -6,11 +6,13 @@ FILES ?= 2000
 SEED ?= 0
 # Files to make instead of all figures, for example one table of results/.
 TARGET ?=
+# What test-slurm runs on its cluster; tiny.yaml has one of everything.
+SLURM_CONFIG ?= smoke
 # The shell takes these as they are, whatever characters they have.
 export CONFIG PROFILE
 INSTALLED := .venv/.installed
 
-.PHONY: figures plan test lab bench gpu fuzz docs clean
+.PHONY: figures plan test test-slurm lab bench gpu fuzz docs clean
 
 figures: $(INSTALLED)
 	.venv/bin/python -m workflow.scripts.run \
@@ -23,6 +25,14 @@ plan: $(INSTALLED)
 test: $(INSTALLED)
 	.venv/bin/ruff check .
 	.venv/bin/python -m pytest -q -n 2 --dist loadfile
+
+test-slurm: $(INSTALLED)
+	@PATH="$$PATH:/usr/sbin"; \
+	    { command -v slurmctld && command -v munged; } > /dev/null || \
+	    { [ "$$(id -u)" = 0 ] && apt-get update -qq && \
+	      apt-get install -y -qq --no-install-recommends slurm-wlm munge; } || \
+	    { echo "SLURM and munge are needed; as root on Debian they are installed"; exit 1; }
+	SLURM_CONFIG=$(SLURM_CONFIG) .venv/bin/python -m pytest -q -rs -m slurm tests/workflow
 
 lab: $(INSTALLED)
 	.venv/bin/jupyter lab notebooks/00_start_here.ipynb

@@ -13,7 +13,8 @@ from recon.study.workspace import Workspace
 RUN = str(config.get("run", "demo"))
 try:
     CONFIG = load(RUN)
-    check(CONFIG)
+    if workflow.is_main_process:  # What it has checked is not checked again by a cluster's jobs.
+        check(CONFIG)
 except ReconError as error:
     sys.exit(f"Error: {error}")
 
@@ -27,6 +28,11 @@ STEP = shlex.join([sys.executable, "-m", "workflow.scripts.step", "--config", RU
 def made_from(kind, *names):
     """The inputs of a job."""
     return list(map(str, jobs.inputs(WORKSPACE, jobs.Job(kind, names, ""))))
+
+
+def memory(factor):
+    """MB for Python and the libraries, and a multiple of what lies in the input files."""
+    return lambda wildcards, input: int(4000 + factor * input.size_mb)
 
 
 wildcard_constraints:

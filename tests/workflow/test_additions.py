@@ -7,7 +7,6 @@ gallery.
 
 import json
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +17,7 @@ import yaml
 from safetensors import safe_open
 
 from recon.schema import ROOT
+from tests.workflow.repository import call, copied
 
 PAGE = (ROOT / "CONTRIBUTING.md").read_text()
 # The worked examples of that page, by the files they belong in.
@@ -84,14 +84,9 @@ def cells() -> list[dict]:
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory) -> Path:
     """A copy of the repository with the additions, after a run of the smoke workflow on them."""
-    target = tmp_path_factory.mktemp("additions")
-    for part in ("recon", "workflow", "notebooks"):
-        shutil.copytree(ROOT / part, target / part, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "Snakefile", target)
+    target = copied(tmp_path_factory.mktemp("additions"))
     for file, text in EXAMPLES.items():
         (target / file).write_text(text)
-    (target / "data").mkdir()
-    shutil.copy(ROOT / "data" / "registry.yaml", target / "data")
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     notebook = {"cells": cells(), "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}
     (target / "notebooks/50_blobs.ipynb").write_text(json.dumps(notebook))
@@ -100,8 +95,7 @@ def copy(tmp_path_factory) -> Path:
     config["tuning"] |= {"accelerations": [2]}
     (target / "workflow/config/smoke.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     done = subprocess.run(
-        [sys.executable, "-m", "workflow.scripts.run"]
-        + ["--profile", "workflow/profiles/default", "--config", "run=smoke"],
+        [sys.executable, "-m", *call()],
         cwd=target,
         env={"PYTHONPATH": str(target), "PATH": "/usr/bin:/bin", "HOME": str(target)},
         capture_output=True,

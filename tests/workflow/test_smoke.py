@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -11,10 +10,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import yaml
 
-from recon.schema import ROOT
 from recon.study.config import load
+from tests.workflow.repository import call, copied, run, surroundings
 
 COLUMNS = {
     "dataset",
@@ -31,26 +29,8 @@ COLUMNS = {
 }
 
 
-def run(copy: Path, *arguments: str) -> subprocess.CompletedProcess:
-    environment = os.environ | {"PYTHONPATH": str(copy)}
-    return subprocess.run(
-        [sys.executable, "-m", *arguments],
-        cwd=copy,
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
-
-
 def workflow(copy: Path, config: str = "smoke") -> subprocess.CompletedProcess:
-    return run(
-        copy,
-        "workflow.scripts.run",
-        "--profile",
-        "workflow/profiles/default",
-        "--config",
-        f"run={config}",
-    )
+    return run(copy, *call(config=config))
 
 
 def step(copy: Path, *arguments: str) -> subprocess.CompletedProcess:
@@ -60,12 +40,7 @@ def step(copy: Path, *arguments: str) -> subprocess.CompletedProcess:
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory) -> Path:
     """The repository's files, with the smoke workflow run once."""
-    target = tmp_path_factory.mktemp("repository")
-    for part in ("recon", "workflow", "notebooks", "Snakefile"):
-        source = ROOT / part
-        (shutil.copytree if source.is_dir() else shutil.copy)(source, target / part)
-    (target / "data").mkdir()
-    shutil.copy(ROOT / "data" / "registry.yaml", target / "data")
+    target = copied(tmp_path_factory.mktemp("repository"))
     done = workflow(target)
     assert done.returncode == 0, done.stderr[-6000:]
     return target
@@ -150,18 +125,12 @@ def test_a_killed_run_is_called_again_as_it_was(copy):
     # Snakemake makes a missing file again only where something missing needs it
     for lost in (table, log, *later):
         lost.unlink()
-    command = [
-        sys.executable,
-        "-m",
-        "workflow.scripts.run",
-        "--profile",
-        "workflow/profiles/default",
-        "--config",
-        "run=smoke",
-    ]
-    environment = os.environ | {"PYTHONPATH": str(copy)}
     victim = subprocess.Popen(
-        command, cwd=copy, env=environment, stderr=subprocess.DEVNULL, start_new_session=True
+        [sys.executable, "-m", *call()],
+        cwd=copy,
+        env=surroundings(copy),
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
     deadline = time.monotonic() + 120
     while not log.exists() and time.monotonic() < deadline:
@@ -176,21 +145,8 @@ def test_a_killed_run_is_called_again_as_it_was(copy):
 
 
 def test_the_slurm_profile_is_valid(copy):
-    """All of it but the executor, which is a plugin that need not be installed here."""
-    profile = yaml.safe_load((ROOT / "workflow/profiles/slurm/config.yaml").read_text())
-    kept = {k: v for k, v in profile.items() if k != "executor" and not k.startswith("slurm")}
-    (copy / "slurm-here").mkdir()
-    (copy / "slurm-here/config.yaml").write_text(yaml.safe_dump(kept))
-    done = run(
-        copy,
-        "snakemake",
-        "--profile",
-        "slurm-here",
-        "--executor",
-        "dryrun",
-        "--config",
-        "run=smoke",
-    )
+    """Snakemake and its plugin for SLURM understand all of it, without a cluster."""
+    done = run(copy, *call("slurm", "smoke", "--dry-run"))
     assert done.returncode == 0, done.stderr[-3000:]
 
 

@@ -19,6 +19,7 @@ rule cases:
     threads: CONFIG.threads
     resources:
         gpu=GPU,
+        mem_mb=memory(8),  # A method keeps several copies of its coil images.
     shell:
         "{STEP} cases {wildcards.comparison:q} {wildcards.dataset:q} {wildcards.subject:q} "
         "> {log:q} 2>&1"

@@ -1,6 +1,10 @@
 # Notebooks make the figures, and the gallery gathers them. A notebook that fails stays in logs/
 # with its traceback.
+from functools import cache
+
 from recon.download import registry
+
+figure_code = cache(provenance.figure_code)  # a second that every job of a cluster would pay for
 
 
 rule notebook:
@@ -10,7 +14,7 @@ rule notebook:
     output:
         f"{RESULTS}/notebooks/{{notebook}}.ipynb",
     params:
-        code=provenance.figure_code(),
+        code=lambda w: figure_code(),
         here=lambda w: (
             str({n: registry.here(n) for n in registry.datasets()})
             if jobs.needs(WORKSPACE, w.notebook).downloads
@@ -23,6 +27,7 @@ rule notebook:
     priority: 10  # The first pictures are there while later cases still run.
     resources:
         gpu=GPU,
+        mem_mb=memory(2),
     shell:
         "{STEP} notebook {wildcards.notebook:q} {log.notebook:q} > {log.text:q} 2>&1"
 
@@ -34,7 +39,7 @@ rule gallery:
         f"{FIGURES}/index.html",
         f"{FIGURES}/scorecard.json",
     params:
-        code=provenance.figure_code(),
+        code=lambda w: figure_code(),
     log:
         f"logs/{NAME}/gallery.log",
     shell:

@@ -19,5 +19,6 @@ rule network:
     threads: lambda w: CONFIG.threads * CONFIG.processes_for(w.network)
     resources:
         gpu=lambda w: GPU * CONFIG.processes_for(w.network),
+        mem_mb=memory(2),  # All training volumes stay in memory.
     shell:
         "{STEP} network {wildcards.network:q} > {log:q} 2>&1"

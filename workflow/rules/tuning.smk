@@ -19,5 +19,6 @@ rule tune:
     threads: CONFIG.threads
     resources:
         gpu=GPU,
+        mem_mb=memory(8),
     shell:
         "{STEP} tune {wildcards.dataset:q} {wildcards.method:q} > {log:q} 2>&1"

@@ -1,11 +1,15 @@
 """Runs Snakemake under a lock that dies with its process, so that a killed run can be called again.
 
 Snakemake's own lock outlives a kill and then refuses every later run until it is removed by hand.
+Jobs of a cluster outlive the run that submitted them too: while some are left, a run is refused.
 """
 
 import os
+import shutil
+import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 from filelock import FileLock, Timeout
 
@@ -24,21 +28,39 @@ KEEP_MEMORY = {
 def main(arguments: list[str]) -> int:
     """Passes ``arguments`` to Snakemake; refuses where another run is at work in this folder.
 
-    Snakemake runs in this process, which holds the lock. Partial files of killed runs are deleted
-    first.
+    Snakemake runs in this process, which holds the lock; jobs that it sends to a cluster do not ask
+    for it. Partial files of killed runs are deleted first.
     """
     results = ROOT / "results"
     results.mkdir(exist_ok=True)
     try:
         with FileLock(results / ".lock", timeout=0):
+            if jobs := " ".join(_left_at_the_cluster()):
+                left = f"jobs of an earlier run are still at work in {ROOT}"
+                return _refused(f"{left}; wait for them, or stop them: scancel {jobs}")
             for folder in (results, ROOT / "figures"):
                 sweep(folder)
             os.chdir(ROOT)
             os.environ.update({k: v for k, v in KEEP_MEMORY.items() if k not in os.environ})
             return _snakemake(["--nolock", *arguments])
     except Timeout:
-        print(f"Error: another run is at work in {ROOT}; wait for it or stop it", file=sys.stderr)
-        return 2
+        return _refused(f"another run is at work in {ROOT}; wait for it or stop it")
+
+
+def _refused(why: str) -> int:
+    print(f"Error: {why}", file=sys.stderr)
+    return 2
+
+
+def _left_at_the_cluster() -> list[str]:
+    """The SLURM jobs that an earlier run submitted from this folder, and that have not ended."""
+    if shutil.which("squeue") is None:
+        return []
+    command = ["squeue", "--me", "--noheader", "--format=%i|%j|%Z"]
+    listed = subprocess.run(command, capture_output=True, text=True).stdout
+    jobs = [line.split("|", 2) for line in listed.splitlines()]
+    # The profile's slurm-jobname-prefix
+    return [i for i, name, folder in jobs if name.startswith("recon_") and Path(folder) == ROOT]
 
 
 def _snakemake(arguments: list[str]) -> int:
