@@ -8,7 +8,9 @@ SEED ?= 0
 TARGET ?=
 INSTALLED := .venv/.installed
 
-.PHONY: figures test lab bench gpu fuzz docs clean
+.PHONY: setup figures test lab bench gpu fuzz docs clean
+
+setup: $(INSTALLED)
 
 figures: $(INSTALLED)
 	.venv/bin/python -m workflow.scripts.run \

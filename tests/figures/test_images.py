@@ -9,7 +9,7 @@ from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
 
 from recon import figures
 from recon.errors import ReconError
-from recon.figures import images
+from recon.figures import images, sliders
 from recon.mri.prepared import Prepared
 from recon.study.config import load
 from recon.study.study import Study
@@ -220,7 +220,7 @@ def cases():
 
 def test_same_slices_saves_a_figure_for_each_of_the_highest_accelerations(study, monkeypatch):
     saved = {}
-    monkeypatch.setattr(images, "save", lambda study, fig, name: saved.update({name: fig}))
+    monkeypatch.setattr(sliders, "save", lambda study, fig, name: saved.update({name: fig}))
     figures.same_slices(study, cases(), "10_slices")
     assert list(saved) == ["10_slices_knee_R8"]
     figures.same_slices(study, cases(), "10_slices", highest=2)
@@ -241,7 +241,7 @@ def test_same_slices_refuses_rows_that_would_hide_each_other(study):
 def test_same_slices_takes_a_table_from_a_file(study, monkeypatch):
     """There the subjects are numbers."""
     saved = []
-    monkeypatch.setattr(images, "save", lambda study, fig, name: saved.append(len(fig.axes)))
+    monkeypatch.setattr(sliders, "save", lambda study, fig, name: saved.append(len(fig.axes)))
     figures.same_slices(study, cases().astype({"volume": int}), "10_slices")
     assert saved == [6]
 

@@ -1,5 +1,7 @@
 # Notebooks make the figures, and the gallery gathers them. A notebook that fails stays in logs/
 # with its traceback.
+import os
+
 from recon.download import registry
 
 
@@ -28,6 +30,7 @@ rule notebook:
         f"{RESULTS}/notebooks/{{notebook}}.ipynb",
     params:
         code=provenance.figure_code(),
+        pdf=os.environ.get("RECON_PDF", ""),
         here=lambda w: (
             str({n: registry.here(n) for n in registry.datasets()})
             if needs(w.notebook).downloads
