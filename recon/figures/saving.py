@@ -39,9 +39,9 @@ def save(
 
     The figure becomes .png, the table .csv and the sidecar .json. Charts become .svg as well; of
     slices that would hold the same pixels again. A .pdf for print, with fonts embedded, is made
-    where the environment variable ``RECON_PDF`` is set. ``volumes`` are inputs in addition to those that the notebook's metadata
-    names. A notebook shows the .png by its name, so that its page links to the file instead of
-    holding the picture a second time.
+    where the environment variable ``RECON_PDF`` is set. ``volumes`` are inputs in addition to those
+    that the notebook's metadata names. A notebook shows the .png by its name, so that its page
+    links to the file instead of holding the picture a second time.
     """
     stem = study.figures / name
     with whole(stem.with_suffix(".png")) as part:

@@ -25,7 +25,8 @@ from recon.methods import prediction
 from recon.mri import masks
 from recon.mri.prepared import Prepared
 from recon.networks.precision import multiplies_bf16
-from recon.study import provenance
+from recon.progress import note
+from recon.study import cost, provenance
 from recon.study.cases import (
     Case,
     Counted,
@@ -118,6 +119,11 @@ class Study(Inputs):
                 write_text(scores, json.dumps(scores_of(read_magnitude(kept), scan)))
         found = json.loads(scores.read_text()) | json.loads(cost.read_text())
         return self._labels(case) | found | {"key": key}
+
+    def computed(self, case: Case) -> bool:
+        """Whether the reconstruction of a case is here."""
+        path = self.case_path(self.key(case))
+        return path.with_suffix(".json").exists() and path.with_suffix(".h5").exists()
 
     def trial(self, case: Case) -> float:
         """PSNR of a case that tuning tries, in dB; only this number of its result is kept."""
@@ -263,11 +269,15 @@ class Study(Inputs):
         """The table of a comparison, for all of its (dataset, subject) pairs or those given.
 
         Its columns ``varied`` and ``value`` say what was changed, and ``chosen`` what was chosen
-        for it on validation volumes.
+        for it on validation volumes. Where cases are to be computed, it says how long all of them
+        take.
         """
-        rows, names = [], self.config.comparisons[name].choose
+        rows, names, told = [], self.config.comparisons[name].choose, False
         for dataset, subject in pairs or self.config.compared(name):
             for case, change in self.cases(name, dataset, subject):
+                if not told and not self.computed(case):
+                    note(cost.stated(name, self.figures / f"{name}.csv"))
+                    told = True
                 varied, value = next(iter(change.items()), ("", float("nan")))
                 chosen = ", ".join(f"{key} = {case.settings[key]}" for key in names)
                 about = {"varied": varied, "value": value, "chosen": chosen}
