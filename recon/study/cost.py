@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 
-def stated(name: str, earlier: Path) -> str:
+def how_long(name: str, earlier: Path) -> str:
     """What a user should know before the cases of comparison ``name`` are computed.
 
     ``earlier`` is where its table would lie if the configuration's figures were made before. It

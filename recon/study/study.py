@@ -26,7 +26,7 @@ from recon.mri import masks
 from recon.mri.prepared import Prepared
 from recon.networks.precision import multiplies_bf16
 from recon.progress import note
-from recon.study import cost, provenance
+from recon.study import provenance
 from recon.study.cases import (
     Case,
     Counted,
@@ -37,6 +37,7 @@ from recon.study.cases import (
     scores_of,
     write_magnitude,
 )
+from recon.study.cost import how_long
 from recon.study.inputs import Inputs
 from recon.study.use import hashed
 
@@ -276,7 +277,7 @@ class Study(Inputs):
         for dataset, subject in pairs or self.config.compared(name):
             for case, change in self.cases(name, dataset, subject):
                 if not told and not self.computed(case):
-                    note(cost.stated(name, self.figures / f"{name}.csv"))
+                    note(how_long(name, self.figures / f"{name}.csv"))
                     told = True
                 varied, value = next(iter(change.items()), ("", float("nan")))
                 chosen = ", ".join(f"{key} = {case.settings[key]}" for key in names)
