@@ -6,6 +6,8 @@ FILES ?= 2000
 SEED ?= 0
 # Files to make instead of all figures, for example one table of results/.
 TARGET ?=
+# The shell takes these as they are, whatever characters they have.
+export CONFIG PROFILE
 INSTALLED := .venv/.installed
 
 .PHONY: setup figures test lab bench gpu fuzz docs clean
@@ -14,7 +16,7 @@ setup: $(INSTALLED)
 
 figures: $(INSTALLED)
 	.venv/bin/python -m workflow.scripts.run \
-	    --profile workflow/profiles/$(PROFILE) --config run=$(CONFIG) \
+	    --profile "workflow/profiles/$$PROFILE" --config "run=$$CONFIG" \
 	    -- $(TARGET)
 
 test: $(INSTALLED)

@@ -1,5 +1,6 @@
 # Data → networks → tuning → cases → notebooks → gallery.
 # Usage: make figures [CONFIG=demo|smoke|paper|real_brain|file.yaml]
+import shlex
 import sys
 
 sys.path.insert(0, workflow.basedir)
@@ -7,19 +8,21 @@ from recon import ReconError
 from recon.study import provenance
 from recon.study.config import load
 from recon.study.needs import needs_of
-from recon.study.preflight import check
+from recon.study.preflight import check, check_device, check_training
 from recon.study.workspace import Workspace
 
+RUN = str(config.get("run", "demo"))
 try:
-    CONFIG = load(config.get("run", "demo"))
-    check(CONFIG, here=workflow.local_exec)
+    CONFIG = load(RUN)
+    check(CONFIG)
 except ReconError as error:
     sys.exit(f"Error: {error}")
 
 WORKSPACE = Workspace(CONFIG, root="")  # paths below the repository
 NAME, RESULTS, FIGURES = CONFIG.name, str(WORKSPACE.results), str(WORKSPACE.figures)
 GPU = int(CONFIG.device != "cpu")
-STEP = f"{sys.executable} -m workflow.scripts.step --config {config.get('run', 'demo')}"
+# A configuration may lie in any folder, and so may this repository.
+STEP = shlex.join([sys.executable, "-m", "workflow.scripts.step", "--config", RUN])
 
 
 wildcard_constraints:
@@ -32,6 +35,17 @@ include: "workflow/rules/networks.smk"
 include: "workflow/rules/tuning.smk"
 include: "workflow/rules/cases.smk"
 include: "workflow/rules/figures.smk"
+
+
+onstart:
+    # Only now Snakemake knows that jobs run, and where: neither a plan nor the machine that sends
+    # jobs to a cluster needs a GPU.
+    try:
+        check_training(CONFIG)
+        if workflow.local_exec:
+            check_device(CONFIG)
+    except ReconError as error:
+        sys.exit(f"Error: {error}")
 
 
 rule all:

@@ -28,10 +28,13 @@ def whole(path: Path) -> Iterator[Path]:
     """Gives a path to write to, which becomes ``path`` at the end of the block.
 
     Where the block fails, nothing is left. The folder is made. A reader sees the old file or the
-    new one, never half of it.
+    new one, never half of it. The path to write to is a new file, and never a link that somebody
+    else has put there: the folder may be one that all may write to.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = partial(path)
+    part.unlink(missing_ok=True)  # A dead process may have had our number.
+    part.touch(exist_ok=False)
     try:
         yield part
         os.replace(part, path)

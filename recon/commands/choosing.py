@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 WITHOUT, WITH = "l1_wavelet", "annealed"  # the methods that are considered
 TRIALS = 12  # of the search for settings
+RATES = 1.25  # a network serves accelerations that are this much larger or smaller
 CLEARLY = 0.97  # a prior must have an error of at most this share of that without one
 
 
@@ -48,6 +49,7 @@ def chosen(problem: Problem, scan: Scan, asked: Asked) -> Choice:
     else:
         for path in choice.paths.values():
             warn_of(path, scan)
+            warn_of_masks(path, problem)
     if options.samples and "prior" not in choice.networks:
         raise ReconError(f"method {choice.method} has no prior to draw from; do not give --samples")
     if options.tune is False:
@@ -85,6 +87,25 @@ def warn_of(path: Path, scan: Scan) -> None:
     if found.pixels and not found.fits(pixel):
         trained, here = (" to ".join(f"{p:.3g}" for p in sizes) for sizes in (found.pixels, pixel))
         print(f"  Warning: {path.name} was trained on pixels of {trained} mm; here are {here} mm.")
+
+
+def warn_of_masks(path: Path, problem: Problem) -> None:
+    """Says so where a network that reconstructs learned other masks than that of this scan."""
+    from recon.mri import masks
+    from recon.networks.shelf import card
+
+    found, mask = card(path), problem.operator.mask
+    if not found or not found.masks:
+        return
+    learned, rates = found.masks
+    rate, shape = masks.acceleration(mask), tuple(mask.shape)
+    if not any(1 / RATES < masks.realised(learned, shape, r) / rate < RATES for r in rates):
+        at = " and ".join(f"{r:g}" for r in rates)
+        print(f"  Warning: {path.name} was trained at R = {at}; here R is {rate:.1f}.")
+    lines = bool((mask == mask[:, :1]).all())
+    if lines != learned.kind.endswith("_1d") and not problem.operator.stack:
+        here = "whole lines" if lines else "single phase encodes"
+        print(f"  Warning: {path.name} was trained on masks {learned.kind}; {here} were measured.")
 
 
 def best_method(problem: Problem, scan: Scan, device: str) -> Choice:

@@ -160,14 +160,18 @@ def record(scan: Scan, problem: Problem, asked: Asked, choice: Choice) -> dict:
     """What the sidecar says of the making of a volume."""
     from dataclasses import asdict
 
+    import torch
+
     from recon import methods
     from recon.files import digest
+    from recon.io.scans import samples_file
     from recon.mri import masks
+    from recon.versions import versions
 
     options = asked.options
     return {
         "input": str(options.input),
-        "input_sha256": digest(options.input)[:16] if options.input.is_file() else None,
+        "input_sha256": digest(samples_file(options.input))[:16],
         "origin": scan.origin,
         "method": choice.method,
         "settings": asdict(methods.settings_of(choice.method, **choice.settings)),
@@ -177,6 +181,11 @@ def record(scan: Scan, problem: Problem, asked: Asked, choice: Choice) -> dict:
         "acceleration": masks.acceleration(problem.operator.mask),
         "noise": problem.noise / problem.scale,
         "maps": str(options.maps) if options.maps else vars(asked.espirit),
+        "maps_sha256": digest(samples_file(options.maps))[:16] if options.maps else None,
+        "seed": options.seed or 0,
+        "packages": versions(),
+        "device": asked.device,
+        "threads": torch.get_num_threads(),
         "notes": list(scan.notes),
         "scan": scan.meta,
     }

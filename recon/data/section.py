@@ -18,7 +18,7 @@ from recon.download import registry
 from recon.download.entries import SPLITS, overlap
 from recon.errors import ReconError
 from recon.mri.masks import Mask
-from recon.schema import Count, Size, Strict
+from recon.schema import Count, Size, Strict, Subject
 
 
 class Dataset(Strict):
@@ -52,9 +52,9 @@ class Dataset(Strict):
     voxel_factor: float | tuple[float, float, float] = 1.0
     # "kspace": as a scanner would measure; "trilinear": as in paper A
     resampling: Literal["kspace", "trilinear"] = "kspace"
-    train: list[int | str]
-    validation: list[int | str]
-    test: list[int | str] = Field(min_length=1)
+    train: list[Subject]
+    validation: list[Subject]
+    test: list[Subject] = Field(min_length=1)
     mask: Mask | None = None  # null: the configuration's
     accelerations: list[float] | None = Field(None, min_length=1)  # null: the configuration's
     prior: str | None = None  # the matched prior; null: the one trained on this dataset

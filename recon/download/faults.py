@@ -17,6 +17,7 @@ DAMAGE = (
     OSError,
     EOFError,
     RuntimeError,
+    ValueError,  # a size that no offset can hold
     NotImplementedError,
     zlib.error,
     lzma.LZMAError,

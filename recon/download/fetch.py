@@ -17,12 +17,11 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import requests
-
 from recon.download import registry
 from recon.download.entries import Dataverse, File, bare
 from recon.download.faults import DAMAGE, fault
 from recon.download.registry import Item
+from recon.download.sources import Refused, Session
 from recon.download.transport import (
     AGENT,
     CHUNK,
@@ -83,9 +82,17 @@ def archive_members(path: Path) -> Iterator[list[Member]]:
         with tarfile.open(path) as held:
             yield [
                 Member(m.name, m.size, m.isreg(), partial(held.extractfile, m))
-                for m in held
+                for m in _forwards(held)
                 if not m.isdir()
             ]
+
+
+def _forwards(held: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """The members of a tar file; a negative size would lead back to a header that was read."""
+    for member in held:
+        if member.size < 0:
+            raise tarfile.ReadError(f"{member.name!r} claims {member.size} bytes")
+        yield member
 
 
 def unpack_archive(archive: Item, wanted: list[Item], meter: Meter) -> None:
@@ -178,7 +185,10 @@ def survey(name: str) -> None:
     versions = f"{source.server}/api/datasets/:persistentId/versions"
     url = f"{versions}/:latest/files?persistentId={source.doi}"
     try:
-        with requests.get(url, headers={"User-Agent": AGENT}, timeout=TIMEOUT_S) as reply:
+        with (
+            Session([url], hashed=False) as session,
+            session.get(url, headers={"User-Agent": AGENT}, timeout=TIMEOUT_S) as reply,
+        ):
             reply.raise_for_status()
             files = listing(source, reply.json())
         source.splits(files, url)
@@ -191,7 +201,7 @@ def survey(name: str) -> None:
             + "\n",
         )
     # requests' errors are OSErrors
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (Refused, OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         why = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         cure = f"try again later, or download by hand from {dataset.source}"
         raise ReconError(f"{name}: no list of files from {url} ({why}); {cure}") from error

@@ -104,7 +104,7 @@ def items(name: str, subjects: list[str]) -> list[Item]:
     unknown = [
         s
         for s in subjects
-        if not re.match(SUBJECT, s) or (known is not None and s.partition(":")[0] not in known)
+        if not re.fullmatch(SUBJECT, s) or (known is not None and s.partition(":")[0] not in known)
     ]
     if unknown:
         raise ReconError(

@@ -1,7 +1,8 @@
 """One file over HTTP: resumed, checked, and in place whole or not at all.
 
 A file that arrives is NAME.part, beside the final place, with a note NAME.part.json (source and
-version). It is renamed when its size and hash are right. A server's Retry-After is obeyed.
+version). It is renamed when its size and hash are right. A server's Retry-After is obeyed. Where a
+file may come from is said in `recon.download.sources`.
 
 This is our own code because pooch 1.9 neither resumes a broken download nor keeps its part. The
 part is locked with flock and not with filelock, because flock's lock lies on the part itself,
@@ -32,6 +33,7 @@ from recon import __version__
 from recon.download import registry
 from recon.download.faults import fault
 from recon.download.registry import Item
+from recon.download.sources import Refused, Session
 from recon.errors import ReconError
 from recon.files import digest, write_text
 from recon.progress import LOG_EVERY_S
@@ -58,10 +60,6 @@ class Again(Exception):
     def __init__(self, why: str, wait: float | None = None):
         super().__init__(why)
         self.wait = wait
-
-
-class Refused(Exception):
-    """A source that will not deliver the file; the next one is tried."""
 
 
 class Meter:
@@ -204,7 +202,7 @@ def transfer(url: str, item: Item, file: BinaryIO, meter: Meter) -> bool:
         )
     try:
         with (
-            requests.Session() as session,
+            Session(item.urls, bool(item.sha256 or item.md5)) as session,
             session.get(url, headers=headers, stream=True, timeout=TIMEOUT_S) as reply,
         ):
             judge(reply)

@@ -15,8 +15,8 @@ from recon.study import provenance
 from recon.study.config import number
 from recon.study.needs import Needs, needs_of
 from recon.study.study import Study
+from recon.versions import versions
 
-PACKAGES = ("h5py", "matplotlib", "numpy", "pandas", "safetensors", "scipy", "snakemake", "torch")
 SOURCES = ("recon", "workflow", "notebooks")
 STARTED = time.perf_counter()  # a notebook imports this first, so its wall time counts from here
 
@@ -34,7 +34,7 @@ def sidecar(study: Study, name: str, volumes: dict[str, Prepared] | None = None)
         "dirty": bool(_git("status", "--porcelain", "--untracked-files=no", "--", *SOURCES)),
         "config": config.model_dump(mode="json"),
         "seeds": {"config": config.seed, "mask": config.mask.seed},
-        "packages": {n: version(n) for n in PACKAGES} | {"python": platform.python_version()},
+        "packages": versions() | {"snakemake": version("snakemake")},
         "device": _device(config.device),
         "threads": config.threads,
         "precision": "bf16" if multiplies_bf16(config.device) else "float32",

@@ -48,6 +48,13 @@ def is_bart(path: Path) -> bool:
     return path.suffix in (".cfl", ".hdr") or Path(f"{path}.cfl").is_file()
 
 
+def samples_file(path: Path) -> Path:
+    """The file that holds the samples: of BART's pair that without the header."""
+    if not is_bart(path):
+        return path
+    return path.with_suffix(".cfl") if path.suffix in (".cfl", ".hdr") else Path(f"{path}.cfl")
+
+
 def _read_hdf5(path: Path, selection: Selection) -> Scan:
     with reading(path):
         if not h5py.is_hdf5(path):

@@ -59,7 +59,9 @@ def _plain(value: object) -> object:
     """A value whose texts are safe to print."""
     if isinstance(value, dict):
         return {_plain(key): _plain(part) for key, part in value.items()}
-    return printable(value) if isinstance(value, str) and len(value) < 1000 else value
+    if isinstance(value, str) and len(value) >= 1000:  # settings of weights, which are whole
+        return "".join(c for c in value if c.isprintable())
+    return printable(value) if isinstance(value, str) else value
 
 
 def _facts(path: Path) -> dict:

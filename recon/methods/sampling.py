@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -43,11 +44,19 @@ Kept = list[tuple[Volume, Volume]]  # the split variable d and the dual u of eac
 
 
 def variation(problem: Problem, axis: int, weight: float) -> Penalty:
-    """Total variation along an axis. In a stack, the first slice does not follow the last one."""
+    """Total variation along an axis.
+
+    In a stack, the first slice does not follow the last one. Each set of maps has its own image.
+    """
     wraps = not (problem.operator.stack and axis == 2)
-    return Penalty(
-        lambda x: difference(x, axis, wraps), lambda d: difference_adjoint(d, axis, wraps), weight
-    )
+    sets = problem.operator.sets
+
+    def each(act: Callable[[Volume, int, bool], Volume], x: Volume) -> Volume:
+        if sets == 1:
+            return act(x, axis, wraps)
+        return torch.cat([act(image, axis, wraps) for image in x.chunk(sets, -1)], -1)
+
+    return Penalty(partial(each, difference), partial(each, difference_adjoint), weight)
 
 
 def begun(x: Volume, penalties: Sequence[Penalty]) -> Kept:

@@ -179,6 +179,7 @@ def uniform_1d(
 KINDS: dict[str, Callable[..., Bool[Tensor, "y z"]]] = {
     f.__name__: f for f in (poisson_disc, gaussian_2d, uniform, gaussian_1d, random_1d, uniform_1d)
 }
+REGULAR = ("uniform", "uniform_1d")  # not every R has such a mask; they cost nothing to draw
 
 
 class Mask(Strict):
@@ -193,9 +194,16 @@ class Mask(Strict):
 def make(
     kind: str, shape: Pair, R: float | int, calibration: Pair = (0, 0), seed: int = 0
 ) -> Bool[Tensor, "y z"]:
-    """The mask of the given ``kind``, one of `KINDS`.
+    """The mask of the given ``kind``, one of `KINDS`; see `check` for what is refused."""
+    check(kind, shape, R, calibration)
+    return KINDS[kind](shape, R, calibration, seed)
 
-    Raises ReconError for an unknown kind, for R < 1 and for a calibration region that is too large.
+
+def check(kind: str, shape: Pair, R: float | int, calibration: Pair = (0, 0)) -> None:
+    """Raises ReconError where `make` cannot draw a mask; it draws none, which may take seconds.
+
+    Refused are an unknown kind, R < 1, a calibration region that is too large, and an R that has no
+    regular grid.
     """
     if kind not in KINDS:
         raise ReconError(f"unknown mask kind {kind!r}; choose one of {', '.join(KINDS)}")
@@ -216,7 +224,19 @@ def make(
             f"mask: the calibration region alone takes {region} samples, "
             f"but R = {R} allows {budget:.0f}; make it or R smaller"
         )
-    return KINDS[kind](shape, R, calibration, seed)
+    if kind in REGULAR:
+        KINDS[kind](shape, R)
+
+
+def realised(mask: Mask, shape: Pair, R: float | int) -> float:
+    """The acceleration that a mask of ``shape`` has, which for regular masks is below R.
+
+    It is R itself where no such mask fits into the shape.
+    """
+    try:
+        return acceleration(make(mask.kind, shape, R, mask.calibration, mask.seed))
+    except ReconError:
+        return float(R)
 
 
 def _calibrated(shape: Pair, calibration: Pair) -> Bool[Tensor, "y z"]:

@@ -7,6 +7,8 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from recon.files import digest
+from recon.io.checks import printable
+from recon.mri.masks import Mask
 from recon.networks import trained
 from recon.networks.pixels import factors, pixels
 from recon.schema import ROOT
@@ -27,6 +29,8 @@ class Card:
     matrix: tuple[int, int]  # of training slices, smallest and largest side
     stack: int  # neighbouring slices that it was trained to see together; 1 for a 2D prior
     measured: bool  # whether slices were varied so that it serves measured scans
+    # Of a network that reconstructs: the masks that it learned, and their accelerations.
+    masks: tuple[Mask, tuple[float, ...]] | None
     licence: str
     attribution: str
     sha256: str
@@ -79,13 +83,24 @@ def _read(path: Path, root: Path, header: dict, settings: dict, made: dict) -> C
         name=path.stem,
         path=str(path.relative_to(root)) if path.is_relative_to(root) else str(path),
         kind=header.get("kind", "ddpm"),
-        anatomy=about.get("anatomy", anatomy),
-        contrasts=about.get("contrasts", "simulated" if phantom else "unknown"),
+        anatomy=printable(str(about.get("anatomy", anatomy))),
+        contrasts=printable(str(about.get("contrasts", "simulated" if phantom else "unknown"))),
         pixels=pixels(data, settings),
         matrix=tuple(transfer["size"]) if transfer else matrix,
         stack=settings.get("stack", 1),
         measured=bool(transfer),
-        licence=about.get("licence", "MIT" if phantom else "unknown"),
-        attribution=about.get("attribution", "computed phantoms" if phantom else "unknown"),
+        masks=_masks(settings),
+        licence=printable(str(about.get("licence", "MIT" if phantom else "unknown"))),
+        attribution=printable(
+            str(about.get("attribution", "computed phantoms" if phantom else "unknown"))
+        ),
         sha256=digest(path),
     )
+
+
+def _masks(settings: dict) -> tuple[Mask, tuple[float, ...]] | None:
+    """The masks that a network that reconstructs learned; None of a prior."""
+    if "mask" not in settings:
+        return None
+    alone, all_of_them = settings.get("acceleration"), settings.get("accelerations")
+    return Mask(**settings["mask"]), tuple([alone] if alone else all_of_them)

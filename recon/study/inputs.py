@@ -47,12 +47,18 @@ class Inputs(Workspace):
         return path
 
     def volume(self, dataset: str, subject: str | int, reference_only: bool = False) -> Prepared:
-        """A prepared volume; see `recon.data.preparation.load_prepared`."""
-        path, light = self.data_path(dataset, subject), self.config.reference_only(dataset, subject)
-        if not made_from(path, self.config.datasets[dataset], subject, light):
-            self.prepare(dataset, subject)
-        asked = (path, path.stat().st_mtime_ns, reference_only)
+        """A prepared volume; see `recon.data.preparation.load_prepared`.
+
+        One that does not follow from the configuration and its file is prepared anew. That is seen
+        when it is read, not again while it is kept in memory.
+        """
+        path = self.data_path(dataset, subject)
+        asked = (path, path.stat().st_mtime_ns if path.exists() else 0, reference_only)
         if asked not in self._volumes:
+            light = self.config.reference_only(dataset, subject)
+            if not made_from(path, self.config.datasets[dataset], subject, light):
+                self.prepare(dataset, subject)
+            asked = (path, path.stat().st_mtime_ns, reference_only)
             _forget(self._volumes, 2 * self.kept)
             self._volumes[asked] = load_prepared(path, reference_only)
         return self._volumes[asked]

@@ -22,16 +22,11 @@ from recon.schema import ROOT
 from recon.study.config import Config
 
 
-def check(config: Config, here: bool = True) -> None:
-    """Raises `ReconError` for whatever would fail later.
-
-    ``here`` says that this machine does the work, and not jobs that a cluster sends elsewhere.
-    """
+def check(config: Config) -> None:
+    """Raises `ReconError` for whatever would fail later, on any machine."""
     config.check_inputs()
     check_downloads(config)
     check_shipped(config)
-    if here and config.device != "cpu" and not torch.cuda.is_available():
-        refuse(config, f"device is {config.device}, but no GPU is visible; set 'device: cpu'")
     check_settings(config)
     for dataset, section in config.datasets.items():
         check_networks(config, dataset)
@@ -40,6 +35,24 @@ def check(config: Config, here: bool = True) -> None:
                 file_of(section, subject)
         check_masks(config, dataset, section)
     check_notebooks(config)
+
+
+def check_device(config: Config) -> None:
+    """Raises `ReconError` where this machine is to do the work, and lacks the GPU."""
+    if config.device != "cpu" and not torch.cuda.is_available():
+        refuse(config, f"device is {config.device}, but no GPU is visible; set 'device: cpu'")
+
+
+def check_training(config: Config) -> None:
+    """Raises `ReconError` for a network without subjects to train on.
+
+    A plan can be made without their names, a run cannot.
+    """
+    for name, network in config.networks.items():
+        trained = network.shipped is None and network.weights_of is None
+        if trained and not config.datasets[network.dataset].train:
+            cure = f"name them under datasets.{network.dataset}.train"
+            refuse(config, f"network {name} has no training subjects; {cure}")
 
 
 def refuse(config: Config, why: str) -> NoReturn:
@@ -74,7 +87,7 @@ def check_networks(config: Config, dataset: str) -> None:
 
 
 def check_masks(config: Config, dataset: str, section: Dataset) -> None:
-    """Draws a mask at every acceleration of a dataset; an impossible one is refused."""
+    """Refuses a mask that cannot be drawn at some acceleration of a dataset."""
     known = section.kind in source.registered()
     shape = section.shape or (registry.lookup(section.kind).shape if known else None)
     used = config.methods_on(dataset)
@@ -87,7 +100,7 @@ def check_masks(config: Config, dataset: str, section: Dataset) -> None:
             size = "×".join(map(str, mask.calibration))
             least = f"ESPIRiT needs {SMALLEST} along each axis"
             refuse(config, f"dataset {dataset}: mask.calibration is {size}, but {least}")
-        masks.make(mask.kind, plane, acceleration, mask.calibration, mask.seed)
+        masks.check(mask.kind, plane, acceleration, mask.calibration)
 
 
 def enough(mask: Mask, plane: tuple[int, int]) -> bool:

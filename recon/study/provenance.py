@@ -6,6 +6,7 @@ stales nothing.
 
 import ast
 import json
+from functools import lru_cache
 from pathlib import Path
 
 import h5py
@@ -186,4 +187,10 @@ def file_hash(path: Path) -> str:
     if not path.exists():
         cure = "run the workflow (make figures) or train the network first"
         raise ReconError(f"{path}: no such file; {cure}")
+    return _digest(path, path.stat().st_mtime_ns)
+
+
+@lru_cache
+def _digest(path: Path, written: int) -> str:
+    """The hash of a file as it was ``written``; every case of a study asks for its networks'."""
     return digest(path)[:16]

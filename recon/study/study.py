@@ -21,7 +21,6 @@ from torch import Tensor
 
 from recon import methods, representations
 from recon.files import alone, write_text
-from recon.methods import prediction
 from recon.mri import masks
 from recon.mri.prepared import Prepared
 from recon.networks.precision import multiplies_bf16
@@ -40,6 +39,7 @@ from recon.study.cases import (
 from recon.study.cost import how_long
 from recon.study.inputs import Inputs
 from recon.study.use import hashed
+from recon.versions import versions
 
 
 class Study(Inputs):
@@ -88,13 +88,20 @@ class Study(Inputs):
 
     def key(self, case: Case) -> str:
         """Hash of everything that the reconstruction of a case depends on."""
+        parts = json.dumps(self.made_of(case), sort_keys=True)
+        return hashlib.sha256(parts.encode()).hexdigest()[:20]
+
+    def made_of(self, case: Case) -> dict:
+        """Everything that the reconstruction of a case depends on: settings with their seed, and
+        hashes.
+        """
         networks = [self.config.networks[name] for name in case.networks.values()]
         mask = self.mask(case.dataset, case.subject, case.acceleration)
         # Networks run in bf16 wherever the processor can, and bf16 rounds otherwise.
         form = case.settings.get("representation")
         rounds = networks or (form and representations.lookup(form["kind"]).bf16)
         bf16 = multiplies_bf16(self.config.device) if rounds else None
-        parts = {
+        return {
             "method": case.method,
             "settings": case.settings,
             "volume": self.volume(case.dataset, case.subject).hash,
@@ -104,7 +111,6 @@ class Study(Inputs):
             "networks": {role: self.network_hash(name) for role, name in case.networks.items()},
             "code": provenance.reconstruction_code(case.method, case.settings, networks),
         }
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:20]
 
     def run(self, case: Case) -> dict:
         """The row of a case; what was computed before is read."""
@@ -114,11 +120,13 @@ class Study(Inputs):
         with self._alone(key):
             if not (cost.exists() and kept.exists()):
                 magnitude, spent = self._reconstruct(case)
-                write_text(cost, json.dumps(spent))
+                made = self.made_of(case) | {"packages": versions()}
+                write_text(cost, json.dumps(spent | {"made": made}))
                 write_magnitude(kept, magnitude)
             if not scores.exists():
                 write_text(scores, json.dumps(scores_of(read_magnitude(kept), scan)))
         found = json.loads(scores.read_text()) | json.loads(cost.read_text())
+        found.pop("made", None)  # stands beside the volume, and is no number of the table
         return self._labels(case) | found | {"key": key}
 
     def computed(self, case: Case) -> bool:
@@ -236,6 +244,8 @@ class Study(Inputs):
 
     def chosen_on_scan(self, case: Case) -> dict:
         """The settings that are chosen on the scan of a case itself, without a reference."""
+        from recon.methods import prediction  # Few studies choose so, and it imports slowly.
+
         key = hashed([self.key(case), provenance.choice_code()])[:20]
         path = self.results / "choices" / f"{key}.json"
         if not path.exists():

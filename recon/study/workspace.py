@@ -38,7 +38,7 @@ class Workspace:
     def case_path(self, key: str) -> Path:
         """Where a reconstruction lies, without the suffix.
 
-        The volume ends in ``.h5``, and the record of what it cost in ``.json``.
+        The volume ends in ``.h5``, and the record of what it cost and was made of in ``.json``.
         """
         return self.results / "cases" / key
 

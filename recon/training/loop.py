@@ -24,6 +24,7 @@ from recon.networks.trained import Training
 from recon.progress import track
 from recon.training import BatchSource, batches
 from recon.training.checkpoints import load_checkpoint, save_checkpoint
+from recon.versions import versions
 
 
 def learning_rate(step: int, settings: Training) -> float:
@@ -155,10 +156,12 @@ def run_key(settings: Training, volumes: Sequence[str], code: str, first: str | 
 
 
 def made_by(settings: Training, log: list[dict], **data: Any) -> dict:
-    """What the header of the weights says of their making: settings, time, validation errors, data.
+    """What the header of the weights says of their making: settings with their seed, time,
+    validation errors, versions, data.
 
     ``data`` are further entries: the dataset, its subjects and its voxel size.
     """
     seconds = sum(entry["seconds"] for entry in log)
     errors = log[-1]["mse"] if log else {}
-    return {"training": settings.recipe(), "seconds": seconds, "validation_mse": errors, **data}
+    made = {"training": settings.recipe(), "seconds": seconds, "validation_mse": errors}
+    return made | {"packages": versions(), **data}

@@ -10,11 +10,14 @@ import torch
 
 from recon.__main__ import main
 from recon.commands.asking import MASKS
+from recon.commands.choosing import warn_of_masks
 from recon.mri import fourier, masks
+from recon.mri.problem import Problem
 from recon.networks.unet import UNet, UNetConfig
 from recon.networks.weights import save_weights
 from recon.priors.ddpm import DDPM, DDPMTraining
 from recon.schema import ROOT
+from tests.conftest import complex_normal
 
 
 @pytest.fixture
@@ -352,6 +355,30 @@ def test_a_prior_of_something_else_is_used_with_a_warning(scan_file, tmp_path, c
     said = capsys.readouterr().out
     assert "Warning: demo_brain_4x.safetensors was trained on brain (phantom)" in said
     assert "was trained on pixels of" in said and "here are 0.5 to 0.5 mm" in said
+
+
+@pytest.mark.parametrize(
+    ("mask", "rate", "warnings"),
+    [
+        ("gaussian_2d", 8, []),
+        ("gaussian_2d", 4, ["was trained at R = 8; here R is"]),
+        (
+            "uniform_1d",
+            8,
+            ["was trained on masks gaussian_2d; whole lines", "R = 8; here R is 4.4"],
+        ),
+    ],
+)
+def test_a_network_that_learned_other_masks_is_used_with_a_warning(
+    mask, rate, warnings, generator, capsys
+):
+    shape = (48, 48)
+    kept = masks.make(mask, shape, rate, (6, 6), 0)
+    kspace = complex_normal(2, 4, *shape, generator=generator)
+    problem = Problem.build(kspace, kept, torch.ones(2, 4, *shape, dtype=torch.complex64))
+    warn_of_masks(ROOT / "data" / "priors" / "r3dm_gaussian_modl.safetensors", problem)
+    said = capsys.readouterr().out
+    assert said.count("Warning") == len(warnings) and all(w in said for w in warnings)
 
 
 def test_idle_threads_leave_the_cores_to_others_unless_the_user_says_otherwise():

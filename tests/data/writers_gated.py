@@ -96,15 +96,16 @@ def write_skm_tea(
     ``sampled`` (y, z) is where k-space is not empty. ``options`` go to the HDF5 dataset.
     """
     hybrid = np.stack([to_kspace(images, (2, 3)) for images in echoes])
-    hybrid = hybrid if sampled is None else hybrid * sampled
+    hybrid *= True if sampled is None else sampled
     path = folder / "files_recon_calib-24" / f"{name}.h5"
     path.parent.mkdir(parents=True, exist_ok=True)
     with h5py.File(path, "w") as file:
         file.create_dataset(
             "kspace", data=hybrid.transpose(2, 3, 4, 0, 1).astype(np.complex64), **options
         )
-        file["maps"] = np.ones((*echoes[0].shape[1:], len(echoes[0]), 1), np.complex64)
-        file["target"] = np.ones((*echoes[0].shape[1:], 2, 1), np.complex64)
+        for unread, last in (("maps", len(echoes[0])), ("target", 2)):
+            size = (*echoes[0].shape[1:], last, 1)
+            file.create_dataset(unread, size, np.complex64)  # takes no room
         file["masks/poisson_8.0x"] = np.ones(echoes[0].shape[2:], bool)
     images = folder / "image_files" / f"{name}.h5"
     images.parent.mkdir(parents=True, exist_ok=True)

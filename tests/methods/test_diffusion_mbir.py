@@ -6,6 +6,7 @@ import torch
 from recon import ReconError
 from recon.methods.diffusion_mbir import DiffusionMbirSettings, diffusion_mbir
 from recon.methods.sampling import admm, begun, correct, predict, score, variation, ve_levels
+from recon.mri.problem import Problem
 from recon.mri.solvers import difference, difference_adjoint, inner
 from recon.networks.unet import UNet, UNetConfig
 from recon.priors.ddpm import DDPM
@@ -37,6 +38,21 @@ def test_difference_has_its_adjoint_and_sees_one_axis(axis, generator):
     constant = x.mean(axis, keepdim=True).expand(4, 5, 6)
     assert difference(constant, axis).abs().max() == 0
     assert torch.equal(difference(x, axis).select(axis, 1), x.select(axis, 2) - x.select(axis, 1))
+
+
+@pytest.mark.parametrize("stack", [False, True])
+def test_variation_sees_the_image_of_each_set_of_maps_alone(stack, generator):
+    """Two images, each constant along z, do not vary, though they differ."""
+    maps = complex_normal(2, 3, 4, 5, 6, generator=generator)
+    mask = torch.ones(5, 6, dtype=torch.bool)
+    kspace = complex_normal(3, 4, 5, 6, generator=generator)
+    smooth = variation(Problem.build(kspace, mask, maps, stack=stack), 2, 1.0)
+    constant = torch.cat([torch.full((4, 5, 6), value + 0j) for value in (1.0, 3.0)], -1)
+    assert smooth.forward(constant).abs().max() == 0
+    x, y = (complex_normal(4, 5, 12, generator=generator) for _ in range(2))
+    assert float(inner(smooth.forward(x), y)) == pytest.approx(
+        float(inner(x, smooth.adjoint(y))), rel=1e-4
+    )
 
 
 @pytest.mark.parametrize("weight", [0.02, 0.2])

@@ -12,7 +12,7 @@ from recon.methods.search import at_edge, search
 from recon.mri import metrics
 from recon.study import provenance
 from recon.study.config import CONFIGS, Comparison, Config, Tuning, load
-from recon.study.preflight import check
+from recon.study.preflight import check, check_device
 from recon.study.provenance import file_hash
 from recon.study.study import Study
 from recon.study.tuning import inside, race, tune
@@ -246,11 +246,6 @@ def test_masks_differ_between_subjects_but_not_between_calls(study):
             "notebook 10_methods_without_shift shows the comparison 10_methods_without_shift",
         ),
         ({"notebooks": []}, "no notebook shows the comparison 10_methods_without_shift"),
-        pytest.param(
-            {"device": "cuda"},
-            "no GPU",
-            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU"),
-        ),
     ],
 )
 def test_what_would_fail_later_is_refused_before_any_work(study, change, words):
@@ -258,9 +253,13 @@ def test_what_would_fail_later_is_refused_before_any_work(study, change, words):
         check(study.config.model_copy(update=change))
 
 
-def test_a_cluster_is_asked_for_its_gpu_only_where_the_work_is_done(study):
-    """The machine that sends the jobs need not have one."""
-    check(study.config.model_copy(update={"device": "cuda"}), here=False)
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_only_the_machine_that_does_the_work_needs_the_gpu(study):
+    """The one that plans it, or sends jobs to a cluster, need not have one."""
+    wanted = study.config.model_copy(update={"device": "cuda"})
+    check(wanted)
+    with pytest.raises(ReconError, match="no GPU"):
+        check_device(wanted)
 
 
 def test_missing_prior_is_named(study):

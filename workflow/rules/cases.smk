@@ -21,4 +21,5 @@ rule cases:
     resources:
         gpu=GPU,
     shell:
-        "{STEP} cases {wildcards.comparison} {wildcards.dataset} {wildcards.subject} > {log} 2>&1"
+        "{STEP} cases {wildcards.comparison:q} {wildcards.dataset:q} {wildcards.subject:q} "
+        "> {log:q} 2>&1"

@@ -23,4 +23,4 @@ rule prepare:
         f"logs/{NAME}/prepare/{{dataset}}/{{subject}}.log",
     priority: 20  # These jobs take seconds each, and every other job waits for some of them.
     shell:
-        "{STEP} prepare {wildcards.dataset} {wildcards.subject} > {log} 2>&1"
+        "{STEP} prepare {wildcards.dataset:q} {wildcards.subject:q} > {log:q} 2>&1"

@@ -44,7 +44,7 @@ rule notebook:
     resources:
         gpu=GPU,
     shell:
-        "{STEP} notebook {wildcards.notebook} {log.notebook} > {log.text} 2>&1"
+        "{STEP} notebook {wildcards.notebook:q} {log.notebook:q} > {log.text:q} 2>&1"
 
 
 rule gallery:
@@ -58,4 +58,4 @@ rule gallery:
     log:
         f"logs/{NAME}/gallery.log",
     shell:
-        "{STEP} gallery > {log} 2>&1"
+        "{STEP} gallery > {log:q} 2>&1"

@@ -24,4 +24,4 @@ rule network:
     resources:
         gpu=GPU,
     shell:
-        "{STEP} network {wildcards.network} > {log} 2>&1"
+        "{STEP} network {wildcards.network:q} > {log:q} 2>&1"

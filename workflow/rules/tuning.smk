@@ -27,4 +27,4 @@ rule tune:
     resources:
         gpu=GPU,
     shell:
-        "{STEP} tune {wildcards.dataset} {wildcards.method} > {log} 2>&1"
+        "{STEP} tune {wildcards.dataset:q} {wildcards.method:q} > {log:q} 2>&1"

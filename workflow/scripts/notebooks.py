@@ -2,6 +2,7 @@
 
 import re
 import time
+from html import escape
 from pathlib import Path
 
 import nbconvert
@@ -11,6 +12,7 @@ from latex2mathml.converter import convert
 
 from recon.errors import ReconError
 from recon.figures.gallery import STYLE
+from recon.figures.gallery.chapters import html
 from recon.files import copy, write_text
 from recon.schema import ROOT
 from recon.study.config import number
@@ -20,6 +22,10 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 EXTRA = (
     "pre{background:#f6f6f6;padding:.5rem;overflow:auto;font-size:13px}"
     ".prompt,.anchor-link{display:none}"
+)
+NO_SCRIPT = (
+    "<meta http-equiv=Content-Security-Policy "
+    "content=\"script-src 'none'; object-src 'none'; base-uri 'none'\">"
 )
 
 
@@ -55,7 +61,8 @@ def page(executed: Path, title: str) -> str:
     """The page of an executed notebook."""
     notebook = typeset(linked(still(nbformat.read(executed, nbformat.NO_CONVERT))))
     body, _ = nbconvert.HTMLExporter(template_name="basic").from_notebook_node(notebook)
-    head = f"<meta charset=utf-8><title>{title}</title><style>{STYLE}{EXTRA}</style>"
+    head = f"<meta charset=utf-8>{NO_SCRIPT}<title>{escape(title)}</title>"
+    head += f"<style>{STYLE}{EXTRA}</style>"
     return f"<!doctype html><html lang=en>{head}{body}</html>\n"
 
 
@@ -74,19 +81,24 @@ def linked(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
         for output in cell.get("outputs", []):
             file = output.get("metadata", {}).get("image/png", {}).get("file")
             if file:
-                picture = f"<img src='{file}' alt='{Path(file).stem}'>"
+                picture = f"<img src='{escape(file)}' alt='{escape(Path(file).stem)}'>"
                 output.data = nbformat.NotebookNode({"text/html": picture})
     return notebook
 
 
 def typeset(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """The notebook with MathML in place of LaTeX, which a browser draws without any script."""
+    """The notebook with MathML in place of LaTeX, which a browser draws without any script.
+
+    Text that was computed may hold words of a configuration, so its tags are shown as text.
+    """
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = mathml(cell.source)
         for output in cell.get("outputs", []):
             if "text/markdown" in output.get("data", {}):
-                output.data["text/markdown"] = mathml(output.data["text/markdown"])
+                output.data = nbformat.NotebookNode(
+                    {"text/html": str(html(output.data["text/markdown"]))}
+                )
     return notebook
 
 

@@ -2,10 +2,13 @@
 
 The page tells paper by paper and figure by figure what is claimed, what came out and where it is
 from. It needs no network: style, script and the slices of its viewers are inside, and pictures lie
-beside it. Its layout is ``templates/gallery.html.j2``.
+beside it. Its layout is ``templates/gallery.html.j2``. Whatever is shown is escaped, and the page
+forbids a browser to run any script but its own.
 """
 
 import json
+from base64 import b64encode
+from hashlib import sha256
 from pathlib import Path
 
 import pandas as pd
@@ -54,11 +57,13 @@ def _page(study: Study, tables: dict[str, pd.DataFrame], decided: dict[str, list
         undefined=StrictUndefined,
     )
     templates.policies["json.dumps_kwargs"] = {"sort_keys": False}  # methods are in their order
+    script = (TEMPLATES / "gallery.js").read_text()
     return templates.get_template("gallery.html.j2").render(
         title=study.config.title,
         name=study.config.name,
         style=Markup(STYLE + (TEMPLATES / "gallery.css").read_text()),
-        script=Markup((TEMPLATES / "gallery.js").read_text()),
+        script=Markup(script),
+        runs=b64encode(sha256(script.encode()).digest()).decode(),
         parts=parts,
         verdicts=[verdict for family in verdicts.values() for verdict in family],
         configs=sorted({config for found in elsewhere.values() for config in found}),

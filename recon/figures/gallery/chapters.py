@@ -5,10 +5,10 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import mistune
 import nbformat
 import pandas as pd
 from markupsafe import Markup
-from nbconvert.filters.markdown import markdown2html
 
 from recon.figures.gallery.captions import Short, caption, short
 from recon.figures.gallery.words import Verdict, Words
@@ -25,6 +25,8 @@ PARTS = {
     "9": ("Scorecard", "every claim in one place"),
 }
 OTHER = ("More", "added by users")
+# That of nbconvert lets tags and links to code through.
+MARKDOWN = mistune.create_markdown(escape=True, plugins=["table"])
 
 
 @dataclass(frozen=True)
@@ -161,5 +163,5 @@ def findings(study: Study, name: str) -> Markup:
 
 
 def html(markdown: str) -> Markup:
-    """Markdown as HTML, without what could run."""
-    return Markup(markdown2html(re.sub(r"<(?=[a-zA-Z/!])", "&lt;", markdown)))
+    """Markdown as HTML that runs nothing: tags are shown as text, and links to code are dropped."""
+    return Markup(MARKDOWN(markdown))
