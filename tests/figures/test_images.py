@@ -65,6 +65,13 @@ def test_orthogonal_shows_the_three_central_slices():
         np.testing.assert_array_equal(drawn(second), 2 * wanted)
 
 
+def test_orthogonal_cuts_where_it_is_told():
+    volume = torch.rand(SHAPE, generator=torch.Generator().manual_seed(0))
+    fig = figures.orthogonal({"a": volume}, VOXEL, (1, None, 9))
+    for axis, (index, ax) in enumerate(zip((1, SHAPE[1] // 2, 9), fig.axes, strict=True)):
+        np.testing.assert_array_equal(drawn(ax), volume.select(axis, index).numpy().T)
+
+
 def test_masks_have_ky_to_the_right_and_kz_up():
     mask = torch.zeros(8, 10, dtype=torch.bool)
     mask[5, 7] = True
@@ -230,6 +237,25 @@ def test_same_slices_saves_a_figure_for_each_of_the_highest_accelerations(study,
     assert [ax.get_title() for ax in panels] == titles
     for ax, scale in zip(panels, (1, 1, 2), strict=True):
         np.testing.assert_array_equal(drawn(ax), scale * scene()[2].numpy().T)
+
+
+def test_sliders_go_through_accelerations_and_slices(study, monkeypatch):
+    """Of each picture: the first is its own, and the others are drawn as they are asked for."""
+    asked = {}
+    monkeypatch.setattr(
+        images,
+        "browse",
+        lambda study, draw, name, start, **c: asked.update({name: (draw, start, c)}),
+    )
+    figures.same_slices(study, cases(), "10_slices", highest=2)
+    draw, start, choices = asked["10_slices_knee_R4"]
+    assert start == {"R": 4} and choices == {"R": [4, 8], "slice": range(4)}
+    fig = draw(R=8, slice=3)
+    assert [ax.get_title() for ax in fig.axes[1:3]] == [
+        "CG-SENSE\n18.0 dB",
+        "Annealed (ours)\n28.0 dB",
+    ]
+    np.testing.assert_array_equal(drawn(fig.axes[0]), scene()[3].numpy().T)
 
 
 def test_same_slices_refuses_rows_that_would_hide_each_other(study):
