@@ -12,7 +12,9 @@ SLURM_CONFIG ?= smoke
 export CONFIG PROFILE
 INSTALLED := .venv/.installed
 
-.PHONY: figures plan test test-slurm lab bench gpu fuzz docs clean
+.PHONY: setup figures plan test test-slurm lab bench gpu fuzz docs clean
+
+setup: $(INSTALLED)
 
 figures: $(INSTALLED)
 	.venv/bin/python -m workflow.scripts.run \

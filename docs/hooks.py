@@ -7,13 +7,18 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 
-MOVED = {'"figures/demo/': '"gallery/', '"CONTRIBUTING.md"': '"contributing.html"'}
+MOVED = {
+    '"figures/demo/': '"gallery/',
+    '"CONTRIBUTING.md"': '"contributing.html"',
+    '"../README.md': '"index.html',
+}
 
 
 def on_page_content(html, page, config, files):
     """Links of the README lead to files of the repository; on the site they lie elsewhere."""
     for old, new in MOVED.items():
         html = html.replace(old, new)
+    html = re.sub(r'"docs/(\w+)\.md', r'"\1.html', html)
     return re.sub(r'<a href="gallery/([^"]+)">(.*?)</a>', linked, html)
 
 

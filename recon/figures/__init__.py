@@ -30,12 +30,14 @@ from recon.figures.images import (
     voxel_sizes,
 )
 from recon.figures.saving import save
+from recon.figures.sliders import browse
 from recon.figures.style import quality, style
 
 __all__ = [
     "PLANES",
     "averages",
     "boxes",
+    "browse",
     "capacity",
     "comparison",
     "convergence",

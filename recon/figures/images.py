@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Sequence
+from functools import partial
+from itertools import product
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -16,7 +18,7 @@ from mpl_toolkits.axes_grid1.inset_locator import mark_inset
 from torch import Tensor
 
 from recon.figures import claims
-from recon.figures.saving import save
+from recon.figures.sliders import browse
 from recon.figures.style import style
 from recon.mri.prepared import Prepared
 from recon.mri.slices import planes
@@ -76,18 +78,22 @@ def scale_bar(ax: Axes, across: float, width: int) -> None:
 
 
 def orthogonal(
-    volumes: dict[str, Shaped[Tensor, "x y z"]], voxel: Sequence[float], **options
+    volumes: dict[str, Shaped[Tensor, "x y z"]],
+    voxel: Sequence[float],
+    index: Sequence[int | None] = (None, None, None),
+    **options,
 ) -> Figure:
-    """The three central slices of each volume, a row of panels for each; ``voxel`` is in mm.
+    """Three slices of each volume, a row of panels for each; ``voxel`` is in mm.
 
-    The first row has a scale bar.
+    They are the central ones, unless ``index`` says where they cut x, y and z. The first row has a
+    scale bar.
     """
     fig, axes = plt.subplots(
         len(volumes), 3, figsize=(7.5, 2.7 * len(volumes)), squeeze=False, layout="constrained"
     )
     for row, (name, volume) in zip(axes, volumes.items(), strict=True):
         for axis, ax in enumerate(row):
-            image = take(volume, axis)
+            image = take(volume, axis, index[axis])
             show(ax, image, voxel, axis, f"{name}, {PLANES[axis]}", **options)
             if name == next(iter(volumes)):
                 scale_bar(ax, voxel[0 if axis else 1], image.shape[1])
@@ -230,18 +236,27 @@ def same_slices(
     It does so at the ``highest`` largest accelerations, and names the figures
     ``NAME_DATASET_R12``, for example. A panel is named by the column ``by`` and by its PSNR. The
     table needs one row for each subject, acceleration and value of ``by``. With ``axes`` there is a
-    figure for the central slice across each of them, and its plane ends the name.
+    figure for the central slice across each of them, and its plane ends the name. Sliders go
+    through the slices and the accelerations.
     """
     for dataset, rows in table.groupby("dataset", sort=False):
         subject = study.config.datasets[dataset].test[0]
-        scan = study.volume(dataset, subject)
+        shape = tuple(study.volume(dataset, subject).reference.shape)
         own = claims.one_row_each(rows[rows["volume"].astype(str) == str(subject)], by)
-        for acceleration in sorted(rows["R"].unique())[-highest:]:
-            volumes = {
-                f"{style(row[by])['label']}\n{row['psnr']:.1f} dB": study.reconstruction(row)
-                for row in own[own["R"] == acceleration].to_dict("records")
-            }
-            for axis in axes or [None]:
-                fig = comparison(scan.reference.abs(), volumes, scan.voxel, axis)
-                plane = "" if axis is None else f"_{PLANES[axis]}"
-                save(study, fig, f"{name}_{dataset}_R{acceleration:g}{plane}")
+        rates = sorted(rows["R"].unique().tolist())
+        for rate, axis in product(rates[-highest:], axes or planes(shape)[:1]):
+            draw = partial(_same_slice, study, own, by, axis)
+            called = f"{name}_{dataset}_R{rate:g}" + (f"_{PLANES[axis]}" if axes else "")
+            browse(study, draw, called, {"R": rate}, R=rates, slice=range(shape[axis]))
+
+
+def _same_slice(
+    study: Study, rows: pd.DataFrame, by: str, axis: int, R: float, slice: int
+) -> Figure:
+    """One slice of a subject in every row of one acceleration."""
+    scan = study.volume(rows["dataset"].iloc[0], rows["volume"].iloc[0])
+    volumes = {
+        f"{style(row[by])['label']}\n{row['psnr']:.1f} dB": study.reconstruction(row)
+        for row in rows[rows["R"] == R].to_dict("records")
+    }
+    return comparison(scan.reference.abs(), volumes, scan.voxel, axis, slice)

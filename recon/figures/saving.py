@@ -1,13 +1,14 @@
 """A figure on disk: picture, table, sidecar."""
 
 import json
+import os
 from io import BytesIO
 
 import matplotlib.pyplot as plt
 import pandas as pd
 import PIL.Image
 from IPython import get_ipython
-from IPython.display import Image, display
+from IPython.display import Image, display, update_display
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
@@ -37,9 +38,10 @@ def save(
     """Writes a figure, its table and its sidecar as ``figures/CONFIG/NAME``, and closes it.
 
     The figure becomes .png, the table .csv and the sidecar .json. Charts become .svg as well; of
-    slices that would hold the same pixels again. ``volumes`` are inputs in addition to those that
-    the notebook's metadata names. A notebook shows the .png by its name, so that its page links to
-    the file instead of holding the picture a second time.
+    slices that would hold the same pixels again. A .pdf for print, with fonts embedded, is made
+    where the environment variable ``RECON_PDF`` is set. ``volumes`` are inputs in addition to those
+    that the notebook's metadata names. A notebook shows the .png by its name, so that its page
+    links to the file instead of holding the picture a second time.
     """
     stem = study.figures / name
     with whole(stem.with_suffix(".png")) as part:
@@ -48,10 +50,21 @@ def save(
         # Without a salt of its own, names inside the .svg would change every time.
         with plt.rc_context({"svg.hashsalt": name}), whole(stem.with_suffix(".svg")) as part:
             fig.savefig(part, format="svg", metadata={"Date": None})
+    if os.environ.get("RECON_PDF"):
+        with plt.rc_context({"pdf.fonttype": 42}), whole(stem.with_suffix(".pdf")) as part:
+            fig.savefig(part, format="pdf", metadata={"CreationDate": None})
     if table is not None:
         text = table.drop(columns="key", errors="ignore").to_csv(index=False, float_format="%.6g")
         write_text(stem.with_suffix(".csv"), text)
     write_text(stem.with_suffix(".json"), json.dumps(sidecar(study, name, volumes), indent=1))
     plt.close(fig)
     if get_ipython():
-        display(Image(filename=f"{stem}.png", width=1000, metadata={"file": f"{name}.png"}))
+        picture = Image(filename=f"{stem}.png", width=1000, metadata={"file": f"{name}.png"})
+        display(picture, display_id=name)
+
+
+def redraw(fig: Figure, name: str) -> None:
+    """Shows another figure in the place of the one that was saved as NAME, and closes it."""
+    picture = Image(data=small_png(fig), width=1000)
+    plt.close(fig)
+    update_display(picture, display_id=name)

@@ -24,6 +24,7 @@ from recon.files import alone, write_text
 from recon.mri import masks
 from recon.mri.prepared import Prepared
 from recon.networks.precision import multiplies_bf16
+from recon.progress import note
 from recon.study import provenance
 from recon.study.cases import (
     Case,
@@ -35,6 +36,7 @@ from recon.study.cases import (
     scores_of,
     write_magnitude,
 )
+from recon.study.cost import how_long
 from recon.study.inputs import Inputs
 from recon.study.use import hashed
 from recon.versions import versions
@@ -126,6 +128,11 @@ class Study(Inputs):
         found = json.loads(scores.read_text()) | json.loads(cost.read_text())
         found.pop("made", None)  # stands beside the volume, and is no number of the table
         return self._labels(case) | found | {"key": key}
+
+    def computed(self, case: Case) -> bool:
+        """Whether the reconstruction of a case is here."""
+        path = self.case_path(self.key(case))
+        return path.with_suffix(".json").exists() and path.with_suffix(".h5").exists()
 
     def trial(self, case: Case) -> float:
         """PSNR of a case that tuning tries, in dB; only this number of its result is kept."""
@@ -273,11 +280,15 @@ class Study(Inputs):
         """The table of a comparison, for all of its (dataset, subject) pairs or those given.
 
         Its columns ``varied`` and ``value`` say what was changed, and ``chosen`` what was chosen
-        for it on validation volumes.
+        for it on validation volumes. Where cases are to be computed, it says how long all of them
+        take.
         """
-        rows, names = [], self.config.comparisons[name].choose
+        rows, names, told = [], self.config.comparisons[name].choose, False
         for dataset, subject in pairs or self.config.compared(name):
             for case, change in self.cases(name, dataset, subject):
+                if not told and not self.computed(case):
+                    note(how_long(name, self.figures / f"{name}.csv"))
+                    told = True
                 varied, value = next(iter(change.items()), ("", float("nan")))
                 chosen = ", ".join(f"{key} = {case.settings[key]}" for key in names)
                 about = {"varied": varied, "value": value, "chosen": chosen}

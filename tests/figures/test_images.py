@@ -9,7 +9,7 @@ from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
 
 from recon import figures
 from recon.errors import ReconError
-from recon.figures import images
+from recon.figures import images, sliders
 from recon.mri.prepared import Prepared
 from recon.study.config import load
 from recon.study.study import Study
@@ -63,6 +63,13 @@ def test_orthogonal_shows_the_three_central_slices():
         wanted = volume.select(axis, SHAPE[axis] // 2).numpy().T
         np.testing.assert_array_equal(drawn(first), wanted)
         np.testing.assert_array_equal(drawn(second), 2 * wanted)
+
+
+def test_orthogonal_cuts_where_it_is_told():
+    volume = torch.rand(SHAPE, generator=torch.Generator().manual_seed(0))
+    fig = figures.orthogonal({"a": volume}, VOXEL, (1, None, 9))
+    for axis, (index, ax) in enumerate(zip((1, SHAPE[1] // 2, 9), fig.axes, strict=True)):
+        np.testing.assert_array_equal(drawn(ax), volume.select(axis, index).numpy().T)
 
 
 def test_masks_have_ky_to_the_right_and_kz_up():
@@ -220,7 +227,7 @@ def cases():
 
 def test_same_slices_saves_a_figure_for_each_of_the_highest_accelerations(study, monkeypatch):
     saved = {}
-    monkeypatch.setattr(images, "save", lambda study, fig, name: saved.update({name: fig}))
+    monkeypatch.setattr(sliders, "save", lambda study, fig, name: saved.update({name: fig}))
     figures.same_slices(study, cases(), "10_slices")
     assert list(saved) == ["10_slices_knee_R8"]
     figures.same_slices(study, cases(), "10_slices", highest=2)
@@ -232,6 +239,25 @@ def test_same_slices_saves_a_figure_for_each_of_the_highest_accelerations(study,
         np.testing.assert_array_equal(drawn(ax), scale * scene()[2].numpy().T)
 
 
+def test_sliders_go_through_accelerations_and_slices(study, monkeypatch):
+    """Of each picture: the first is its own, and the others are drawn as they are asked for."""
+    asked = {}
+    monkeypatch.setattr(
+        images,
+        "browse",
+        lambda study, draw, name, start, **c: asked.update({name: (draw, start, c)}),
+    )
+    figures.same_slices(study, cases(), "10_slices", highest=2)
+    draw, start, choices = asked["10_slices_knee_R4"]
+    assert start == {"R": 4} and choices == {"R": [4, 8], "slice": range(4)}
+    fig = draw(R=8, slice=3)
+    assert [ax.get_title() for ax in fig.axes[1:3]] == [
+        "CG-SENSE\n18.0 dB",
+        "Annealed (ours)\n28.0 dB",
+    ]
+    np.testing.assert_array_equal(drawn(fig.axes[0]), scene()[3].numpy().T)
+
+
 def test_same_slices_refuses_rows_that_would_hide_each_other(study):
     """Two priors of one method would be two panels with one name."""
     with pytest.raises(ReconError, match="several rows"):
@@ -241,7 +267,7 @@ def test_same_slices_refuses_rows_that_would_hide_each_other(study):
 def test_same_slices_takes_a_table_from_a_file(study, monkeypatch):
     """There the subjects are numbers."""
     saved = []
-    monkeypatch.setattr(images, "save", lambda study, fig, name: saved.append(len(fig.axes)))
+    monkeypatch.setattr(sliders, "save", lambda study, fig, name: saved.append(len(fig.axes)))
     figures.same_slices(study, cases().astype({"volume": int}), "10_slices")
     assert saved == [6]
 

@@ -1,4 +1,5 @@
 import json
+import re
 
 import h5py
 import matplotlib.pyplot as plt
@@ -113,3 +114,26 @@ def test_a_picture_has_no_svg_and_keeps_its_greys(study):
     assert len(set(row.tolist())) > 60
     inside = row[(row > 0) & (row < 255)]
     assert np.abs(np.diff(inside[5:-5])).max() < 10
+
+
+@pytest.mark.parametrize("size", [(7.5, 2.7), (3.2, 4.0)])
+def test_a_pdf_for_print_is_made_on_request(study, monkeypatch, size):
+    """It has the size of the figure in points, and its fonts embedded as outlines (Type 42)."""
+    fig, axis = plt.subplots(figsize=size)
+    axis.plot([1, 2], label="λ = 0.1, ℓ1")
+    axis.set(title="x̂, PSNR [dB]", xlabel=r"$\sigma$")
+    monkeypatch.setenv("RECON_PDF", "1")
+    figures.save(study, fig, "12_example")
+    pdf = (study.figures / "12_example.pdf").read_bytes()
+    assert pdf.startswith(b"%PDF") and b"/CreationDate" not in pdf
+    box = re.search(rb"/MediaBox \[\s*0 0 ([\d.]+) ([\d.]+)\s*\]", pdf)
+    assert [float(edge) / 72 for edge in box.groups()] == pytest.approx(size)
+    fonts = re.findall(rb"/FontDescriptor", pdf)
+    assert fonts and pdf.count(b"/FontFile2") >= len(set(re.findall(rb"/FontName /(\S+)", pdf)))
+    assert b"/Type1" not in pdf and b"/CIDFontType2" in pdf
+
+
+def test_no_pdf_is_made_without_request(study, monkeypatch):
+    monkeypatch.delenv("RECON_PDF", raising=False)
+    figures.save(study, figure(), "12_example")
+    assert not (study.figures / "12_example.pdf").exists()

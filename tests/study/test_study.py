@@ -125,9 +125,13 @@ def test_row_and_volume_belong_together(study):
     )
 
 
-def test_comparison_has_every_method_subject_and_acceleration(study):
+def test_comparison_has_every_method_subject_and_acceleration(study, capsys):
+    """It says once that it computes, and nothing where all is there."""
     table = study.comparison("10_methods_without_shift")
     assert len(table) == 2 * 2 * 2 and set(table["method"]) == {"zero_filled", "cg_sense"}
+    assert capsys.readouterr().err.count("are computed now") == 1
+    study.comparison("10_methods_without_shift")
+    assert "are computed now" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

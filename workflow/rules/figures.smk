@@ -1,5 +1,6 @@
 # Notebooks make the figures, and the gallery gathers them. A notebook that fails stays in logs/
 # with its traceback.
+import os
 from functools import cache
 
 from recon.download import registry
@@ -15,6 +16,7 @@ rule notebook:
         f"{RESULTS}/notebooks/{{notebook}}.ipynb",
     params:
         code=lambda w: figure_code(),
+        pdf=os.environ.get("RECON_PDF", ""),
         here=lambda w: (
             str({n: registry.here(n) for n in registry.datasets()})
             if jobs.needs(WORKSPACE, w.notebook).downloads

@@ -18,6 +18,7 @@ from recon.schema import ROOT
 from recon.study.config import number
 from recon.study.study import Study
 
+WIDGET = "application/vnd.jupyter.widget-view+json"
 EXTRA = (
     "pre{background:#f6f6f6;padding:.5rem;overflow:auto;font-size:13px}"
     ".prompt,.anchor-link{display:none}"
@@ -58,11 +59,20 @@ def execute(study: Study, name: str, executed: Path) -> None:
 
 def page(executed: Path, title: str) -> str:
     """The page of an executed notebook."""
-    notebook = typeset(linked(nbformat.read(executed, nbformat.NO_CONVERT)))
+    notebook = typeset(linked(still(nbformat.read(executed, nbformat.NO_CONVERT))))
     body, _ = nbconvert.HTMLExporter(template_name="basic").from_notebook_node(notebook)
     head = f"<meta charset=utf-8>{NO_SCRIPT}<title>{escape(title)}</title>"
     head += f"<style>{STYLE}{EXTRA}</style>"
     return f"<!doctype html><html lang=en>{head}{body}</html>\n"
+
+
+def still(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """The notebook without its sliders, which need a kernel; their figures stay."""
+    notebook.metadata.pop("widgets", None)
+    for cell in notebook.cells:
+        if "outputs" in cell:
+            cell.outputs = [o for o in cell.outputs if WIDGET not in o.get("data", {})]
+    return notebook
 
 
 def linked(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:

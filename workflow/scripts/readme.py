@@ -1,7 +1,8 @@
-"""``python -m workflow.scripts.readme`` writes the tables of README.md from those in figures/.
+"""``python -m workflow.scripts.readme`` writes the tables of README.md and docs/ from those in
+figures/.
 
 A table stands between ``<!-- table: NAME -->`` and ``<!-- end -->``. A newcomer adds a function
-that returns its rows and names it in `TABLES`. A test fails where the page does not say what the
+that returns its rows and names it in `TABLES`. A test fails where a page does not say what the
 tables say.
 """
 
@@ -15,6 +16,7 @@ from recon.files import write_text
 from recon.schema import ROOT
 
 Rows = list[list[str]]  # the first one is the head
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def read(*names: str) -> pd.DataFrame:
@@ -171,4 +173,5 @@ def written(page: str) -> str:
 
 
 if __name__ == "__main__":
-    write_text(ROOT / "README.md", written((ROOT / "README.md").read_text()))
+    for path in PAGES:
+        write_text(path, written(path.read_text()))
