@@ -23,7 +23,7 @@ from recon.networks import trained
 from recon.networks.trained import Training
 from recon.progress import track
 from recon.training import BatchSource, batches
-from recon.training.checkpoints import load_checkpoint, save_checkpoint
+from recon.training.checkpoints import resume, save_checkpoint
 
 
 def learning_rate(step: int, settings: Training) -> float:
@@ -62,16 +62,15 @@ def train(
 ) -> tuple[nn.Module, list[dict]]:
     """Trains ``model``; returns its average and the log, which has one entry per check.
 
-    ``checkpoint`` holds the state of the run. Where it exists, training resumes from it. The log
-    stands beside it as ``.jsonl``.
+    ``checkpoint`` holds the state of the run. Where it exists, training resumes from it, or from
+    the one before it (see `checkpoints.resume`). The log stands beside it as ``.jsonl``.
     """
     checkpoint, log_file = Path(checkpoint), Path(checkpoint).with_suffix(".jsonl")
-    checkpoint.parent.mkdir(parents=True, exist_ok=True)
     generator = torch.Generator().manual_seed(settings.seed)
     average = averaged(model, settings.ema)
     optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
     state = model, average, optimizer, generator
-    start = load_checkpoint(checkpoint, *state) if checkpoint.exists() else 0
+    start = resume(checkpoint, *state)
     log = read_log(log_file, start)
     begun, recent = time.monotonic(), []
     for step in track(range(start, settings.steps), "training", total=settings.steps, start=start):

@@ -9,7 +9,8 @@ import warnings
 
 from filelock import FileLock, Timeout
 
-from recon.files import sweep
+from recon.errors import ReconError
+from recon.files import recall, refusals, sweep
 from recon.schema import ROOT
 
 # glibc otherwise returns the memory of every convolution and faults it in anew: 3 to 8 % of a
@@ -24,20 +25,27 @@ KEEP_MEMORY = {
 def main(arguments: list[str]) -> int:
     """Passes ``arguments`` to Snakemake; refuses where another run is at work in this folder.
 
-    Snakemake runs in this process, which holds the lock. Partial files of killed runs are deleted
-    first.
+    Snakemake runs in this process, which holds the lock. Before that, partial files of killed runs
+    are deleted, and files that a clock has dated ahead are dated to now: Snakemake takes the
+    younger file for the newer one.
     """
-    results = ROOT / "results"
-    results.mkdir(exist_ok=True)
+    results, figures = ROOT / "results", ROOT / "figures"
     try:
-        with FileLock(results / ".lock", timeout=0):
-            for folder in (results, ROOT / "figures"):
+        with refusals(results):
+            results.mkdir(exist_ok=True)
+            held = FileLock(results / ".lock", timeout=0).acquire()
+        with held:
+            for folder in (results, figures):
                 sweep(folder)
+            recall(results, figures, ROOT / "notebooks", ROOT / "data")
             os.chdir(ROOT)
             os.environ.update({k: v for k, v in KEEP_MEMORY.items() if k not in os.environ})
             return _snakemake(["--nolock", *arguments])
     except Timeout:
         print(f"Error: another run is at work in {ROOT}; wait for it or stop it", file=sys.stderr)
+        return 2
+    except ReconError as error:
+        print(f"Error: {error}", file=sys.stderr)
         return 2
 
 

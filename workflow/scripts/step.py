@@ -19,8 +19,9 @@ def network(study, name: str) -> None:
     """Trains a network.
 
     Its log lies beside the weights, its checkpoint under the name of all that the run depends on.
+    A second process that trains the same network waits, and then finds it trained.
     """
-    from recon.files import copy, digest
+    from recon.files import alone, copy, digest
     from recon.networks.trained import lookup
     from recon.networks.weights import load_weights, save_weights
     from recon.study.provenance import training_code
@@ -40,7 +41,10 @@ def network(study, name: str) -> None:
     first = load_weights(start)[0] if start else None  # refuses a file that is no network
     key = run_key(settings, hashes, code, digest(start) if start else None)
     checkpoint = study.results / "checkpoints" / f"{name}-{key}.ckpt"
-    model, log = train_network(settings, volumes, held_out, checkpoint, study.config.device, first)
+    with alone(checkpoint.with_suffix(".lock")):
+        model, log = train_network(
+            settings, volumes, held_out, checkpoint, study.config.device, first
+        )
     target = study.network_path(name)
     about = settings.about and settings.about.model_dump()
     data = dataset.model_dump(mode="json")
