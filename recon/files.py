@@ -105,6 +105,21 @@ def write_bytes(path: Path, content: bytes) -> None:
         part.write_bytes(content)
 
 
+def reserve(path: Path, size: int) -> None:
+    """Raises `ReconError` where the disk has no room for ``size`` more bytes at ``path``.
+
+    HDF5 (2.0) dies of a segmentation fault where a write fails, so room is asked for before.
+    """
+    room = partial(path)
+    with refusals(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with room.open("wb") as file:
+                os.posix_fallocate(file.fileno(), 0, size)
+        finally:
+            room.unlink(missing_ok=True)
+
+
 def copy(source: Path, target: Path) -> None:
     """Copies a file; the copy appears whole or not at all."""
     with whole(target) as part:

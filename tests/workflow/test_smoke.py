@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +14,7 @@ import yaml
 
 from recon.schema import ROOT
 from recon.study.config import load
+from tests.workflow.repository import call, copied, environment, run, workflow
 
 COLUMNS = {
     "dataset",
@@ -31,28 +31,6 @@ COLUMNS = {
 }
 
 
-def run(copy: Path, *arguments: str) -> subprocess.CompletedProcess:
-    environment = os.environ | {"PYTHONPATH": str(copy)}
-    return subprocess.run(
-        [sys.executable, "-m", *arguments],
-        cwd=copy,
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
-
-
-def workflow(copy: Path, config: str = "smoke") -> subprocess.CompletedProcess:
-    return run(
-        copy,
-        "workflow.scripts.run",
-        "--profile",
-        "workflow/profiles/default",
-        "--config",
-        f"run={config}",
-    )
-
-
 def step(copy: Path, *arguments: str) -> subprocess.CompletedProcess:
     return run(copy, "workflow.scripts.step", "--config", "smoke", *arguments)
 
@@ -60,12 +38,7 @@ def step(copy: Path, *arguments: str) -> subprocess.CompletedProcess:
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory) -> Path:
     """The repository's files, with the smoke workflow run once."""
-    target = tmp_path_factory.mktemp("repository")
-    for part in ("recon", "workflow", "notebooks", "Snakefile"):
-        source = ROOT / part
-        (shutil.copytree if source.is_dir() else shutil.copy)(source, target / part)
-    (target / "data").mkdir()
-    shutil.copy(ROOT / "data" / "registry.yaml", target / "data")
+    target = copied(tmp_path_factory.mktemp("repository"))
     done = workflow(target)
     assert done.returncode == 0, done.stderr[-6000:]
     return target
@@ -150,18 +123,13 @@ def test_a_killed_run_is_called_again_as_it_was(copy):
     # Snakemake makes a missing file again only where something missing needs it
     for lost in (table, log, *later):
         lost.unlink()
-    command = [
-        sys.executable,
-        "-m",
-        "workflow.scripts.run",
-        "--profile",
-        "workflow/profiles/default",
-        "--config",
-        "run=smoke",
-    ]
-    environment = os.environ | {"PYTHONPATH": str(copy)}
+    command = [sys.executable, "-m", *call("smoke")]
     victim = subprocess.Popen(
-        command, cwd=copy, env=environment, stderr=subprocess.DEVNULL, start_new_session=True
+        command,
+        cwd=copy,
+        env=environment(copy),
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
     deadline = time.monotonic() + 120
     while not log.exists() and time.monotonic() < deadline:
