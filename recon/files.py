@@ -68,7 +68,7 @@ def whole(path: Path) -> Iterator[Path]:
 def refusals(path: Path) -> Iterator[None]:
     """Turns a disk's refusal to write ``path`` into a `ReconError`, whichever library reports it.
 
-    Where the refusal names another file, as that which is copied, the line names that one.
+    Where the refusal names another file, as a folder that cannot be made, the line names that one.
     """
     try:
         yield
@@ -88,7 +88,9 @@ def _refusal(error: BaseException | None) -> tuple[int, str | None] | None:
         quoted = QUOTED.search(str(error))
         number = getattr(error, "errno", None) or (int(quoted[1]) if quoted else None)
         if number in CURES:
-            return number, getattr(error, "filename", None)
+            # of a copy, the second is what is written
+            named = getattr(error, "filename2", None) or getattr(error, "filename", None)
+            return number, named
         error = error.__cause__ or error.__context__
     return None
 
