@@ -489,15 +489,6 @@ def test_a_network_says_whether_its_batches_need_kspace(monkeypatch):
     assert config.trains_on_kspace("knee") and not config.trains_on_kspace("knee_thick")
 
 
-def test_a_missing_gpu_is_refused_before_any_work(monkeypatch):
-    """But not where jobs run elsewhere."""
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    config = load("smoke").model_copy(update={"device": "cuda"})
-    with pytest.raises(ReconError, match="no GPU is visible; set 'device: cpu'"):
-        check(config)
-    check(config, here=False)
-
-
 def test_a_dataset_without_validation_is_refused_where_a_method_is_tuned_on_it():
     config = load("smoke")
     knee = config.datasets["knee"].model_copy(update={"validation": []})
