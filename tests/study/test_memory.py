@@ -38,7 +38,10 @@ def small(root) -> Study:
     prior = DDPMTraining(
         dataset="knee", network=UNetConfig(channels=8, multipliers=(1,), attention=())
     )
-    methods = {"annealed": {"steps": 3}, "field_implicit": {"slices": 2, "iterations": 2}}
+    methods = {
+        "annealed": {"steps": 3},
+        "field_implicit": {"slices": 2, "iterations": 2, "pixel": 1.0},
+    }
     changes = {"datasets": {"knee": knee}, "networks": {"knee": prior}, "methods": methods}
     changes["mask"] = config.mask.model_copy(update={"calibration": (8, 8)})
     study = Study(config.model_copy(update=changes), root)

@@ -27,6 +27,7 @@ import yaml
 from safetensors.torch import load_file
 
 from recon.schema import ROOT
+from recon.study.config import load
 from tests.data.writers import coil_images, write_stanford
 from tests.download.http_server import Server
 from tests.workflow.repository import call, copied, environment, workflow
@@ -201,15 +202,15 @@ def test_what_was_fetched_is_what_is_served(runs):
 
 def test_a_kill_costs_less_than_one_interval_of_a_training(runs):
     """No step that a log reports is done again, and none is left out."""
-    interval = yaml.safe_load((runs["killed"] / "tiny.yaml").read_text())
-    every = interval["networks"]["knee"]["check_every"]
-    seen = []
-    for logs in runs["steps"]:
-        found = logs.get("knee", [])
-        if found and found != seen[-len(found) :]:
-            assert not seen or found[0] in (seen[-1] + every, seen[-1] + 2 * every)
-            seen += found
-    assert seen == sorted(set(seen)), seen
+    path = runs["killed"] / CONFIG
+    networks = load(str(path) if path.exists() else CONFIG).networks
+    for name in {name for logs in runs["steps"] for name in logs}:
+        every, seen = networks[name].check_every, []
+        for found in (logs.get(name, []) for logs in runs["steps"]):
+            if found and found != seen[-len(found) :]:
+                assert not seen or found[0] in (seen[-1] + every, seen[-1] + 2 * every)
+                seen += found
+        assert seen == sorted(set(seen)), seen
 
 
 def test_tables_equal_those_of_an_undisturbed_run(runs):

@@ -26,7 +26,8 @@ def execute(tmp_path, monkeypatch):
     def run(*cells: str):
         made = [PARAMETERS, *map(nbformat.v4.new_code_cell, cells)]
         source = tmp_path / "notebooks" / "99_x.ipynb"
-        nbformat.write(nbformat.v4.new_notebook(cells=made), source)
+        about = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+        nbformat.write(nbformat.v4.new_notebook(cells=made, metadata=about), source)
         notebooks.execute(study, "99_x", executed)
 
     executed = tmp_path / "logs" / "99_x.ipynb"
