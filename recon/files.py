@@ -163,7 +163,7 @@ def recall(*folders: Path) -> list[Path]:
         if (written := path.stat().st_mtime_ns) > now:
             ahead.append((written, path))
     for rank, (_, path) in enumerate(sorted(ahead)):
-        with suppress(PermissionError):  # Somebody else's, who shares the folder.
+        with suppress(OSError):  # Somebody else's, or on a disk that is read-only.
             os.utime(path, ns=(now + rank, now + rank))
     return [path for _, path in sorted(ahead)]
 

@@ -29,7 +29,7 @@ from recon.study.study import Study
 from recon.training.checkpoints import save_checkpoint
 from tests.disks import refusing, small_disk
 from tests.download.http_server import Server
-from workflow.scripts import step
+from workflow.scripts import run, step
 
 KINDS = ("full", "read-only", "limited")
 CURES = {"full": "make room", "read-only": "writable", "limited": "raise the limit"}
@@ -157,6 +157,14 @@ def test_a_step_ends_with_status_2_and_its_table_stays(kind, tmp_path, monkeypat
         assert not [path for path in left if path.suffix == ".part"]
     said = capsys.readouterr().err
     assert said.startswith("Error: ") and said.count("\n") == 1 and CURES[kind] in said
+
+
+def test_a_run_in_a_read_only_folder_is_one_line(tmp_path, monkeypatch, capsys):
+    with refusing("read-only", tmp_path, lambda disk: None) as disk:
+        monkeypatch.setattr(run, "ROOT", disk)
+        assert run.main([]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"Error: {disk}/results: ") and said.count("\n") == 1
 
 
 def test_a_download_onto_a_full_disk_keeps_its_part_and_goes_on(tmp_path, monkeypatch, capsys):

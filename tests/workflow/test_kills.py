@@ -11,9 +11,7 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -84,9 +82,9 @@ def start(copy: Path) -> subprocess.Popen:
         )
 
 
-def finish(copy: Path) -> None:
-    """Calls a run and waits for its end."""
-    assert start(copy).wait() == 0, (copy / "output.txt").read_text()[-4000:]
+def finish(copy: Path, run: subprocess.Popen) -> None:
+    """Waits for the end of a run."""
+    assert run.wait() == 0, (copy / "output.txt").read_text()[-4000:]
 
 
 def phase_of(copy: Path, since: float) -> str | None:
@@ -173,26 +171,25 @@ def runs(tmp_path_factory, served) -> dict:
     """An undisturbed run, and one that was killed; what was seen at each kill."""
     server, body = served
     whole, victim = (repository(tmp_path_factory.mktemp(n), server) for n in ("whole", "killed"))
-    undisturbed = threading.Thread(target=finish, args=(whole,))
-    undisturbed.start()
+    undisturbed = start(whole)
     draw, died, steps, done = random.Random(int(os.environ.get("SEED", 0))), [], [], {}
     for phase, (times, longest) in PHASES.items():
         for _ in range(times):
             died.append(kill(victim, phase, longest, draw))
+            print(f"killed in {died[-1]}", flush=True)
             check_whole(victim)
             steps.append(trained(victim))
             found = kept(victim)
             again = [path.name for path in done if found.get(path) != done[path]]
             assert not again, f"done again, or lost: {again}"
             done = found
-    finish(victim)
-    undisturbed.join()
+    finish(victim, start(victim))
+    finish(whole, undisturbed)
     died = [phase for phase in died if phase is not None]
     return {"whole": whole, "killed": victim, "died": died, "steps": steps, "body": body}
 
 
 def test_it_was_killed_at_least_20_times_in_every_phase(runs):
-    print(Counter(runs["died"]))
     assert len(runs["died"]) >= 20 and set(runs["died"]) == set(PHASES)
 
 
