@@ -28,6 +28,8 @@ ERRORS = [
     RuntimeError(CPU),
     RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"),
 ]
+IMPLICIT = {"slices": 2, "iterations": 2, "pixel": 1.0}
+IMPLICIT["representation"] = {"kind": "implicit", "warm": 0}
 TOLERANCE = 1e-5  # of the largest value: sums of float32 in another order
 
 
@@ -40,7 +42,7 @@ def small(root) -> Study:
     )
     methods = {
         "annealed": {"steps": 3},
-        "field_implicit": {"slices": 2, "iterations": 2, "pixel": 1.0},
+        "field_implicit": IMPLICIT,
     }
     changes = {"datasets": {"knee": knee}, "networks": {"knee": prior}, "methods": methods}
     changes["mask"] = config.mask.model_copy(update={"calibration": (8, 8)})

@@ -35,7 +35,7 @@ NAME = Path(CONFIG).stem
 # How often a run is killed in each phase, and how long after the phase's first job began at most,
 # in units of the time that the run took to begin it. So slower machines are killed later.
 PHASES = {
-    "download": (3, 1.0),
+    "download": (3, 0.5),
     "prepare": (3, 0.8),
     "networks": (5, 2.0),
     "tuning": (4, 1.2),
@@ -51,7 +51,7 @@ def served(tmp_path_factory) -> Iterator[tuple[Server, bytes]]:
     """A slow server with one measured scan."""
     file = write_stanford(tmp_path_factory.mktemp("served"), "a", coil_images((16, 24, 24), 3))
     with Server() as server:
-        server.put("a", file.read_bytes(), always="slow 0.2")
+        server.put("a", file.read_bytes(), always="slow 0.5")
         yield server, file.read_bytes()
         server.shutdown()
 
@@ -116,7 +116,7 @@ def kill(copy: Path, phase: str, longest: float, draw: random.Random) -> str | N
     if victim.poll() is not None:
         assert victim.returncode == 0, (copy / "output.txt").read_text()[-4000:]
         return None
-    now = phase_of(copy, begun)
+    now = phase_of(copy, begun) or now
     os.killpg(victim.pid, signal.SIGKILL)
     victim.wait()
     return now
@@ -141,8 +141,8 @@ def check_whole(copy: Path) -> int:
     """Opens every file under a final name; returns how many there are."""
     folders = (copy / "results", copy / "figures", copy / "data/downloads")
     files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
-    final = [path for path in files if path.suffix not in (".part", ".lock")]
-    final = [path for path in final if not path.name.endswith(".part.json")]
+    waiting = (".part", ".part.json", ".lock")  # downloads that go on, and locks
+    final = [p for p in files if not (p.name.endswith(waiting) or p.suffix == ".flock")]
     for path in final:
         try:
             OPENERS[path.suffix](path)

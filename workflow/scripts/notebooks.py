@@ -56,7 +56,7 @@ def run(source: Path, executed: Path, config: str) -> None:
         )
     except papermill.PapermillExecutionError as error:
         why = " ".join(f"{error.ename}: {error.evalue}".split())
-        failed = f"cell {error.cell_index} fails with {why}"
+        failed = f"cell [{error.exec_count}] fails with {why}"
         raise ReconError(f"{source}: {failed}; its traceback is in {executed}") from error
     except DeadKernelError as error:
         died = "its kernel died, killed by the system or for want of memory"
