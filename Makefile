@@ -12,7 +12,7 @@ SLURM_CONFIG ?= smoke
 export CONFIG PROFILE
 INSTALLED := .venv/.installed
 
-.PHONY: setup figures plan test test-slurm lab bench gpu fuzz docs clean
+.PHONY: setup figures plan test test-slurm lab bench gpu fuzz kills docs clean
 
 setup: $(INSTALLED)
 
@@ -54,6 +54,11 @@ fuzz: $(INSTALLED)
 	FUZZ_EXAMPLES=$(FILES) OMP_NUM_THREADS=1 .venv/bin/python -m pytest -q -n 2 \
 	    tests/commands/test_options_fuzz.py tests/study/test_config_fuzz.py
 	OMP_NUM_THREADS=1 .venv/bin/python -m tests.fuzz --files $(FILES) --seed $(SEED)
+
+# Kills a run in every phase and compares with an undisturbed one: the tests do it to a tiny run.
+kills: $(INSTALLED)
+	KILLED_CONFIG=$(if $(filter demo,$(CONFIG)),tiny.yaml,$(CONFIG)) SEED=$(SEED) \
+	    .venv/bin/python -m pytest -q tests/workflow/test_kills.py
 
 $(INSTALLED): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \

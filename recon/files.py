@@ -1,18 +1,39 @@
 """Files that are whole or not there: an atomic writer, a lock, and a sweep after killed runs."""
 
+import errno
 import hashlib
 import os
 import re
 import shutil
 import socket
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock
 
+from recon.errors import ReconError
+
 HOST = re.sub(r"[^\w-]", "-", socket.gethostname())
 PARTIAL = re.compile(rf"\.{HOST}\.(\d+)\.part$")
+
+# What to do where a disk refuses, by the system's number of the error.
+CURES = {
+    errno.ENOSPC: "make room",
+    errno.EDQUOT: "make room in your quota",
+    errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
+    errno.EROFS: "make the disk writable, or work in another folder",
+    errno.EACCES: "get permission, or work in another folder",
+    errno.EPERM: "get permission, or work in another folder",
+    **dict.fromkeys(
+        (errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG), "choose another path"
+    ),
+    errno.EIO: "the disk or the network failed: mend it",
+    errno.ESTALE: "the disk of the network went away: mount it again",
+}
+# How HDF5 and safetensors, which raise errors of their own, quote that number.
+QUOTED = re.compile(r"(?:errno = |os error |Errno )(\d+)")
 
 
 def partial(path: Path) -> Path:
@@ -28,24 +49,81 @@ def whole(path: Path) -> Iterator[Path]:
     """Gives a path to write to, which becomes ``path`` at the end of the block.
 
     Where the block fails, nothing is left. The folder is made. A reader sees the old file or the
-    new one, never half of it. The path to write to is a new file, and never a link that somebody
-    else has put there: the folder may be one that all may write to.
+    new one, never half of it, and so after a power cut. The path to write to is a new file, and
+    never a link that somebody else has put there: the folder may be one that all may write to.
+    Raises `ReconError` where the disk refuses.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     part = partial(path)
-    part.unlink(missing_ok=True)  # A dead process may have had our number.
-    part.touch(exist_ok=False)
+    with refusals(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            part.unlink(missing_ok=True)  # A dead process may have had our number.
+            part.touch(exist_ok=False)
+            yield part
+            with part.open("rb") as file:
+                os.fsync(file.fileno())
+            os.replace(part, path)
+        finally:
+            with suppress(OSError):  # The error that led here says more.
+                part.unlink(missing_ok=True)
+
+
+@contextmanager
+def refusals(path: Path) -> Iterator[None]:
+    """Turns a disk's refusal to write ``path`` into a `ReconError`, whichever library reports it.
+
+    Where the refusal names another file, as a folder that cannot be made, the line names that one.
+    """
     try:
-        yield part
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+        yield
+    except Exception as error:
+        found = None if isinstance(error, ReconError) else _refusal(error)
+        if found is None:
+            raise
+        number, named = found
+        where = path if named is None or str(named).endswith(".part") else named
+        why = f"cannot be written ({os.strerror(number)}); {CURES[number]}, and run again"
+        raise ReconError(f"{where}: {why}") from error
+
+
+def _refusal(error: BaseException | None) -> tuple[int, str | None] | None:
+    """The system's number in an error, or in one that led to it, and the file that it names."""
+    while error is not None:
+        quoted = QUOTED.search(str(error))
+        number = getattr(error, "errno", None) or (int(quoted[1]) if quoted else None)
+        if number in CURES:
+            # of a copy, the second is what is written
+            named = getattr(error, "filename2", None) or getattr(error, "filename", None)
+            return number, named
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def write_text(path: Path, text: str) -> None:
     """Writes a text file whole or not at all."""
     with whole(path) as part:
         part.write_text(text)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes a file of bytes whole or not at all."""
+    with whole(path) as part:
+        part.write_bytes(content)
+
+
+def reserve(path: Path, size: int) -> None:
+    """Raises `ReconError` where the disk has no room for ``size`` more bytes at ``path``.
+
+    HDF5 (2.0) dies of a segmentation fault where a write fails, so room is asked for before.
+    """
+    room = partial(path)
+    with refusals(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with room.open("wb") as file:
+                os.posix_fallocate(file.fileno(), 0, size)
+        finally:
+            room.unlink(missing_ok=True)
 
 
 def copy(source: Path, target: Path) -> None:
@@ -57,8 +135,10 @@ def copy(source: Path, target: Path) -> None:
 @contextmanager
 def alone(path: Path) -> Iterator[None]:
     """Holds the lock ``path``: a second process that wants it waits for the first."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path):
+    with refusals(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        held = FileLock(path).acquire()
+    with held:
         yield
 
 
@@ -74,6 +154,22 @@ def sweep(folder: Path) -> list[Path]:
             path.unlink(missing_ok=True)
             swept.append(path)
     return swept
+
+
+def recall(*folders: Path) -> list[Path]:
+    """Dates files from the future, below ``folders``, to now, and returns them in their order.
+
+    A clock that was ahead has left them. Each becomes a nanosecond younger than the one before it,
+    so they stay in their order, after all files of the past and before all that are still to come.
+    """
+    now, ahead = time.time_ns(), []
+    for path in (path for folder in folders for path in folder.rglob("*") if path.is_file()):
+        if (written := path.stat().st_mtime_ns) > now:
+            ahead.append((written, path))
+    for rank, (_, path) in enumerate(sorted(ahead)):
+        with suppress(OSError):  # Somebody else's, or on a disk that is read-only.
+            os.utime(path, ns=(now + rank, now + rank))
+    return [path for _, path in sorted(ahead)]
 
 
 def _lives(process: int) -> bool:

@@ -4,11 +4,12 @@ import os
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
 from recon import files
-from recon.files import alone, partial, sweep, whole, write_text
+from recon.files import alone, partial, recall, sweep, whole, write_text
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path):
@@ -55,3 +56,29 @@ def test_of_two_that_want_the_same_the_second_waits(tmp_path):
         order.append("first")
     thread.join()
     assert order == ["first", "second"]
+
+
+def test_what_is_written_reaches_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    """So a power cut leaves the old file or the new one, and no empty one."""
+    order, replace = [], os.replace
+    monkeypatch.setattr(os, "fsync", lambda file: order.append("synced"))
+    monkeypatch.setattr(os, "replace", lambda *pair: (order.append("named"), replace(*pair)))
+    write_text(tmp_path / "a.txt", "new")
+    assert order == ["synced", "named"]
+
+
+def test_files_from_the_future_are_dated_to_now_in_their_order(tmp_path):
+    """Old ones keep their time; what is written next is younger than all."""
+    day = 24 * 3600 * 10**9
+    now = time.time_ns()
+    stamps = {"old": now - day, "first": now + day, "second": now + 2 * day, "third": now + 3 * day}
+    for name, stamp in stamps.items():
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, ns=(stamp, stamp))
+    assert [path.name for path in recall(tmp_path)] == ["first", "second", "third"]
+    time.sleep(0.01)
+    (tmp_path / "next").touch()
+    found = sorted(tmp_path.iterdir(), key=lambda path: path.stat().st_mtime_ns)
+    assert [path.name for path in found] == ["old", "first", "second", "third", "next"]
+    assert (tmp_path / "old").stat().st_mtime_ns == now - day
+    assert recall(tmp_path) == []

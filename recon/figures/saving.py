@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from recon.figures.sidecar import sidecar
-from recon.files import whole, write_text
+from recon.files import whole, write_bytes, write_text
 from recon.mri.prepared import Prepared
 from recon.study.study import Study
 
@@ -44,8 +44,7 @@ def save(
     links to the file instead of holding the picture a second time.
     """
     stem = study.figures / name
-    with whole(stem.with_suffix(".png")) as part:
-        part.write_bytes(small_png(fig))
+    write_bytes(stem.with_suffix(".png"), small_png(fig))
     if not any(isinstance(artist, AxesImage) for artist in fig.findobj()):
         # Without a salt of its own, names inside the .svg would change every time.
         with plt.rc_context({"svg.hashsalt": name}), whole(stem.with_suffix(".svg")) as part:

@@ -1,5 +1,6 @@
 """Sensitivity maps in files: NumPy, HDF5 and BART pairs."""
 
+from io import BytesIO
 from pathlib import Path
 
 import h5py
@@ -7,7 +8,7 @@ import numpy as np
 import torch
 
 from recon.errors import ReconError
-from recon.files import whole
+from recon.files import whole, write_bytes, write_text
 from recon.io.arrays import load_npy, load_npz
 from recon.io.bart import load_cfl
 from recon.io.checks import check_dataset, check_finite, existing, reading
@@ -61,16 +62,16 @@ def write_maps(path: Path, maps: Maps) -> None:
             np.save(file, array)
         return
     if path.suffix == ".h5":
-        with whole(path) as part, h5py.File(part, "w") as file:
+        buffer = BytesIO()  # HDF5 dies of a disk that refuses; see `recon.files.reserve`
+        with h5py.File(buffer, "w") as file:
             file[DATASET] = array
+        write_bytes(path, buffer.getvalue())
         return
     array = array[None] if array.ndim == 4 else array
     array = array.transpose(2, 3, 4, 1, 0)
     sizes = " ".join(map(str, (*array.shape, *(11 * [1]))))
-    with whole(path) as part:
-        part.write_bytes(array.astype("<c8").tobytes(order="F"))
-    with whole(path.with_suffix(".hdr")) as part:
-        part.write_text(f"# Dimensions\n{sizes}\n")
+    write_bytes(path, array.astype("<c8").tobytes(order="F"))
+    write_text(path.with_suffix(".hdr"), f"# Dimensions\n{sizes}\n")
 
 
 def check_maps_output(path: Path) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from recon import __version__
 from recon.errors import ReconError
-from recon.files import whole
+from recon.files import write_bytes
 from recon.io.arrays import as_voxel, load_npy, load_npz
 from recon.io.checks import DEFLATE, check_finite, check_kind, check_size, existing, reading
 
@@ -97,8 +97,8 @@ def write_volume(
         if path.suffix == ".gz"
         else image.to_bytes()
     )
-    _write(path, encoded)
-    _write(sidecar, json.dumps(MADE | (meta or {}), indent=2, default=str).encode() + b"\n")
+    write_bytes(path, encoded)
+    write_bytes(sidecar, json.dumps(MADE | (meta or {}), indent=2, default=str).encode() + b"\n")
 
 
 def check_output(path: Path) -> None:
@@ -176,13 +176,3 @@ def _check_voxel(voxel: Voxel, path: Path) -> Voxel:
             "expected three positive numbers in axis order"
         )
     return voxel
-
-
-def _write(path: Path, content: bytes) -> None:
-    try:
-        with whole(path) as part:
-            part.write_bytes(content)
-    except OSError as error:
-        raise ReconError(
-            f"{path}: cannot be written ({error.strerror}); check the folder and the free space"
-        ) from error

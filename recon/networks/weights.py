@@ -7,11 +7,11 @@ import torch
 from jaxtyping import Shaped
 from pydantic import TypeAdapter
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from recon.errors import ReconError
-from recon.files import whole
+from recon.files import write_bytes
 from recon.networks import trained
 from recon.networks.pixels import pixels
 from recon.networks.trained import AnyTraining, Training
@@ -54,9 +54,20 @@ def save_weights(path: str | Path, settings: Training, model: nn.Module, provena
         "settings": json.dumps(settings.recipe()),
         "provenance": json.dumps(provenance),
     }
-    with whole(Path(path)) as part:
-        save_file(tensors, part, metadata=header)
-        part.chmod(0o644)  # The library makes the file readable to its owner alone.
+    write_bytes(Path(path), ordered(save(tensors, metadata=header)))
+
+
+def ordered(content: bytes) -> bytes:
+    """A file of safetensors with its header in order.
+
+    The library writes it in a random one. So the same weights would have another hash each time,
+    and what was computed with them would be computed again.
+    """
+    size = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + size])
+    text = json.dumps(header, sort_keys=True, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + content[8 + size :]
 
 
 def load_weights(path: str | Path) -> tuple[nn.Module, dict]:

@@ -3,6 +3,7 @@
 import re
 import time
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from recon import methods
-from recon.files import whole
+from recon.files import write_bytes
 from recon.methods.common import Callback, ignore
 from recon.mri import metrics
 from recon.mri.prepared import Prepared
@@ -107,8 +108,10 @@ class Stopwatch:
 
 def write_magnitude(path: Path, magnitude: Float[Tensor, "x y z"]) -> None:
     """Keeps a reconstruction exactly as it is scored."""
-    with whole(path) as part, h5py.File(part, "w") as file:
+    buffer = BytesIO()  # HDF5 dies of a disk that refuses; see `recon.files.reserve`
+    with h5py.File(buffer, "w") as file:
         file.create_dataset("magnitude", data=magnitude.numpy(), compression="lzf", shuffle=True)
+    write_bytes(path, buffer.getvalue())
 
 
 def read_magnitude(path: Path) -> Float[Tensor, "x y z"]:

@@ -1,5 +1,6 @@
 """What a study works on: prepared volumes, trained networks, masks and problems."""
 
+import math
 import zlib
 from functools import lru_cache
 from pathlib import Path
@@ -15,6 +16,7 @@ from recon.data.resolution import coarser
 from recon.data.section import Dataset
 from recon.download import registry
 from recon.errors import ReconError
+from recon.files import reserve
 from recon.mri import masks
 from recon.mri.prepared import Prepared
 from recon.mri.problem import Problem, undersampled
@@ -43,6 +45,7 @@ class Inputs(Workspace):
         light = self.config.reference_only(dataset, subject)
         made_of = preparation(section, subject, light)
         scan, split = open_scan(section, subject), section.split_noise
+        reserve(path, 8 * math.prod(scan.shape) * (section.virtual_coils or scan.coils) * 2)
         prepare(scan, path, made_of, section.virtual_coils, light, split)
         return path
 

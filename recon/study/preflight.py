@@ -27,6 +27,7 @@ def check(config: Config) -> None:
     check_downloads(config)
     check_shipped(config)
     check_settings(config)
+    check_tuning(config)
     for dataset, section in config.datasets.items():
         check_networks(config, dataset)
         if section.kind not in source.registered():
@@ -77,6 +78,15 @@ def check_settings(config: Config) -> None:
                 refuse(config, f"{lacking}; correct 'vary'")
             for method, value in product(having, values):
                 methods.varied(method, setting, value)
+
+
+def check_tuning(config: Config) -> None:
+    """Refuses a dataset whose methods must be tuned, and that has no volume to tune them on."""
+    for dataset, section in config.datasets.items():
+        tuned = config.tuned_on(dataset)
+        if tuned and not (section.validation or config.tuning.shipped):
+            lacking = f"dataset {dataset} has no validation volume to tune {', '.join(tuned)} on"
+            refuse(config, f"{lacking}; name one, or another dataset under settings_of")
 
 
 def check_networks(config: Config, dataset: str) -> None:

@@ -8,6 +8,7 @@ case in hand.
 
 import hashlib
 import json
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from itertools import product
@@ -23,6 +24,7 @@ from recon import methods, representations
 from recon.files import alone, write_text
 from recon.mri import masks
 from recon.mri.prepared import Prepared
+from recon.mri.problem import Problem
 from recon.networks.precision import multiplies_bf16
 from recon.progress import note
 from recon.study import provenance
@@ -38,6 +40,7 @@ from recon.study.cases import (
 )
 from recon.study.cost import how_long
 from recon.study.inputs import Inputs
+from recon.study.memory import divided, fitting
 from recon.study.use import hashed
 from recon.versions import versions
 
@@ -180,36 +183,46 @@ class Study(Inputs):
 
     def _reconstruct(self, case: Case) -> tuple[Float[Tensor, "x y z"], dict]:
         """The magnitude of a case, and what it cost."""
-        problem = self.problem(case.dataset, case.subject, case.acceleration)
-        networks, counted = self._opened(case)
-        with Stopwatch(self.config.device) as watch:
-            magnitude = magnitude_of(problem, case.method, networks, case.settings)
-        cost = {"seconds": watch.seconds, "peak_memory_mb": watch.megabytes}
-        return magnitude, cost | {"denoised_slices": sum(prior.slices for prior in counted)}
 
-    def _opened(self, case: Case) -> tuple[dict, list[Counted]]:
-        """The networks of a case by role; priors count what they denoise."""
+        def work(problem: Problem, networks: dict, settings: dict) -> tuple[Tensor, dict]:
+            counted, priors = _counted(case.method, networks)
+            with Stopwatch(self.config.device) as watch:
+                magnitude = magnitude_of(problem, case.method, counted, settings)
+            cost = {"seconds": watch.seconds, "peak_memory_mb": watch.megabytes}
+            return magnitude, cost | {"denoised_slices": sum(prior.slices for prior in priors)}
+
+        (magnitude, cost), divisor = self._fitting(case, work)
+        return magnitude, cost | ({"chunks_divided_by": divisor} if divisor > 1 else {})
+
+    def _fitting(self, case: Case, work: Callable[[Problem, dict, dict], Any]) -> tuple[Any, int]:
+        """Work on the problem, networks and settings of a case, in chunks that fit into memory.
+
+        The second value is by what the chunks were divided.
+        """
+        problem = self.problem(case.dataset, case.subject, case.acceleration)
         networks = {role: self.network(name) for role, name in case.networks.items()}
-        needs = methods.lookup(case.method).needs
-        priors = {r: Counted(found) for r, found in networks.items() if needs[r] in methods.PRIORS}
-        return networks | priors, list(priors.values())
+        name = f"{case.method} on {case.dataset}/{case.subject} at R = {case.acceleration:g}"
+        return fitting(name, lambda n: work(*divided(problem, networks, case.settings, n)))
 
     def trace(self, case: Case) -> pd.DataFrame:
         """PSNR after every iteration of a case against the number of slices denoised so far."""
         path = self.results / "traces" / f"{self.key(case)}.csv"
         if not path.exists():
-            problem = self.problem(case.dataset, case.subject, case.acceleration)
             scan = self.volume(case.dataset, case.subject)
-            networks, counted = self._opened(case)
-            rows = []
 
-            def record(iteration: int, volume: Complex[Tensor, "x y z"]) -> None:
-                psnr = psnr_of(problem.unscale(volume).abs().cpu(), scan)
-                slices = sum(prior.slices for prior in counted)
-                rows.append({"iteration": iteration, "denoised_slices": slices, "psnr": psnr})
+            def work(problem: Problem, networks: dict, settings: dict) -> list[dict]:
+                counted, priors = _counted(case.method, networks)
+                rows = []
 
-            magnitude_of(problem, case.method, networks, case.settings, record)
-            write_text(path, pd.DataFrame(rows).to_csv(index=False))
+                def record(iteration: int, volume: Complex[Tensor, "x y z"]) -> None:
+                    psnr = psnr_of(problem.unscale(volume).abs().cpu(), scan)
+                    slices = sum(prior.slices for prior in priors)
+                    rows.append({"iteration": iteration, "denoised_slices": slices, "psnr": psnr})
+
+                magnitude_of(problem, case.method, counted, settings, record)
+                return rows
+
+            write_text(path, pd.DataFrame(self._fitting(case, work)[0]).to_csv(index=False))
         return pd.read_csv(path)
 
     def reconstruction(self, row: dict) -> Float[Tensor, "x y z"]:
@@ -249,11 +262,12 @@ class Study(Inputs):
         key = hashed([self.key(case), provenance.choice_code()])[:20]
         path = self.results / "choices" / f"{key}.json"
         if not path.exists():
-            problem = self.problem(case.dataset, case.subject, case.acceleration)
             fixed = self.config.methods.get(case.method, {})
-            networks, _ = self._opened(case)
-            choice = prediction.choose(problem, case.method, networks, fixed=fixed)
-            write_text(path, json.dumps(asdict(choice)))
+
+            def work(problem: Problem, networks: dict, settings: dict) -> prediction.Found:
+                return prediction.choose(problem, case.method, networks, fixed=fixed)
+
+            write_text(path, json.dumps(asdict(self._fitting(case, work)[0])))
         return json.loads(path.read_text())["settings"]
 
     def _chosen(
@@ -295,6 +309,13 @@ class Study(Inputs):
                 about["settings"] = self.config.comparisons[name].settings
                 rows.append(self.run(case) | about)
         return pd.DataFrame(rows)
+
+
+def _counted(method: str, networks: dict[str, Any]) -> tuple[dict[str, Any], list[Counted]]:
+    """The networks of a method, of which the priors count what they denoise."""
+    needs = methods.lookup(method).needs
+    priors = {r: Counted(found) for r, found in networks.items() if needs[r] in methods.PRIORS}
+    return networks | priors, list(priors.values())
 
 
 def _typed(method: str, values: dict) -> dict:

@@ -27,6 +27,7 @@ SILENT = (
     "recon.download",
     "recon.data.section",
     "recon.data.source",
+    "recon.training.checkpoints",
 )
 # Nor do these classes: what they hold is part of the keys, or says how something is found.
 RECORDS = {"Method", "Kind", "Batches", "Architecture", "RepresentationKind", "Training"}

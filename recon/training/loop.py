@@ -23,7 +23,7 @@ from recon.networks import trained
 from recon.networks.trained import Training
 from recon.progress import track
 from recon.training import batches, parallel
-from recon.training.checkpoints import load_checkpoint, save_checkpoint
+from recon.training.checkpoints import resume, save_checkpoint
 from recon.versions import versions
 
 
@@ -64,17 +64,16 @@ def train(
     """Trains ``model``; returns its average and the log, which has one entry per check.
 
     ``draw`` gives a batch, and ``loss`` is the mean over its samples. ``checkpoint`` holds the
-    state of the run. Where it exists, training resumes from it. The log stands beside it as
-    ``.jsonl``. Of several processes (see `recon.training.parallel`) the first one alone has a log,
-    and writes.
+    state of the run. Where it exists, training resumes from it, or from the one before it (see
+    `checkpoints.resume`). The log stands beside it as ``.jsonl``. Of several processes (see
+    `recon.training.parallel`) the first one alone has a log, and writes.
     """
     checkpoint, log_file = Path(checkpoint), Path(checkpoint).with_suffix(".jsonl")
-    checkpoint.parent.mkdir(parents=True, exist_ok=True)
     generator = torch.Generator().manual_seed(settings.seed)
     average = averaged(model, settings.ema)
     optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
     state = model, average, optimizer, generator
-    start = load_checkpoint(checkpoint, *state) if checkpoint.exists() else 0
+    start = parallel.after_first(lambda: resume(checkpoint, *state))  # It may mend the files.
     log = read_log(log_file, start)
     begun, recent = time.monotonic(), []
     loss_of, steps = parallel.shared(model, loss), range(start, settings.steps)

@@ -9,10 +9,11 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -21,7 +22,9 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from recon.errors import ReconError
+from recon.files import alone
 
+T = TypeVar("T")
 # Torchrun ends all processes when one dies. So they may wait long, for example for a validation.
 PATIENCE = timedelta(days=2)
 OVER_BATCH = nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d
@@ -72,6 +75,24 @@ def number() -> int:
 def first() -> bool:
     """Whether this process is the one that validates, logs and writes."""
     return not dist.is_initialized() or dist.get_rank() == 0
+
+
+@contextmanager
+def in_turn(lock: Path) -> Iterator[None]:
+    """Holds a lock for all processes that train together; those of another run wait for it."""
+    with alone(lock) if first() else nullcontext():
+        if number() > 1:
+            dist.barrier()  # The first one has it now.
+        yield
+
+
+def after_first(work: Callable[[], T]) -> T:
+    """What ``work`` returns in each process; the first one is done before the others begin."""
+    if number() == 1:
+        return work()
+    done = work() if first() else None
+    dist.barrier()
+    return done if first() else work()
 
 
 def share(count: int) -> slice:

@@ -89,3 +89,15 @@ def test_mistakes_in_a_section_are_named_with_their_place(tmp_path, section, wor
     with pytest.raises(ReconError) as error:
         read_yaml(path, Config)
     assert words in str(error.value) and "\n" not in str(error.value)
+
+
+def test_the_same_weights_give_the_same_file(tmp_path):
+    """Byte for byte, so that its hash, and with it the key of every case, stays."""
+    model, written = DDPM(UNet(SMALL)), set()
+    for number in range(8):
+        path = tmp_path / f"{number}.safetensors"
+        save_weights(path, DDPMTraining(network=SMALL), model, {"seed": 3})
+        written.add(path.read_bytes())
+    assert len(written) == 1
+    with safe_open(path, framework="pt") as file:
+        assert file.metadata()["architecture"] == "unet"

@@ -1,5 +1,7 @@
 import json
+import multiprocessing
 import threading
+from contextlib import nullcontext
 from math import log
 
 import pytest
@@ -454,6 +456,28 @@ def test_two_processes_compute_a_case_once(study, monkeypatch):
     assert done.is_set()
 
 
+def test_two_nodes_without_locks_do_not_corrupt_a_case(study, tmp_path, monkeypatch):
+    """Some disks of a network know no locks. Both compute it, and either result is whole."""
+    monkeypatch.setattr("recon.study.study.alone", lambda path: nullcontext())
+    context = multiprocessing.get_context("fork")
+    both, rows = context.Barrier(2), context.Queue()
+
+    def node() -> None:
+        node_study = Study(study.config, tmp_path)
+        both.wait()
+        rows.put(node_study.run(node_study.case("knee", 200, 4, "cg_sense")))
+
+    nodes = [context.Process(target=node) for _ in range(2)]
+    for process in nodes:
+        process.start()
+    one, other = rows.get(timeout=120), rows.get(timeout=120)
+    for process in nodes:
+        process.join()
+    assert one["psnr"] == other["psnr"] and one["key"] == other["key"]
+    assert float(Study(study.config, tmp_path).reconstruction(one).max()) > 0
+    assert not list(tmp_path.rglob("*.part"))
+
+
 def test_training_volumes_keep_kspace_where_a_training_asks_for_it(study, tmp_path, monkeypatch):
     """A prior is trained on references; an unrolled network would need what was measured."""
     light = Study(study.config, tmp_path / "light")
@@ -476,6 +500,14 @@ def test_a_network_says_whether_its_batches_need_kspace(monkeypatch):
         "recon.study.config.batches", lambda name: Batches(slices_of, needs_kspace=True)
     )
     assert config.trains_on_kspace("knee") and not config.trains_on_kspace("knee_thick")
+
+
+def test_a_dataset_without_validation_is_refused_where_a_method_is_tuned_on_it():
+    config = load("smoke")
+    knee = config.datasets["knee"].model_copy(update={"validation": []})
+    changed = config.model_copy(update={"datasets": config.datasets | {"knee": knee}})
+    with pytest.raises(ReconError, match="knee has no validation volume to tune .*settings_of"):
+        check(changed)
 
 
 @pytest.mark.parametrize("name", ["demo", "smoke"])

@@ -29,7 +29,9 @@ def surroundings(copy: Path, environment: Mapping[str, str] = os.environ) -> dic
     return {**environment, "PYTHONPATH": str(copy)}
 
 
-def run(copy: Path, *arguments: str, environment: Mapping[str, str] = os.environ):
+def run(
+    copy: Path, *arguments: str, environment: Mapping[str, str] = os.environ
+) -> subprocess.CompletedProcess:
     """Runs ``python -m ARGUMENTS`` in the copy."""
     return subprocess.run(
         [sys.executable, "-m", *arguments],
@@ -40,7 +42,12 @@ def run(copy: Path, *arguments: str, environment: Mapping[str, str] = os.environ
     )
 
 
-def call(profile: str = "default", config: str = "smoke", *options: str) -> list[str]:
+def call(config: str = "smoke", *options: str, profile: str = "default") -> list[str]:
     """The arguments of a run of the workflow, as ``make figures`` gives them."""
     module = ["workflow.scripts.run", "--profile", f"workflow/profiles/{profile}"]
     return [*module, "--config", f"run={config}", *options]
+
+
+def workflow(copy: Path, config: str = "smoke", *options: str) -> subprocess.CompletedProcess:
+    """A run of the workflow in the copy."""
+    return run(copy, *call(config, *options))

@@ -92,7 +92,7 @@ def runs(slurm, copy) -> tuple[Path, Path]:
     """The folders of what one repository made on the cluster, and then here."""
     folders = []
     for place, options in (("slurm", SOON), ("default", ["--cores", "2"])):
-        done = run(copy, *call(place, CONFIG, *options), environment=slurm)
+        done = run(copy, *call(CONFIG, *options, profile=place), environment=slurm)
         assert done.returncode == 0, done.stderr[-6000:]
         folder = copy / f"made-{place}"
         folder.mkdir()
@@ -174,7 +174,7 @@ def asks_for_gpu(job: dict[str, str]) -> bool:
 @pytest.fixture(scope="module")
 def ended(slurm, copy) -> str:
     """What Snakemake says of jobs that end badly; that it ends at all is half of the test."""
-    command = call("slurm", CONFIG, *SOON, "--snakefile", "jobs.smk", "--", "bad")
+    command = call(CONFIG, *SOON, "--snakefile", "jobs.smk", "--", "bad", profile="slurm")
     with (copy / "bad.log").open("w+") as log:
         process = start(copy, slurm, command, log)
         while process.poll() is None:
@@ -203,7 +203,7 @@ def test_a_job_that_ends_badly_is_reported(ended, rule):
 
 def test_a_job_runs_with_the_python_that_submitted_it_and_gpus_go_to_whom_asks(slurm, copy):
     environment = slurm | {"PATH": f"{Path(slurm['SLURM_CONF']).parent}/bin:/usr/bin:/bin"}
-    command = call("slurm", CONFIG, *SOON, "--snakefile", "jobs.smk", "--", "good")
+    command = call(CONFIG, *SOON, "--snakefile", "jobs.smk", "--", "good", profile="slurm")
     done = run(copy, *command, environment=environment)
     assert done.returncode == 0, done.stderr[-6000:]
     said = {name: (copy / f"{name}.txt").read_text().split() for name in ("plain", "with_gpu")}
@@ -217,7 +217,7 @@ def test_a_study_on_gpus_asks_for_them_where_they_are_used(slurm, copy):
     """Preparing needs none, and works on a node without one. Training would, and is sent to one."""
     (copy / "gpus.yaml").write_text(TINY.replace("name: tiny", "name: gpus\ndevice: cuda"))
     network = "results/gpus/networks/knee.safetensors"
-    done = run(copy, *call("slurm", "gpus.yaml", *SOON, "--", network), environment=slurm)
+    done = run(copy, *call("gpus.yaml", *SOON, "--", network, profile="slurm"), environment=slurm)
     assert len(list((copy / "results/gpus/data/knee").glob("*.h5"))) == 2, done.stderr[-6000:]
     jobs = listed(slurm)
     assert not asks_for_gpu(jobs["rule_prepare_wildcards_knee_0"])
@@ -227,7 +227,7 @@ def test_a_study_on_gpus_asks_for_them_where_they_are_used(slurm, copy):
 
 def test_a_run_is_refused_while_jobs_of_a_killed_one_are_at_work(slurm, copy):
     """Two jobs would write the same files. Once they are gone the same call goes on."""
-    command = call("slurm", CONFIG, *SOON, "--snakefile", "jobs.smk", "--", "waits.txt")
+    command = call(CONFIG, *SOON, "--snakefile", "jobs.smk", "--", "waits.txt", profile="slurm")
     victim = start(copy, slurm, command, subprocess.DEVNULL)
     queued = ["squeue", "--noheader", "--format=%i"]
     deadline = time.monotonic() + 120

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from recon.study.config import load
-from tests.workflow.repository import call, copied, run, surroundings
+from tests.workflow.repository import call, copied, run, surroundings, workflow
 
 COLUMNS = {
     "dataset",
@@ -27,10 +27,6 @@ COLUMNS = {
     "seconds",
     "peak_memory_mb",
 }
-
-
-def workflow(copy: Path, config: str = "smoke") -> subprocess.CompletedProcess:
-    return run(copy, *call(config=config))
 
 
 def step(copy: Path, *arguments: str) -> subprocess.CompletedProcess:
@@ -146,7 +142,7 @@ def test_a_killed_run_is_called_again_as_it_was(copy):
 
 def test_the_slurm_profile_is_valid(copy):
     """Snakemake and its plugin for SLURM understand all of it, without a cluster."""
-    done = run(copy, *call("slurm", "smoke", "--dry-run"))
+    done = run(copy, *call("smoke", "--dry-run", profile="slurm"))
     assert done.returncode == 0, done.stderr[-3000:]
 
 

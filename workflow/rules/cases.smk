@@ -9,8 +9,12 @@ rule cases:
         f"{RESULTS}/tables/{{comparison}}/{{dataset}}/{{subject}}.csv",
     params:
         section=CONFIG.model_dump_json(
-            include={"methods", "accelerations", "mask", "maps", "device", "threads"}
+            include={"accelerations", "mask", "maps", "device", "threads"}
         ),
+        methods=lambda w: {
+            method: CONFIG.methods[method]
+            for method in CONFIG.methods_in(w.comparison, w.dataset)
+        },
         dataset=lambda w: CONFIG.datasets[w.dataset].model_dump_json(include=provenance.ASKED),
         comparison=lambda w: CONFIG.comparisons[w.comparison].model_dump_json(),
         code=lambda w: provenance.cases_code(CONFIG, w.comparison, w.dataset),

@@ -1,7 +1,6 @@
 """Executes a notebook with papermill; a notebook that fails is kept with its traceback."""
 
 import re
-import time
 from html import escape
 from pathlib import Path
 
@@ -9,11 +8,12 @@ import nbconvert
 import nbformat
 import papermill
 from latex2mathml.converter import convert
+from nbclient.exceptions import DeadKernelError
 
 from recon.errors import ReconError
 from recon.figures.gallery import STYLE
 from recon.figures.gallery.chapters import html
-from recon.files import copy, write_text
+from recon.files import copy, refusals, write_text
 from recon.schema import ROOT
 from recon.study.config import number
 from recon.study.study import Study
@@ -33,28 +33,47 @@ def execute(study: Study, name: str, executed: Path) -> None:
     """Runs ``notebooks/NAME.ipynb`` into ``executed``.
 
     Where it succeeds it is copied to the results, and its page to the figures. Figures that an
-    earlier version of the notebook made, and this one did not, are deleted.
+    earlier version of the notebook made, and this one did not, are deleted. Raises `ReconError`
+    where it fails; ``executed`` then has what was run, and the traceback.
     """
     source = ROOT / "notebooks" / f"{name}.ipynb"
     if "config" not in papermill.inspect_notebook(str(source)):
         raise ReconError(f"{source}: has no parameter 'config' in a cell tagged parameters")
     target = study.results / "notebooks" / f"{name}.ipynb"
-    for path in (executed, target):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    begun = time.time()
-    papermill.execute_notebook(
-        str(source),
-        str(executed),
-        {"config": study.source},
-        cwd=str(ROOT),
-        progress_bar=False,
-        kernel_name="python3",
-    )
-    for old in study.figures.glob(f"{number(name)}_*"):
-        if old.stat().st_mtime < begun - 1:
-            old.unlink()
+    before = written(study.figures, name)
+    with refusals(executed):
+        executed.parent.mkdir(parents=True, exist_ok=True)
+        run(source, executed, study.source)
+    for old in before & written(study.figures, name):
+        old[0].unlink()
     write_text(study.figures / f"{name}.html", page(executed, name))
     copy(executed, target)
+
+
+def run(source: Path, executed: Path, config: str) -> None:
+    """Runs a notebook in a kernel of its own."""
+    try:
+        papermill.execute_notebook(
+            str(source),
+            str(executed),
+            {"config": config},
+            cwd=str(ROOT),
+            progress_bar=False,
+            kernel_name="python3",
+        )
+    except papermill.PapermillExecutionError as error:
+        why = " ".join(f"{error.ename}: {error.evalue}".split())
+        failed = f"cell [{error.exec_count}] fails with {why}"
+        raise ReconError(f"{source}: {failed}; its traceback is in {executed}") from error
+    except DeadKernelError as error:
+        died = "its kernel died, killed by the system or for want of memory"
+        raise ReconError(f"{source}: {died}; {executed} shows how far it came") from error
+
+
+def written(folder: Path, name: str) -> set[tuple[Path, int, int]]:
+    """The files of a notebook's figures; one that is written again is another member of the set."""
+    found = ((path, path.stat()) for path in folder.glob(f"{number(name)}_*"))
+    return {(path, stat.st_ino, stat.st_mtime_ns) for path, stat in found}
 
 
 def page(executed: Path, title: str) -> str:

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from recon.files import sweep
+from recon.errors import ReconError
+from recon.files import recall, refusals, sweep
 from recon.schema import ROOT
 
 # glibc otherwise returns the memory of every convolution and faults it in anew: 3 to 8 % of a
@@ -29,22 +30,28 @@ def main(arguments: list[str]) -> int:
     """Passes ``arguments`` to Snakemake; refuses where another run is at work in this folder.
 
     Snakemake runs in this process, which holds the lock; jobs that it sends to a cluster do not ask
-    for it. Partial files of killed runs are deleted first.
+    for it. Before that, partial files of killed runs are deleted, and files that a clock has dated
+    ahead are dated to now: Snakemake takes the younger file for the newer one.
     """
-    results = ROOT / "results"
-    results.mkdir(exist_ok=True)
+    results, figures = ROOT / "results", ROOT / "figures"
     try:
-        with FileLock(results / ".lock", timeout=0):
+        with refusals(results):
+            results.mkdir(exist_ok=True)
+            held = FileLock(results / ".lock", timeout=0).acquire()
+        with held:
             if jobs := " ".join(_left_at_the_cluster()):
                 left = f"jobs of an earlier run are still at work in {ROOT}"
                 return _refused(f"{left}; wait for them, or stop them: scancel {jobs}")
-            for folder in (results, ROOT / "figures"):
+            for folder in (results, figures):
                 sweep(folder)
+            recall(results, figures, ROOT / "notebooks", ROOT / "data")
             os.chdir(ROOT)
             os.environ.update({k: v for k, v in KEEP_MEMORY.items() if k not in os.environ})
             return _snakemake(["--nolock", *arguments])
     except Timeout:
         return _refused(f"another run is at work in {ROOT}; wait for it or stop it")
+    except ReconError as error:
+        return _refused(str(error))
 
 
 def _refused(why: str) -> int:

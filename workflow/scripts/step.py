@@ -20,6 +20,7 @@ def network(study, name: str) -> None:
     """Trains a network.
 
     Its log lies beside the weights, its checkpoint under the name of all that the run depends on.
+    A second process that trains the same network waits, and then finds it trained.
     """
     from recon.files import copy, digest
     from recon.networks.trained import lookup
@@ -41,7 +42,10 @@ def network(study, name: str) -> None:
     first = load_weights(start)[0] if start else None  # refuses a file that is no network
     key = run_key(settings, hashes, code, digest(start) if start else None)
     checkpoint = study.results / "checkpoints" / f"{name}-{key}.ckpt"
-    model, log = train_network(settings, volumes, held_out, checkpoint, study.config.device, first)
+    with parallel.in_turn(checkpoint.with_suffix(".lock")):
+        model, log = train_network(
+            settings, volumes, held_out, checkpoint, study.config.device, first
+        )
     if not parallel.first():
         return
     target = study.network_path(name)
