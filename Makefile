@@ -8,7 +8,7 @@ SEED ?= 0
 TARGET ?=
 INSTALLED := .venv/.installed
 
-.PHONY: figures test lab bench gpu fuzz docs clean
+.PHONY: figures test lab bench gpu fuzz rehearsal docs clean
 
 figures: $(INSTALLED)
 	.venv/bin/python -m workflow.scripts.run \
@@ -28,6 +28,12 @@ docs: $(INSTALLED)
 bench: $(INSTALLED)
 	.venv/bin/python -m tests.bench.run
 	.venv/bin/python -m tests.bench.neighbours
+	.venv/bin/python -m tests.bench.memory_of_methods
+	.venv/bin/python -m tests.bench.memory_of_methods --networks
+
+# The papers' configurations, with all of their subjects, on small stand-ins for their data.
+rehearsal: $(INSTALLED)
+	OMP_NUM_THREADS=1 .venv/bin/python -m tests.workflow.rehearsal results/rehearsal
 
 gpu: $(INSTALLED)
 	.venv/bin/python -m pytest -q -m gpu tests
