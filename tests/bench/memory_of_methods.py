@@ -56,7 +56,7 @@ def problem_of(shape: tuple[int, int, int]) -> Problem:
     generator = torch.Generator().manual_seed(0)
     maps = torch.randn((COILS, *shape), generator=generator, dtype=torch.complex64)
     maps /= torch.linalg.vector_norm(maps, dim=0)
-    mask = masks.make("uniform_1d", shape[1:], 4, (12, 1))
+    mask = masks.make("uniform_1d", shape[1:], 4, (8, 1))
     kspace = phantoms.complex_noise((COILS, *shape), 1.0, generator)
     return Problem.build(kspace, mask, maps, 0.1, (0.6, 0.5, 0.5))
 
