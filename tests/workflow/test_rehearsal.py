@@ -13,6 +13,7 @@ import yaml
 
 from recon.data.resolution import coarse_shape
 from recon.mri.resample import crop_kspace
+from recon.networks.weights import load_weights
 from recon.study.config import load
 from recon.study.study import Study
 from tests.data import standins
@@ -113,6 +114,17 @@ def test_the_whole_graph_runs_through_the_gallery(run):
     assert (table["origin"] == "measured").all() and table["psnr"].between(0, 80).all()
     assert set(table["trained_at"]) == {"1", "2", "4", "diverse"}
     assert "14_gaussian_mask" in (figures / "index.html").read_text()
+
+
+def test_a_prior_knows_the_pixels_of_the_files_that_it_was_trained_on(run):
+    networks = run / "results/rehearsal_paper_7t/networks"
+    found = {
+        n: load_weights(networks / f"{n}.safetensors")[0].pixels for n in ("ahead", "ahead_4x")
+    }
+    assert found["ahead"] == pytest.approx((0.7, 0.7))
+    assert found["ahead_4x"] == pytest.approx((2.8, 2.8))
+    diverse = load_weights(networks / "ahead_diverse.safetensors")[0].pixels
+    assert diverse == pytest.approx((0.7, 7.0))
 
 
 def test_claims_of_one_subject_are_undecided(run):

@@ -21,6 +21,7 @@ def network(study, name: str) -> None:
     Its log lies beside the weights, its checkpoint under the name of all that the run depends on.
     """
     from recon.files import copy, digest
+    from recon.networks.pixels import as_trained
     from recon.networks.trained import lookup
     from recon.networks.weights import load_weights, save_weights
     from recon.study.provenance import training_code
@@ -43,7 +44,8 @@ def network(study, name: str) -> None:
     model, log = train_network(settings, volumes, held_out, checkpoint, study.config.device, first)
     target = study.network_path(name)
     about = settings.about and settings.about.model_dump()
-    data = dataset.model_dump(mode="json")
+    axes = getattr(settings, "axes", (0, 1, 2))
+    data = as_trained(dataset.model_dump(mode="json"), volumes, axes)
     made = made_by(settings, log, data=data, name=name, run=key, about=about)
     save_weights(target, settings, model, made)
     copy(checkpoint.with_suffix(".jsonl"), target.with_suffix(".jsonl"))
