@@ -28,7 +28,7 @@ from recon.schema import ROOT
 from recon.study.cases import Stopwatch
 
 COILS, FULL = 8, (256, 320, 320)
-SMALL = ((48, 60, 60), (72, 90, 90))
+SMALL = ((40, 50, 50), (64, 80, 80))
 FEW = {"iterations": 2, "steps": 2, "cg_iterations": 1, "distance": "mse", "pixel": 1.0}
 TINY = {"channels": 4, "multipliers": [1], "attention": [], "patch": 2}
 # One for each need; their own memory is next to nothing.

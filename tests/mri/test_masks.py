@@ -141,6 +141,7 @@ def test_uniform_lines_pass_through_the_centre():
     ],
 )
 def test_impossible_requests_are_refused_in_one_line(kind, R, calibration, message):
-    with pytest.raises(ReconError, match=message) as error:
-        masks.make(kind, (64, 64), R, calibration)
-    assert "\n" not in str(error.value)
+    for asked in (masks.make, masks.check):
+        with pytest.raises(ReconError, match=message) as error:
+            asked(kind, (64, 64), R, calibration)
+        assert "\n" not in str(error.value)

@@ -40,7 +40,7 @@ def prepared(shape: tuple[int, int, int], voxel: tuple[float, float, float]) -> 
 
 
 def test_a_prior_of_files_is_trained_at_their_voxels():
-    """The configuration does not say them; slices of one orientation have two of the three sides."""
+    """The configuration does not say them. Slices of one orientation have two of three sides."""
     knees = [prepared((8, 6, 4), (1.0, 0.8, 3.0)), prepared((8, 6, 4), (0.9, 0.9, 3.0))]
     data = {"kind": "fastmri_knee", "voxel": None, "shape": None, "voxel_factor": [2.0, 2.0, 1.0]}
     found = as_trained(data, knees, axes=(2,))
