@@ -141,7 +141,6 @@ def test_uniform_lines_pass_through_the_centre():
     ],
 )
 def test_impossible_requests_are_refused_in_one_line(kind, R, calibration, message):
-    for asked in (masks.make, masks.check):
-        with pytest.raises(ReconError, match=message) as error:
-            asked(kind, (64, 64), R, calibration)
-        assert "\n" not in str(error.value)
+    with pytest.raises(ReconError, match=message) as error:
+        masks.make(kind, (64, 64), R, calibration)
+    assert "\n" not in str(error.value)
