@@ -12,7 +12,7 @@ SLURM_CONFIG ?= smoke
 export CONFIG PROFILE
 INSTALLED := .venv/.installed
 
-.PHONY: setup figures plan test test-slurm lab bench gpu fuzz kills docs clean
+.PHONY: setup figures plan test test-slurm lab bench gpu fuzz kills rehearsal docs clean
 
 setup: $(INSTALLED)
 
@@ -45,6 +45,12 @@ docs: $(INSTALLED)
 bench: $(INSTALLED)
 	.venv/bin/python -m tests.bench.run
 	.venv/bin/python -m tests.bench.neighbours
+	.venv/bin/python -m tests.bench.memory_of_methods
+	.venv/bin/python -m tests.bench.memory_of_methods --networks
+
+# The papers' configurations, with all of their subjects, on small stand-ins for their data.
+rehearsal: $(INSTALLED)
+	OMP_NUM_THREADS=1 .venv/bin/python -m tests.workflow.rehearsal results/rehearsal
 
 gpu: $(INSTALLED)
 	.venv/bin/python -m pytest -q -m gpu tests

@@ -110,7 +110,7 @@ def overview(volumes: dict[str, Prepared]) -> Figure:
         len(volumes), 5, figsize=(11, 2.5 * len(volumes)), squeeze=False, layout="constrained"
     )
     for row, (name, v) in zip(axes, volumes.items(), strict=True):
-        energy = v.kspace.abs().square().sum(0).sqrt()
+        energy = sum(coil.abs().square() for coil in v.kspace).sqrt()  # one coil at a time
         first, *_, second = 2 * planes(tuple(v.reference.shape))  # the same one twice for a 2D scan
         level = (energy / energy.max()).clamp(min=1e-6).log10()
         show(row[0], take(level, 0), (1, 1, 1), 0, f"{name}\nlog |k|, (ky, kz)", aspect="equal")

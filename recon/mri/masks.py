@@ -179,7 +179,6 @@ def uniform_1d(
 KINDS: dict[str, Callable[..., Bool[Tensor, "y z"]]] = {
     f.__name__: f for f in (poisson_disc, gaussian_2d, uniform, gaussian_1d, random_1d, uniform_1d)
 }
-REGULAR = ("uniform", "uniform_1d")  # not every R has such a mask; they cost nothing to draw
 
 
 class Mask(Strict):
@@ -194,16 +193,9 @@ class Mask(Strict):
 def make(
     kind: str, shape: Pair, R: float | int, calibration: Pair = (0, 0), seed: int = 0
 ) -> Bool[Tensor, "y z"]:
-    """The mask of the given ``kind``, one of `KINDS`; see `check` for what is refused."""
-    check(kind, shape, R, calibration)
-    return KINDS[kind](shape, R, calibration, seed)
+    """The mask of the given ``kind``, one of `KINDS`.
 
-
-def check(kind: str, shape: Pair, R: float | int, calibration: Pair = (0, 0)) -> None:
-    """Raises ReconError where `make` cannot draw a mask; it draws none, which may take seconds.
-
-    Refused are an unknown kind, R < 1, a calibration region that is too large, and an R that has no
-    regular grid.
+    Raises ReconError for an unknown kind, for R < 1 and for a calibration region that is too large.
     """
     if kind not in KINDS:
         raise ReconError(f"unknown mask kind {kind!r}; choose one of {', '.join(KINDS)}")
@@ -224,8 +216,7 @@ def check(kind: str, shape: Pair, R: float | int, calibration: Pair = (0, 0)) ->
             f"mask: the calibration region alone takes {region} samples, "
             f"but R = {R} allows {budget:.0f}; make it or R smaller"
         )
-    if kind in REGULAR:
-        KINDS[kind](shape, R)
+    return KINDS[kind](shape, R, calibration, seed)
 
 
 def realised(mask: Mask, shape: Pair, R: float | int) -> float:

@@ -70,10 +70,14 @@ class Inputs(Workspace):
         """One volume of every dataset that is here.
 
         Datasets are the configuration's own, the built-in phantoms, and downloads. The latter two
-        are made coarser, to at most 96 voxels along an axis.
+        are made coarser, to at most 96 voxels along an axis. Of datasets that differ in their
+        priors or masks alone, the first stands for all: volumes of full size are large.
         """
-        sections = self.config.datasets
-        found = {name: self.volume(name, section.test[0]) for name, section in sections.items()}
+        sections, found, made = self.config.datasets, {}, []
+        for name, section in sections.items():
+            if (scan := preparation(section, section.test[0])) not in made:
+                made.append(scan)
+                found[name] = self.volume(name, section.test[0])
         shapes = [section.shape for section in sections.values() if section.shape]
         shape = shapes[0] if shapes else (64, 80, 80)
         splits = {"train": [], "validation": [100], "test": [200]}

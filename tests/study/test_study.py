@@ -274,6 +274,15 @@ def test_only_the_machine_that_does_the_work_needs_the_gpus(
         check_device(wanted)
 
 
+def test_datasets_that_differ_in_their_priors_alone_are_looked_at_once(study):
+    """At full size each volume takes 4 GB."""
+    knee = study.config.datasets["knee"]
+    again = knee.model_copy(update={"label": "again", "networks_of": "knee"})
+    more = study.config.model_copy(update={"datasets": {"knee": knee, "again": again}})
+    looked = Study(more, study.root).looks()
+    assert "knee" in looked and "again" not in looked
+
+
 def test_missing_prior_is_named(study):
     with pytest.raises(ReconError, match="knee.safetensors: no such file"):
         file_hash(study.network_path("knee"))

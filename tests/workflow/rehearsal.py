@@ -36,7 +36,7 @@ BRIEF = {
         "iterations": 2,
         "slices": 2,
         "slab": 1,
-        "representation": {"width": 16, "layers": 2},
+        "representation": {"width": 16, "layers": 2, "warm": 2},
     },
     "field_gaussians": {
         "iterations": 2,

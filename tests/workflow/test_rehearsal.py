@@ -13,6 +13,7 @@ import yaml
 
 from recon.data.resolution import coarse_shape
 from recon.mri.resample import crop_kspace
+from recon.networks.weights import load_weights
 from recon.study.config import load
 from recon.study.study import Study
 from tests.data import standins
@@ -33,7 +34,8 @@ def test_the_unchanged_configuration_can_be_planned(copy, tmp_path, monkeypatch,
     monkeypatch.setenv("DATA_ROOT", str(tmp_path))
     done = workflow(copy, tmp_path, name, "-n", "-q", "rules")
     assert done.returncode == 0, done.stderr[-3000:] + done.stdout[-3000:]
-    planned = {k: int(n) for k, n in re.findall(r"^(\w+) +(\d+)$", done.stdout, re.MULTILINE)}
+    said = re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, re.MULTILINE)
+    planned = {rule: int(count) for rule, count in said}
     print(name, planned)
     config = load(name)
     assert planned["notebook"] == len(config.notebooks)
@@ -92,7 +94,8 @@ def agrees(volume, section, subject: str, kind: str, number: int) -> None:
     if volume.origin == "measured":
         seen = sum(crop_kspace(coil, shape).abs().square() for coil in made).sqrt()
         both = torch.stack([seen.flatten(), volume.reference.abs().flatten()])
-        assert torch.corrcoef(both)[0, 1] > 0.9, (kind, subject)
+        least = 0.4 if section.virtual_coils == 1 else 0.9  # one coil does not see everything
+        assert torch.corrcoef(both)[0, 1] > least, (kind, subject)
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +114,17 @@ def test_the_whole_graph_runs_through_the_gallery(run):
     assert (table["origin"] == "measured").all() and table["psnr"].between(0, 80).all()
     assert set(table["trained_at"]) == {"1", "2", "4", "diverse"}
     assert "14_gaussian_mask" in (figures / "index.html").read_text()
+
+
+def test_a_prior_knows_the_pixels_of_the_files_that_it_was_trained_on(run):
+    networks = run / "results/rehearsal_paper_7t/networks"
+    found = {
+        n: load_weights(networks / f"{n}.safetensors")[0].pixels for n in ("ahead", "ahead_4x")
+    }
+    assert found["ahead"] == pytest.approx((0.7, 0.7))
+    assert found["ahead_4x"] == pytest.approx((2.8, 2.8))
+    diverse = load_weights(networks / "ahead_diverse.safetensors")[0].pixels
+    assert diverse == pytest.approx((0.7, 7.0))
 
 
 def test_claims_of_one_subject_are_undecided(run):

@@ -23,6 +23,7 @@ def network(study, name: str) -> None:
     A second process that trains the same network waits, and then finds it trained.
     """
     from recon.files import copy, digest
+    from recon.networks.pixels import as_trained
     from recon.networks.trained import lookup
     from recon.networks.weights import load_weights, save_weights
     from recon.study.provenance import training_code
@@ -50,7 +51,8 @@ def network(study, name: str) -> None:
         return
     target = study.network_path(name)
     about = settings.about and settings.about.model_dump()
-    data = dataset.model_dump(mode="json")
+    axes = getattr(settings, "axes", (0, 1, 2))
+    data = as_trained(dataset.model_dump(mode="json"), volumes, axes)
     made = made_by(settings, log, data=data, name=name, run=key, about=about)
     save_weights(target, settings, model, made)
     copy(checkpoint.with_suffix(".jsonl"), target.with_suffix(".jsonl"))
