@@ -38,7 +38,7 @@ from recon.study.cases import (
     scores_of,
     write_magnitude,
 )
-from recon.study.cost import how_long
+from recon.study.earlier import how_long
 from recon.study.inputs import Inputs
 from recon.study.memory import divided, fitting
 from recon.study.use import hashed
