@@ -32,13 +32,13 @@ from recon.study.cases import (
     Case,
     Counted,
     Stopwatch,
+    how_long,
     magnitude_of,
     psnr_of,
     read_magnitude,
     scores_of,
     write_magnitude,
 )
-from recon.study.earlier import how_long
 from recon.study.inputs import Inputs
 from recon.study.memory import divided, fitting
 from recon.study.use import hashed

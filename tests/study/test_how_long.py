@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from recon.study.earlier import how_long
+from recon.study.cases import how_long
 
 
 def test_the_times_of_the_table_that_was_made_before_are_added(tmp_path):
