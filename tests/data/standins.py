@@ -155,7 +155,7 @@ def subjects_of(values: dict) -> dict[str, dict[str, list[str]]]:
             mine = found.setdefault(section["kind"], {split: [] for split in SPLITS})
             for split in SPLITS:
                 named = section.get(split, getattr(every, split))
-                mine[split] = bare([*mine[split], *map(str, named)])
+                mine[split] = list(dict.fromkeys([*mine[split], *map(str, named)]))
     return found
 
 
@@ -170,7 +170,8 @@ def make(root: Path, values: dict, different: int = DIFFERENT) -> dict[Path, tup
     for kind, splits in subjects_of(values).items():
         standin = STANDINS[kind]
         for index, split in enumerate(SPLITS):
-            for count, subject in enumerate(splits[split]):
+            files = bare(splits[split])
+            for count, subject in enumerate(files):
                 path = standin.file(root / kind, subject)
                 number = 10 * index + count % different
                 images[path] = kind, number
@@ -178,15 +179,14 @@ def make(root: Path, values: dict, different: int = DIFFERENT) -> dict[Path, tup
                     standin.write(root / kind, subject, coil_images(kind, number))
                 elif not path.exists():
                     path.parent.mkdir(parents=True, exist_ok=True)
-                    first = splits[split][count % different]
-                    os.link(standin.file(root / kind, first), path)
+                    os.link(standin.file(root / kind, files[count % different]), path)
     return images
 
 
 def sketch(root: Path, values: dict) -> None:
     """Puts something where every file that a configuration reads lies: enough for a plan."""
     for kind, splits in subjects_of(values).items():
-        for subject in (s for subjects in splits.values() for s in subjects):
+        for subject in bare([s for subjects in splits.values() for s in subjects]):
             path = STANDINS[kind].file(root / kind, subject)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("a stand-in")
