@@ -19,7 +19,7 @@ from recon.errors import ReconError
 from recon.figures.sidecar import files_of, needs_for, notebook_of, steps, volume_hash
 from recon.schema import ROOT, validated
 from recon.study import provenance
-from recon.study.config import Config, number
+from recon.study.config import Comparison, Config, number
 from recon.study.needs import Needs
 from recon.study.study import Study
 
@@ -152,6 +152,8 @@ def differences(section: str, old: dict[str, Any] | None, new: dict[str, Any]) -
     if old is None:
         yield f"{section} is new"
         return
+    if section.startswith("comparisons."):  # What an older one did not know was the default.
+        old = Comparison().model_dump(mode="json") | old
     for key in {**old, **new}:
         before, after = old.get(key), new.get(key)
         if key not in ASIDE and (before or None) != (after or None):
