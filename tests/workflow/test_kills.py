@@ -37,8 +37,8 @@ NAME = Path(CONFIG).stem
 PHASES = {
     "download": (3, 0.5),
     "prepare": (3, 0.8),
-    "networks": (5, 1.5),
-    "tuning": (4, 1.2),
+    "networks": (4, 1.5),
+    "tuning": (3, 1.2),
     "cases": (3, 1.2),
     "notebooks": (3, 1.5),
     "gallery": (2, 0.5),
