@@ -32,16 +32,16 @@ from tests.workflow.repository import call, copied, surroundings, workflow
 
 CONFIG = os.environ.get("KILLED_CONFIG", "tiny.yaml")
 NAME = Path(CONFIG).stem
-# How often a run is killed in each phase, and how long after the phase's first job began at most,
-# in units of the time that the run took to begin it. So slower machines are killed later.
+# How often a run is killed in each phase, and how long after its first job of that phase began at
+# most, in units of the time that the run took to begin any job. So slow machines are killed later.
 PHASES = {
     "download": (3, 0.5),
     "prepare": (3, 0.8),
-    "networks": (5, 2.0),
-    "tuning": (4, 1.2),
+    "networks": (4, 1.5),
+    "tuning": (3, 1.2),
     "cases": (3, 1.2),
-    "notebooks": (3, 2.0),
-    "gallery": (2, 0.8),
+    "notebooks": (3, 1.5),
+    "gallery": (2, 0.5),
 }
 COSTS = ["seconds", "peak_memory_mb", "key"]  # a key hashes weights, whose header has seconds
 
@@ -103,14 +103,15 @@ def kill(copy: Path, phase: str, longest: float, draw: random.Random) -> str | N
     Returns the phase in which it died; None where it ended before.
     """
     order, begun = list(PHASES), time.time()
-    victim, now = start(copy), None
+    victim, now, unit = start(copy), None, 0.0
     while victim.poll() is None:
         now = phase_of(copy, begun)
+        unit = unit or (now is not None) * (time.time() - begun)
         early = phase == "networks" and now == "tuning"  # of a method without a network
         if now is not None and order.index(now) >= order.index(phase) and not early:
             break
         time.sleep(0.05)
-    ended = time.time() + draw.uniform(0, longest) * (time.time() - begun)
+    ended = time.time() + draw.uniform(0, longest) * unit
     while victim.poll() is None and time.time() < ended:
         time.sleep(0.02)
     if victim.poll() is not None:
