@@ -109,7 +109,9 @@ def asked(name: str, subjects: int | None = None) -> dict:
 def _trained(section: dict) -> dict:
     """What a rehearsal changes of a network."""
     default = section.get("kind") if section.get("kind") in NARROW else "unet"
-    return TRAINING | {"network": NARROW[section.get("network", {}).get("kind", default)]}
+    batch = max(TRAINING["batch"], section.get("stack", 1))  # whole stacks
+    network = NARROW[section.get("network", {}).get("kind", default)]
+    return TRAINING | {"batch": batch, "network": network}
 
 
 def copied(folder: Path) -> Path:
