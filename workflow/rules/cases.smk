@@ -5,7 +5,8 @@
 rule cases:
     input:
         f"{RESULTS}/data/{{dataset}}/{{subject}}.h5",
-        lambda w: weights(*CONFIG.networks_in(w.comparison, w.dataset)) + tuned(w.dataset),
+        lambda w: weights(*CONFIG.networks_in(w.comparison, w.dataset)),
+        lambda w: tuned(w.dataset, CONFIG.methods_in(w.comparison, w.dataset)),
     output:
         f"{RESULTS}/tables/{{comparison}}/{{dataset}}/{{subject}}.csv",
     params:

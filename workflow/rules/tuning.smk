@@ -2,9 +2,10 @@
 # record is used where it lies.
 
 
-def tuned(dataset):
+def tuned(dataset, methods=CONFIG.methods):
     home = CONFIG.tuned_as(dataset)
-    made = [str(WORKSPACE.tuning_path(home, method)) for method in CONFIG.tuned_on(home)]
+    asked = [method for method in CONFIG.tuned_on(home) if method in methods]
+    made = [str(WORKSPACE.tuning_path(home, method)) for method in asked]
     return [CONFIG.tuning.shipped] if CONFIG.tuning.shipped else made
 
 
