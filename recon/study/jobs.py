@@ -3,7 +3,7 @@
 The workflow's rules and the plan of a run both ask this file for the inputs of a job.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,12 +33,13 @@ def weights(space: Workspace, *names: str) -> list[Path]:
     return [space.network_path(name) for name in names]
 
 
-def tuned(space: Workspace, dataset: str) -> list[Path]:
-    """The records of the tuning whose settings a dataset has."""
+def tuned(space: Workspace, dataset: str, among: Collection[str] | None = None) -> list[Path]:
+    """The records of the tuning whose settings a dataset has, of all methods or ``among`` some."""
     config, home = space.config, space.config.tuned_as(dataset)
     if config.tuning.shipped:
         return [space.root / config.tuning.shipped]
-    return [space.tuning_path(home, method) for method in config.tuned_on(home)]
+    found = [method for method in config.tuned_on(home) if among is None or method in among]
+    return [space.tuning_path(home, method) for method in found]
 
 
 def needs(space: Workspace, notebook: str) -> Needs:
@@ -69,7 +70,8 @@ def inputs(space: Workspace, job: Job) -> list[Path]:
     if job.kind == "cases":
         comparison, dataset, subject = names
         used = weights(space, *config.networks_in(comparison, dataset))
-        return [space.data_path(dataset, subject), *used, *tuned(space, dataset)]
+        records = tuned(space, dataset, config.methods_in(comparison, dataset))
+        return [space.data_path(dataset, subject), *used, *records]
     if job.kind == "tune":
         dataset, method = names
         used = weights(space, *config.serving(method, dataset))
