@@ -32,6 +32,8 @@ from tests.gaussian import network_for
 # Adam divides by the size of a gradient, so a difference in a small one counts fully.
 THREADS = 1e-2
 CLOSE = dict.fromkeys(("annealed", "cg_sense", "dds", "diffusion_mbir", "fastmri_unet"), 2e-5)
+# It begins with many steps of Adam, which fit a network to a first volume: 0.13 was measured.
+CLOSE["field_implicit"] = 0.3
 
 
 @pytest.fixture(scope="module")

@@ -88,8 +88,9 @@ def write_mrd(path: Path, acquisitions: list, xml: str) -> Path:
         row["traj"] = acq.traj.reshape(-1)
     with ismrmrd.Dataset(str(path), "dataset", mode="w") as dataset:
         dataset.write_xml_header(xml.encode())
-    with h5py.File(path, "a") as file:
-        file["dataset"].create_dataset("data", data=table, maxshape=(None,), chunks=True)
+    if acquisitions:
+        with h5py.File(path, "a") as file:
+            file["dataset"].create_dataset("data", data=table, maxshape=(None,), chunks=True)
     return path
 
 

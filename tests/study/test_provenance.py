@@ -25,6 +25,8 @@ def source(tmp_path, monkeypatch):
         for cached in (use.parse, use.use, use.code_hash, use.library_version):
             cached.cache_clear()
 
+    provenance.file_code.cache_clear()
+
     def edit(file: str, old: str = "", new: str = "", add: str = "") -> None:
         path = tmp_path / "recon" / file
         text = path.read_text()

@@ -18,11 +18,9 @@ SETTINGS = Training.model_construct(
 )
 
 
-class Noise:
-    """Batches of random vectors."""
-
-    def batch(self, size, generator):
-        return torch.randn(size, 8, generator=generator)
+def noise(generator):
+    """A batch of random vectors."""
+    return torch.randn(SETTINGS.batch, 8, generator=generator)
 
 
 def train(path):
@@ -30,10 +28,10 @@ def train(path):
     torch.manual_seed(0)
     model = nn.Linear(8, 8)
 
-    def loss(model, x, generator):
+    def loss(model, x):
         return (model(x) - x).square().mean()
 
-    return loop.train(model, loss, Noise(), SETTINGS, path)
+    return loop.train(model, loss, noise, SETTINGS, path)
 
 
 def cut(path):

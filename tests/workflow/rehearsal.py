@@ -76,7 +76,7 @@ def small(name: str, subjects: int | None = None) -> dict:
     out["networks"] = {key: _trained(value) for key, value in full["networks"].items()}
     out["methods"] = {key: BRIEF.get(key, {}) for key in full["methods"]}
     out["tuning"] = {"trials": 2, "subjects": 1, "widen": 0, "edges": "report"}
-    out["mask"] = {"calibration": [12, 12]}
+    out["mask"] = {"calibration": [6, 6]}
     found = standins.subjects_of(full)
     sections = {
         key: _smaller(section, found, subjects) for key, section in full["datasets"].items()
