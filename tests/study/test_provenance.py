@@ -22,10 +22,9 @@ def source(tmp_path, monkeypatch):
         monkeypatch.setattr(module, "ROOT", tmp_path)
 
     def forget() -> None:
-        for cached in (use.parse, use.use, use.code_hash, use.library_version):
+        uses = use.parse, use.use, use.code_hash, use.library_version
+        for cached in (*uses, provenance.file_code):
             cached.cache_clear()
-
-    provenance.file_code.cache_clear()
 
     def edit(file: str, old: str = "", new: str = "", add: str = "") -> None:
         path = tmp_path / "recon" / file

@@ -91,7 +91,7 @@ def test_a_step_without_its_gpus_is_refused_in_one_line(copy, step, monkeypatch)
 
 def test_the_run_without_gpus_is_refused_in_one_line(copy, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    done = made(copy, "gpus", "default")
+    done = made(copy, "gpus", "default", "--forceall")
     assert done.returncode == 1
     refused = "Error: config pair: device is cuda and processes is 2, but no GPU can be seen here"
     assert refused in done.stderr and "Traceback" not in done.stderr
