@@ -9,6 +9,7 @@ from recon.study import jobs, provenance
 from recon.study.config import load
 from recon.study.preflight import check, check_device, check_training
 from recon.study.workspace import Workspace
+from workflow.scripts import warm
 
 RUN = str(config.get("run", "demo"))
 try:
@@ -54,6 +55,8 @@ onstart:
         check_training(CONFIG)
         if workflow.local_exec:
             check_device(CONFIG)
+            if workflow.is_main_process:
+                warm.start(CONFIG.threads)
     except ReconError as error:
         sys.exit(f"Error: {error}")
 

@@ -173,4 +173,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from workflow.scripts.warm import ask
+
+    status = ask(sys.argv[1:])
+    sys.exit(main() if status is None else status)
