@@ -16,11 +16,11 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from recon.errors import ReconError
-from recon.figures.sidecar import files_of, needs_for, notebook_of, steps, volume_hash
+from recon.figures.sidecar import files_of, notebook_of, steps, volume_hash
 from recon.schema import ROOT, validated
 from recon.study import provenance
 from recon.study.config import Comparison, Config, number
-from recon.study.needs import Needs
+from recon.study.needs import Needs, needs_of
 from recon.study.study import Study
 
 SECTIONS = ("datasets", "networks", "methods", "comparisons")
@@ -190,7 +190,7 @@ def recorded(made: Sidecar) -> Inputs:
 
 def now(study: Study, notebook: str) -> Inputs:
     """What the figures of a notebook follow from, as it is here."""
-    config, needs = study.config, needs_for(study.config, notebook)
+    config, needs = study.config, needs_of(notebook, study.config)
     shown = [(name, d) for name in needs.comparisons for d in dict(config.compared(name))]
     used = list(dict.fromkeys(m for name, d in shown for m in config.methods_in(name, d)))
     hashes = {"the notebook": provenance.file_hash(ROOT / "notebooks" / f"{notebook}.ipynb")}

@@ -31,7 +31,7 @@ def sidecar(study: Study, name: str, volumes: dict[str, Prepared] | None = None)
     notebook, and ``volumes``.
     """
     config, notebook = study.config, notebook_of(study.config, name)
-    needs = needs_for(config, notebook)
+    needs = needs_of(notebook, config)
     tuned = {f"{d}/{m}": study.tuning(d, m) for d in config.datasets for m in config.tuned_on(d)}
     return {
         "git": _git("rev-parse", "HEAD"),
@@ -58,11 +58,6 @@ def sidecar(study: Study, name: str, volumes: dict[str, Prepared] | None = None)
 def notebook_of(config: Config, name: str) -> str | None:
     """The notebook that makes a figure; None where the configuration has none of its number."""
     return next((n for n in config.notebooks if number(n) == number(name)), None)
-
-
-def needs_for(config: Config, notebook: str | None) -> Needs:
-    """What a notebook reads; nothing where there is none."""
-    return needs_of(NOTEBOOKS / f"{notebook}.ipynb", config) if notebook else Needs()
 
 
 def steps(config: Config, needs: Needs) -> dict[str, str]:

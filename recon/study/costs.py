@@ -25,10 +25,11 @@ from recon.data.resolution import coarse_shape
 from recon.data.section import Dataset
 from recon.download import registry
 from recon.errors import ReconError
+from recon.mri.slices import planes
 from recon.networks import trained
 from recon.networks.trained import Training
 from recon.schema import ROOT, Strict, read_yaml
-from recon.study.config import Config
+from recon.study.config import Config, number
 
 FILE = ROOT / "data" / "costs.json"
 # A step that fits a representation to a volume, in iterations: 0.11 and 0.2 were measured.
@@ -122,8 +123,7 @@ def weights(form: Mapping[str, Any], shape: Shape) -> int:
 
 def drawn(settings: Mapping[str, Any], shape: Shape) -> float:
     """How many voxels are denoised in slices, up to a constant of the method."""
-    sides = [n for n, slices in zip(shape, planes(shape), strict=True) if slices]
-    sides = sides[-settings.get("planes", 3) :]
+    sides = [shape[axis] for axis in planes(shape)][-settings.get("planes", 3) :]
     slices, voxels = settings.get("slices"), math.prod(shape)
     if not isinstance(slices, int):
         return settings.get("steps", 0) * voxels
@@ -173,11 +173,6 @@ def sliced(section: Dataset) -> bool:
     return "@" in str(section.test[0])
 
 
-def planes(shape: Shape) -> list[bool]:
-    """Whether slices across each axis are images."""
-    return [sum(n > 1 for i, n in enumerate(shape) if i != axis) == 2 for axis in range(3)]
-
-
 @cache
 def _operations(section: str, kind: str, plane: tuple[int, int]) -> float:
     found = networks.lookup(kind)
@@ -201,6 +196,6 @@ def notebook_seconds(folder: Path) -> dict[str, float]:
     """The wall time of every notebook whose figures have sidecars in a folder, in seconds."""
     out: dict[str, float] = {}
     for path in sorted(folder.glob("[0-9]*.json")):
-        number, made = path.name.split("_")[0], json.loads(path.read_text())
-        out[number] = max(out.get(number, 0.0), made["wall_time_s"])
+        notebook, made = number(path.stem), json.loads(path.read_text())
+        out[notebook] = max(out.get(notebook, 0.0), made["wall_time_s"])
     return out

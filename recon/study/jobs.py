@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from recon.study.needs import Needs, needs_of
-from recon.study.workspace import ROOT, Workspace
+from recon.study.needs import needs_of
+from recon.study.workspace import Workspace
 
 KINDS = ("prepare", "network", "tune", "cases", "notebook", "gallery")  # rules, in their order
 
@@ -42,14 +42,9 @@ def tuned(space: Workspace, dataset: str, among: Collection[str] | None = None) 
     return [space.tuning_path(home, method) for method in found]
 
 
-def needs(space: Workspace, notebook: str) -> Needs:
-    """What a notebook reads."""
-    return needs_of(ROOT / "notebooks" / f"{notebook}.ipynb", space.config)
-
-
 def read_by(space: Workspace, notebook: str) -> list[Path]:
     """The files that a notebook reads, as its metadata says."""
-    found = needs(space, notebook)
+    found = needs_of(notebook, space.config)
     files = [
         space.table_path(name, d, s)
         for name in found.comparisons

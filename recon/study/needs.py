@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from recon.errors import ReconError
+from recon.schema import ROOT
 from recon.study.config import Config
 
 KNOWN = ("tables", "all tables", "volumes", "example", "downloads")
@@ -39,13 +40,15 @@ def stated(notebook: Path) -> list[str]:
     return words
 
 
-def needs_of(notebook: Path, config: Config) -> Needs:
-    """What a notebook reads of the results of a configuration."""
-    words, needs = stated(notebook), Needs()
+def needs_of(notebook: str | None, config: Config) -> Needs:
+    """What the notebook of a name reads of the results of a configuration; None reads nothing."""
+    if notebook is None:
+        return Needs()
+    words, needs = stated(ROOT / "notebooks" / f"{notebook}.ipynb"), Needs()
     if "all tables" in words:
         needs.comparisons = list(config.comparisons)
     if "tables" in words:
-        needs.comparisons = config.shown_in(notebook.stem)
+        needs.comparisons = config.shown_in(notebook)
         for name in needs.comparisons:
             needs.volumes += config.compared(name)
             for dataset in dict(config.compared(name)):

@@ -42,6 +42,19 @@ def run(
     )
 
 
+def started(
+    copy: Path, *arguments: str, environment: Mapping[str, str] = os.environ, stderr=None
+) -> subprocess.Popen:
+    """``python -m ARGUMENTS`` in the copy, at work in a process group of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", *arguments],
+        cwd=copy,
+        env=surroundings(copy, environment),
+        stderr=stderr,
+        start_new_session=True,
+    )
+
+
 def call(config: str = "smoke", *options: str, profile: str = "default") -> list[str]:
     """The arguments of a run of the workflow, as ``make figures`` gives them."""
     module = ["workflow.scripts.run", "--profile", f"workflow/profiles/{profile}"]

@@ -1,14 +1,12 @@
 """A training by several processes, as the workflow runs it, in a copy of the repository."""
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
 import yaml
 
-from recon.schema import ROOT
-from tests.workflow.test_smoke import run
+from tests.workflow.repository import call, copied, run
 
 pytestmark = pytest.mark.slow
 
@@ -44,12 +42,7 @@ PAIR = {
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory) -> Path:
-    target = tmp_path_factory.mktemp("repository")
-    for part in ("recon", "workflow"):
-        shutil.copytree(ROOT / part, target / part)
-    shutil.copy(ROOT / "Snakefile", target)
-    (target / "data").mkdir()
-    shutil.copy(ROOT / "data" / "registry.yaml", target / "data")
+    target = copied(tmp_path_factory.mktemp("repository"))
     changes = {"pair": {}, "one": {"name": "one", "processes": 1}, "gpus": {"device": "cuda"}}
     for name, change in changes.items():
         (target / f"{name}.yaml").write_text(yaml.safe_dump(PAIR | change))
@@ -58,9 +51,8 @@ def copy(tmp_path_factory) -> Path:
 
 def made(copy: Path, name: str, profile: str, *options: str):
     """Snakemake's run for the weights of a configuration."""
-    profiles = ["--profile", f"workflow/profiles/{profile}", "--config", f"run={name}.yaml"]
     target = f"results/{PAIR['name']}/networks/knee.safetensors"
-    return run(copy, "workflow.scripts.run", *profiles, *options, "--", target)
+    return run(copy, *call(f"{name}.yaml", *options, "--", target, profile=profile))
 
 
 def test_the_rule_trains_by_two_processes_what_a_step_trains_by_one(copy):

@@ -2,10 +2,8 @@
 
 import ast
 import json
-import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +16,7 @@ from papermill.parameterize import parameterize_notebook
 from recon.errors import ReconError
 from recon.schema import ROOT
 from recon.study.config import CONFIGS, load
+from tests.workflow.repository import copied, workflow
 
 HOSTILE = 'it\'s a "b"; touch hurt & $(touch hurt) `touch hurt` *'
 RULES = sorted((ROOT / "workflow" / "rules").glob("*.smk"))
@@ -34,12 +33,7 @@ def test_every_rule_quotes_what_it_hands_to_the_shell(path):
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory) -> Path:
     """A copy of the repository in a folder with such a name, and a configuration in another one."""
-    copy = tmp_path_factory.mktemp("quoting") / HOSTILE
-    for part in ("recon", "workflow", "notebooks"):
-        shutil.copytree(ROOT / part, copy / part)
-    shutil.copy(ROOT / "Snakefile", copy)
-    (copy / "data").mkdir()
-    shutil.copy(ROOT / "data" / "registry.yaml", copy / "data")
+    copy = copied(tmp_path_factory.mktemp("quoting") / HOSTILE)
     smoke = yaml.safe_load((CONFIGS / "smoke.yaml").read_text())
     knee = smoke["datasets"]["knee"] | {"shape": [16, 40, 40], "coils": 2}
     values = {key: smoke[key] for key in ("title", "mask")} | {
@@ -59,11 +53,7 @@ def hostile(tmp_path_factory) -> Path:
 
 def run(copy: Path, *arguments: str) -> subprocess.CompletedProcess:
     """The workflow as make calls it."""
-    config = f"run={HOSTILE}/{HOSTILE}.yaml"
-    begin = ["-m", "workflow.scripts.run", "--profile", "workflow/profiles/default"]
-    command = [sys.executable, *begin, "--config", config, *arguments]
-    environment = os.environ | {"PYTHONPATH": str(copy)}
-    return subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True)
+    return workflow(copy, f"{HOSTILE}/{HOSTILE}.yaml", *arguments)
 
 
 def test_every_command_names_the_configuration_as_it_is(hostile):

@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 
 from tests.workflow import cluster
-from tests.workflow.repository import call, copied, run, surroundings
+from tests.workflow.repository import call, copied, run, started
 
 pytestmark = pytest.mark.slurm
 
@@ -179,24 +179,13 @@ def ended(slurm, copy) -> str:
     """What Snakemake says of jobs that end badly; that it ends at all is half of the test."""
     command = call(CONFIG, *SOON, "--snakefile", "jobs.smk", "--", "bad", profile="slurm")
     with (copy / "bad.log").open("w+") as log:
-        process = start(copy, slurm, command, log)
+        process = started(copy, *command, environment=slurm, stderr=log)
         while process.poll() is None:
             # SLURM then asks its nodes for their jobs, as it does every half hour.
             cluster.ask(slurm, "scontrol", "reconfigure")
             time.sleep(5)
         log.seek(0)
         return log.read()
-
-
-def start(copy: Path, environment: dict[str, str], command: list[str], log) -> subprocess.Popen:
-    """Starts a run in a session of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-m", *command],
-        cwd=copy,
-        env=surroundings(copy, environment),
-        stderr=log,
-        start_new_session=True,
-    )
 
 
 @pytest.mark.parametrize("rule", ["fails", "is_cancelled", "loses_its_step", "loses_its_batch"])
@@ -231,7 +220,7 @@ def test_a_study_on_gpus_asks_for_them_where_they_are_used(slurm, copy):
 def test_a_run_is_refused_while_jobs_of_a_killed_one_are_at_work(slurm, copy):
     """Two jobs would write the same files. Once they are gone the same call goes on."""
     command = call(CONFIG, *SOON, "--snakefile", "jobs.smk", "--", "waits.txt", profile="slurm")
-    victim = start(copy, slurm, command, subprocess.DEVNULL)
+    victim = started(copy, *command, environment=slurm, stderr=subprocess.DEVNULL)
     queued = ["squeue", "--noheader", "--format=%i"]
     deadline = time.monotonic() + 120
     while not (job := cluster.ask(slurm, *queued).strip()) and time.monotonic() < deadline:

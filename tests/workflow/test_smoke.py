@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import pandas as pd
 import pytest
 
 from recon.study.config import load
-from tests.workflow.repository import call, copied, run, surroundings, workflow
+from tests.workflow.repository import call, copied, run, started, workflow
 
 COLUMNS = {
     "dataset",
@@ -121,13 +120,7 @@ def test_a_killed_run_is_called_again_as_it_was(copy):
     # Snakemake makes a missing file again only where something missing needs it
     for lost in (table, log, *later):
         lost.unlink()
-    victim = subprocess.Popen(
-        [sys.executable, "-m", *call()],
-        cwd=copy,
-        env=surroundings(copy),
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    victim = started(copy, *call(), stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
     while not log.exists() and time.monotonic() < deadline:
         time.sleep(0.1)

@@ -4,6 +4,7 @@ import os
 from functools import cache
 
 from recon.download import registry
+from recon.study.needs import needs_of
 
 figure_code = cache(provenance.figure_code)  # a second that every job of a cluster would pay for
 
@@ -19,7 +20,7 @@ rule notebook:
         pdf=os.environ.get("RECON_PDF", ""),
         here=lambda w: (
             str({n: registry.here(n) for n in registry.datasets()})
-            if jobs.needs(WORKSPACE, w.notebook).downloads
+            if needs_of(w.notebook, CONFIG).downloads
             else ""
         ),
     log:
