@@ -16,8 +16,10 @@ from recon.priors.schedule import T
 Volume = Complex[Tensor, "x y z"]
 
 
-def _form(value: str | dict) -> dict:
+def _form(value: object) -> dict:
     """The setting ``representation`` in full; an unknown one is a mistake in the settings."""
+    if not isinstance(value, str | dict):
+        raise ValueError("give a name, or a name under 'kind' and its settings")
     try:
         return representations.chosen(value)
     except ReconError as error:

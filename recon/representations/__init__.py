@@ -82,7 +82,7 @@ def chosen(value: Any) -> dict:
     """
     given = dict(value) if isinstance(value, dict) else {"kind": value}
     kind = str(given.pop("kind", "voxels"))
-    return {"kind": kind} | lookup(kind).settings(**given).model_dump()
+    return {"kind": kind} | lookup(kind).settings.model_validate(given).model_dump()
 
 
 def make(choice: dict, start: Complex[Tensor, "x y z"]) -> Representation:

@@ -87,6 +87,8 @@ def test_a_configuration_loads_or_one_line_says_why(name, data, tmp_path):
         (("networks", "knee", "network"), {"channels": 0}, "channels"),
         (("networks", "knee", "network"), {"multipliers": []}, "multipliers"),
         (("networks", "knee", "network"), {"multipliers": [0]}, "multipliers"),
+        (("methods", "variational"), {"representation": 1.0}, "representation = 1.0"),
+        (("methods", "variational"), {"representation": {"kind": "implicit", 3: 4}}, "strings"),
         (("seed",), 2**64, "seed"),
         (("threads",), 10**20, "threads"),
     ],
