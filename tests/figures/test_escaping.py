@@ -29,6 +29,8 @@ ATTACKS = {
     "entity": "[click](&#106;avascript:alert(6)) &lt;b&gt;",
     "mermaid": "\n\n```mermaid\n<script>alert(7)</script>\n```\n",
     "closing": "</title></style></script></textarea><script>alert(8)</script>",
+    "formula": r"$\text{<img src=x onerror=alert(10)>}$ $a < b$ $\frac{$ costs $<b>{$ and more",
+    "formulas": "\n\n$$\n<script>alert(11)</script>\n$$\n",
     "html": "\n\n<div onclick='alert(9)'>click</div>\n",
 }
 TYPED = list(ATTACKS.values())
