@@ -36,12 +36,14 @@ def grappa(
 ) -> Complex[Tensor, "x y z"]:
     """GRAPPA: fills what was not measured from neighbours in k-space, then combines the coils.
 
-    The coils are combined with the maps of the problem, ``Σ conj(S) F⁻¹ k``, as references are.
+    The kernels come from a separate calibration scan where there is one, and else from the fully
+    sampled centre. The coils are combined with the maps of the problem, ``Σ conj(S) F⁻¹ k``, as references are.
     Samples without any measured neighbour stay zero; their number is printed. Raises `ReconError`
-    where the fully sampled centre is smaller than a neighbourhood.
+    where what they come from is smaller than a neighbourhood.
     """
     operator = problem.operator
-    found = filled(problem.kspace, operator.mask, settings.kernel, settings.weight, operator.stack)
+    chosen = settings.kernel, settings.weight, operator.stack, problem.calibration
+    found = filled(problem.kspace, operator.mask, *chosen)
     empty, every = int(found.missing.sum()), operator.mask.numel()
     if empty:
         far = f"{empty} of {every} phase encodes have no measured neighbour and stay zero"

@@ -151,18 +151,26 @@ def patterns(
 
 
 def calibrated(
-    kspace: Complex[Tensor, "coil x y z"], mask: Bool[Tensor, "y z"], kernel: int, weight: float
+    kspace: Complex[Tensor, "coil x y z"],
+    mask: Bool[Tensor, "y z"],
+    kernel: int,
+    weight: float,
+    calibration: Complex[Tensor, "coil cx cy cz"] | None = None,
 ) -> Grappa:
-    """GRAPPA from the fully sampled centre of a scan, up to `LARGEST` samples along y and z.
+    """GRAPPA from a calibration scan, or else from the fully sampled centre of the scan itself.
 
-    ``kernel`` is the size of a neighbourhood along each axis; short axes have the next odd number
-    below. Raises `ReconError` where the centre is smaller than that.
+    Of either, up to `LARGEST` samples along y and z are read. ``kernel`` is the size of a
+    neighbourhood along each axis; short axes have the next odd number below. Raises `ReconError`
+    where the centre is smaller than that.
     """
-    region = [min(n, LARGEST) for n in calibration_region(mask)]
+    block = calibration
+    if block is None:
+        block = fourier.crop(kspace, (kspace.shape[1], *calibration_region(mask)))
+    region = [min(n, LARGEST) for n in block.shape[2:]]
     size = tuple(min(kernel, n - 1 + n % 2) for n in kspace.shape[1:])  # odd
     across = math.prod(max(1, n - k + 1) for n, k in zip(region, size[1:], strict=True))
-    length = min(kspace.shape[1], size[0] - 1 + max(LARGEST, WINDOWS // across))
-    return Grappa(fourier.crop(kspace, (length, *region)), size, weight)
+    length = min(block.shape[1], size[0] - 1 + max(LARGEST, WINDOWS // across))
+    return Grappa(fourier.crop(block, (length, *region)), size, weight)
 
 
 def grappa(
@@ -171,14 +179,17 @@ def grappa(
     kernel: int = 5,
     weight: float = 0.01,
     stack: bool = False,
+    calibration: Complex[Tensor, "coil cx cy cz"] | None = None,
 ) -> Filled:
-    """Fills a scan from its own centre. The slices of a ``stack`` each have their own kernels."""
+    """Fills a scan; see `calibrated`. The slices of a ``stack`` each have their own kernels."""
     if not stack:
-        return calibrated(kspace, mask, kernel, weight).fill(kspace, mask)
+        return calibrated(kspace, mask, kernel, weight, calibration).fill(kspace, mask)
     found = []
     for z in range(kspace.shape[3]):
         one = kspace[..., z : z + 1], mask[:, z : z + 1]
+        block = None if calibration is None else calibration[..., z : z + 1]
         empty = Filled(one[0], ~one[1])  # a slice without signal stays as it is
-        found.append(calibrated(*one, kernel, weight).fill(*one) if one[0].any() else empty)
+        made = calibrated(*one, kernel, weight, block).fill(*one) if one[0].any() else empty
+        found.append(made)
     filled = torch.cat([one.kspace for one in found], -1)
     return Filled(filled, torch.cat([one.missing for one in found], -1))

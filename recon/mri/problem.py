@@ -1,6 +1,6 @@
 """The reconstruction `Problem` that every method solves, and how a scan becomes one."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Complex, Float
@@ -30,6 +30,8 @@ class Problem:
     noise: float  # standard deviation of the noise in `kspace`, per real component
     scale: float
     voxel: tuple[float, float, float] = (1.0, 1.0, 1.0)  # mm
+    # Of a separate scan, in the same channels; GRAPPA learns from it. None where there is none.
+    calibration: Complex[Tensor, "coil cx cy cz"] | None = None
 
     @classmethod
     def build(
@@ -98,13 +100,12 @@ class Problem:
         """The same problem on another device."""
         maps, mask = self.operator.maps.to(device), self.operator.mask.to(device)
         operator = Sense(maps, mask, stack=self.operator.stack)
-        return Problem(
-            operator,
-            self.kspace.to(device),
-            self.rhs.to(device),
-            self.noise,
-            self.scale,
-            self.voxel,
+        return replace(
+            self,
+            operator=operator,
+            kspace=self.kspace.to(device),
+            rhs=self.rhs.to(device),
+            calibration=None if self.calibration is None else self.calibration.to(device),
         )
 
 
@@ -181,9 +182,11 @@ def pose_scan(
         norm = sets.abs().square().sum(1, keepdim=True).sqrt()
         sets = torch.where(norm > 0, sets / norm.clamp(min=1e-30), 0)
         known = sets[0] if len(sets) == 1 else sets
-    elif scan.calibration is not None:
-        known = estimate(mixed(scan.calibration, matrix), scan.shape, scan.stack, settings)
-    return pose(kspace, mask, noise, scan.voxel, known, scan.stack, settings)
+    calibration = None if scan.calibration is None else mixed(scan.calibration, matrix)
+    if known is None and calibration is not None:
+        known = estimate(calibration, scan.shape, scan.stack, settings)
+    problem = pose(kspace, mask, noise, scan.voxel, known, scan.stack, settings)
+    return replace(problem, calibration=calibration)
 
 
 def maps_of_scan(problem: Problem, scan: Scan) -> Maps:

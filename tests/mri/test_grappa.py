@@ -94,6 +94,23 @@ def test_slices_of_a_stack_have_their_own_kernels(generator):
     assert not found.kspace[..., 2].any()
 
 
+@pytest.mark.parametrize("stack", [False, True])
+def test_kernels_come_from_a_calibration_scan(generator, stack):
+    """A scan of the centre alone, five times as strong, serves as the scan's own centre would."""
+    kspace, *_ = simulate((14, 24, 2 if stack else 20), count=4)
+    centre = (8, 2) if stack else (8, 8)
+    own, regular = (masks.uniform(kspace.shape[2:], 2, c) for c in (centre, (0, 0)))
+    if stack:
+        own, regular = (m[:, :1].expand(-1, 2) for m in (own, regular))
+    expected = grappa(kspace * own, own, stack=stack).kspace
+    block = 5 * fourier.crop(kspace, (14, *coils.calibration_region(own)))
+    found = grappa(kspace * own, own, stack=stack, calibration=block).kspace
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
+    assert not grappa(kspace * regular, regular, stack=stack, calibration=block).missing.any()
+    with pytest.raises(ReconError, match="sample a larger centre"):
+        grappa(kspace * regular, regular, stack=stack)
+
+
 def test_the_gram_matrix_is_that_of_the_windows(generator):
     block = complex_normal(2, 5, 4, 3, generator=generator)
     size = (3, 3, 1)

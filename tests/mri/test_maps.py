@@ -135,9 +135,12 @@ def test_maps_of_a_user_and_of_a_calibration_scan(images, generator):
         pose_scan(scan)
     known = estimate(kspace)
     separate = replace(scan, calibration=7 * fourier.crop(kspace, (32, 16, 12)))
-    for problem in (pose_scan(scan, known=3 * known), pose_scan(separate)):
+    separated = pose_scan(separate)
+    for problem in (pose_scan(scan, known=3 * known), separated):
         volume = problem.unscale(methods.reconstruct(problem, "cg_sense"))
         assert error(volume, images) < 0.1
+    folded = error(separated.unscale(separated.rhs), images)
+    assert error(separated.unscale(methods.reconstruct(separated, "grappa")), images) < folded / 2
     compressed = pose_scan(scan, virtual_coils=6, known=known)
     assert len(compressed.kspace) == 6
     volume = compressed.unscale(methods.reconstruct(compressed, "cg_sense"))
