@@ -141,11 +141,11 @@ def sweeps(table: pd.DataFrame, metric: str = "psnr", label: str | None = None) 
     return fig
 
 
-def orientations(table: pd.DataFrame) -> Figure:
-    """PSNR and time against the number of orientations with regularised slices.
+def counts(table: pd.DataFrame, of: str, scale: str = "linear") -> Figure:
+    """PSNR and time against a number, the column ``value``: how many there are ``of`` something.
 
-    The column ``value`` holds this number. There is a row of panels for each dataset, and a line
-    for each method and R: the mean over the volumes.
+    There is a row of panels for each dataset, and a line for each method and R: the mean over the
+    volumes. ``scale`` is that of the axes of the number and of time, "linear" or "log".
     """
     datasets = list(table["dataset"].unique())
     size = (10.5, 3.4 * len(datasets))
@@ -161,8 +161,11 @@ def orientations(table: pd.DataFrame) -> Figure:
                 look = style(method) | {"linestyle": lines[acceleration]}
                 look["label"] += f", R = {acceleration:g}"
                 ax.plot(means.index.astype(int), means, **look)
-            counts = sorted(shown["value"].astype(int).unique())
-            ax.set(xlabel="orientations", ylabel=label, xticks=counts)
+            ax.set(xlabel=of, ylabel=label, xscale=scale)
+            ax.set_yscale(scale if column == "seconds" else "linear")
+            numbers = sorted(shown["value"].astype(int).unique())
+            ax.set_xticks(numbers, list(map(str, numbers)), minor=False)
+            ax.set_xticks([], minor=True)
             ax.set_title(dataset if len(datasets) > 1 else "")
             ax.grid(alpha=0.3)
     legend(fig, axes, fontsize=8)

@@ -404,6 +404,7 @@ def load(name: str | Path, listed: bool = True) -> Config:
     """Reads a configuration: ``demo``, ``smoke``, ``paper``, … or the path of a YAML file.
 
     ``like: NAME`` takes over all that the configuration NAME says; the keys beside it are changes.
+    Beside ``notebooks`` of its own, comparisons that none of them shows are not taken over.
     With ``listed=False`` the subjects of a dataset whose files are not listed yet are numbers.
     """
     path = _file(name)
@@ -433,7 +434,18 @@ def _contents(path: Path, seen: tuple[Path, ...] = ()) -> Any:
     model = _file(like)
     if model in (path, *seen):
         raise ReconError(f"{path}: like: a configuration cannot be like itself")
-    return _changed(_contents(model, (*seen, path)), values)
+    taken = _contents(model, (*seen, path))
+    return _changed(_shown(taken, values.get("notebooks")), values)
+
+
+def _shown(model: Any, notebooks: Any) -> Any:
+    """A configuration with those comparisons alone that one of ``notebooks`` shows, if given."""
+    comparisons = model.get("comparisons") if isinstance(model, dict) else None
+    if not isinstance(notebooks, list) or not isinstance(comparisons, dict):
+        return model
+    numbers = {number(str(notebook)) for notebook in notebooks}
+    kept = {name: c for name, c in comparisons.items() if number(str(name)) in numbers}
+    return model | {"comparisons": kept}
 
 
 def _file(name: str | Path) -> Path:

@@ -136,14 +136,14 @@ def test_sweeps_leave_a_gap_where_a_value_was_not_run():
         assert gaps == [False, "brain" in one.get_label(), False]
 
 
-def test_orientations_draw_quality_and_time_against_their_number():
+def test_counts_draw_quality_and_time_against_a_number():
     rows = pd.concat(
         [
             varied("planes", (1.0, 2.0, 3.0)),
             varied("planes", (1.0, 2.0, 3.0), seed=1).assign(method="annealed"),
         ]
     )
-    fig = figures.orientations(rows)
+    fig = figures.counts(rows, "orientations")
     assert [ax.get_ylabel() for ax in fig.axes] == [PSNR, "time [s]"]
     for ax, column in zip(fig.axes, ("psnr", "seconds"), strict=True):
         assert ax.get_xlabel() == "orientations" and ax.get_xticks().tolist() == [1, 2, 3]
@@ -160,16 +160,16 @@ def test_orientations_draw_quality_and_time_against_their_number():
     assert len(labels(fig)) == 6
 
 
-def test_orientations_never_mix_datasets():
+def test_counts_never_mix_datasets():
     rows = varied("planes", (1.0, 3.0), datasets=("knee", "brain"))
-    fig = figures.orientations(rows)
+    fig = figures.counts(rows, "orientations")
     assert [ax.get_title() for ax in fig.axes] == ["knee", "knee", "brain", "brain"]
     means = rows[rows["R"] == 8].groupby(["dataset", "value"])["psnr"].mean()
     for ax, dataset in ((fig.axes[0], "knee"), (fig.axes[2], "brain")):
         one = line(ax, "Variational (paper A), R = 8")
         np.testing.assert_allclose(one.get_ydata(), means[dataset])
     with pytest.raises(ReconError, match="several rows"):
-        figures.orientations(pd.concat([rows, rows.assign(prior="other")]))
+        figures.counts(pd.concat([rows, rows.assign(prior="other")]), "orientations")
 
 
 def test_averages_draw_a_line_for_every_volume():

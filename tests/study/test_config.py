@@ -230,7 +230,10 @@ def test_likeness_goes_through_several_datasets_in_any_order(smoke):
 
 
 def test_a_configuration_may_be_like_another(tmp_path, smoke):
-    """It changes the innermost sections only, over any number of files, but not in a circle."""
+    """It changes the innermost sections only, over any number of files, but not in a circle.
+
+    With notebooks of its own, it has those comparisons that they show.
+    """
     base, middle, last = (tmp_path / f"{name}.yaml" for name in ("base", "middle", "last"))
     base.write_text(yaml.safe_dump(smoke))
     middle.write_text(yaml.safe_dump({"like": str(base), "networks": {"knee": {"steps": 7}}}))
@@ -239,6 +242,9 @@ def test_a_configuration_may_be_like_another(tmp_path, smoke):
     assert found.networks["knee"].steps == 7 and found.datasets["knee_2x"].noise == 0.3
     assert found.networks["knee"].batch == model.networks["knee"].batch
     assert found.comparisons == model.comparisons and model.networks["knee"].steps != 7
+    last.write_text(yaml.safe_dump({"like": str(base), "notebooks": ["16_kernels"]}))
+    taken = [name for name in model.comparisons if name.startswith("16_")]
+    assert list(load(last).comparisons) == taken and len(taken) < len(model.comparisons)
     base.write_text(yaml.safe_dump({"like": str(last)}))
     with pytest.raises(ReconError, match="cannot be like itself"):
         load(last)

@@ -529,6 +529,6 @@ def test_what_the_configuration_fixes_is_not_searched():
     section = Tuning(trials=4, widen=0, edges="report")
     found = inside("inr", section, 0, lambda values: 1.0, {"bandwidth"})
     assert set(found["space"]) == {"learning_rate"}
-    study = load("study")
+    study = load("study_infusion")
     assert "learning_rate" not in study.methods["infusion"]
     assert "learning_rate" in load("demo").methods["infusion"]
