@@ -229,6 +229,10 @@ def told(scan: Scan, problem: Problem, axes: list[int], options: argparse.Namesp
     from recon.io.summary import described
 
     lines = described(scan, problem)
+    if problem.thick:
+        thick, wide = scan.voxel[2], max(scan.voxel[:2])
+        sizes = f"Slices are {thick:.3g} mm thick and pixels {wide:.3g} mm wide"
+        lines.append(f"  {sizes}: priors see the slices alone, and no cut through the stack.")
     if axes:
         along = " and ".join("xyz"[a] for a in axes)
         done = "stays zero" if options.partial_fourier == "zero" else "is completed by POCS"

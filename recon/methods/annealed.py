@@ -23,7 +23,6 @@ from recon.methods.common import (
 from recon.methods.ranges import decades
 from recon.methods.sampling import clean_estimate
 from recon.mri.problem import Problem
-from recon.mri.slices import planes
 from recon.mri.solvers import conjugate_gradient
 from recon.priors import Prior
 from recon.priors.resampled import at_own_pixels, in_voxels
@@ -72,7 +71,7 @@ def annealed(
     generator = torch.Generator().manual_seed(settings.seed)
     noise = max(problem.noise, settings.noise_floor)
     shape = problem.operator.shape
-    axes = planes(shape)[-settings.planes :]
+    axes = problem.orientations(settings.planes)
     pixel = in_voxels(settings.pixel, prior, problem.voxel)
     prior = Turned(prior, generator) if settings.turned else prior
     denoisers = {axis: at_own_pixels(prior, pixel, shape, axis) for axis in axes}

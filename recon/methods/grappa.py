@@ -37,9 +37,9 @@ def grappa(
     """GRAPPA: fills what was not measured from neighbours in k-space, then combines the coils.
 
     The kernels come from a separate calibration scan where there is one, and else from the fully
-    sampled centre. The coils are combined with the maps of the problem, ``Σ conj(S) F⁻¹ k``, as references are.
-    Samples without any measured neighbour stay zero; their number is printed. Raises `ReconError`
-    where what they come from is smaller than a neighbourhood.
+    sampled centre. The coils are combined with the maps of the problem, ``Σ conj(S) F⁻¹ k``, as
+    references are. Samples without any measured neighbour stay zero; their number is printed.
+    Raises `ReconError` where what the kernels come from is smaller than a neighbourhood.
     """
     operator = problem.operator
     chosen = settings.kernel, settings.weight, operator.stack, problem.calibration

@@ -9,7 +9,7 @@ from torch import Tensor
 from recon.methods.common import Pixel
 from recon.mri.problem import Problem
 from recon.mri.resample import trilinear
-from recon.mri.slices import as_slices, planes
+from recon.mri.slices import as_slices
 from recon.priors import Prior, Wrapped
 from recon.priors.resampled import in_voxels, mesh
 from recon.representations import Representation
@@ -35,14 +35,15 @@ def random_slabs(
 
 
 class Slices:
-    """The slices of a volume in the last ``count`` of its planes, at the pixels of a prior.
+    """The slices of a volume in some orientations, at the pixels of a prior.
 
-    Raises `ReconError` for a pixel size that is not known or too large (see `in_voxels`, `mesh`).
+    There are up to ``count``; see `Problem.orientations`. Raises `ReconError` for a pixel size that
+    is not known or too large (see `in_voxels`, `mesh`).
     """
 
     def __init__(self, problem: Problem, prior: Prior, pixel: Pixel, count: int):
         self.shape, self.support = problem.operator.shape, problem.operator.support
-        self.axes = planes(self.shape)[-count:]
+        self.axes = problem.orientations(count)
         widths = in_voxels(pixel, prior, problem.voxel), (1.0, 1.0, 1.0)
         self.meshes, self.own = (
             {axis: mesh(self.shape, axis, width) for axis in self.axes} for width in widths

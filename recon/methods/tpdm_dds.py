@@ -21,7 +21,6 @@ from recon.methods.common import (
 from recon.methods.ranges import decades, share
 from recon.methods.sampling import clean_estimate, ddim_levels
 from recon.mri.problem import Problem
-from recon.mri.slices import planes
 from recon.mri.solvers import conjugate_gradient
 from recon.priors import Prior
 from recon.priors.sampling import ddim_step, noise_like
@@ -52,7 +51,7 @@ def tpdm_dds(
     noise included. The network is evaluated on ``steps × (slices of a plane)``, as a mean over
     the planes.
     """
-    generator, axes = torch.Generator().manual_seed(settings.seed), planes(problem.operator.shape)
+    generator, axes = torch.Generator().manual_seed(settings.seed), problem.orientations()
     gamma, sigmas = settings.gamma, ddim_levels(prior, settings.steps)
     x = (1 + sigmas[0] ** 2) ** 0.5 * noise_like(problem.rhs, generator)
     for k, (sigma_t, sigma_s) in enumerate(track(list(pairwise(sigmas)), "tpdm-dds")):

@@ -12,7 +12,10 @@ from recon.mri.maps import Espirit, Maps, estimate
 from recon.mri.prepared import Prepared
 from recon.mri.scan import Scan
 from recon.mri.sense import Sense
+from recon.mri.slices import planes
 from recon.mri.solvers import conjugate_gradient
+
+THICK = 2.0  # slices are thick that are this many times as thick as their pixels are wide
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,18 @@ class Problem:
     def gradient(self, volume: Complex[Tensor, "x y zs"]) -> Complex[Tensor, "x y zs"]:
         """Gradient ``Aᴴ(Ax − y)`` of the data term, computed as ``AᴴA x − rhs``."""
         return self.operator.normal(volume) - self.rhs
+
+    @property
+    def thick(self) -> bool:
+        """Whether this is a stack of thick slices, in which other cuts look unlike slices."""
+        return self.operator.stack and self.voxel[2] > THICK * max(self.voxel[:2])
+
+    def orientations(self, count: int = 3) -> list[int]:
+        """The axes across which a prior of slices is asked: the last ``count`` that have images.
+
+        In a stack of thick slices it is asked about them alone.
+        """
+        return planes(self.operator.shape)[-1 if self.thick else -count :]
 
     def pseudoinverse(self, iterations: int) -> Complex[Tensor, "x y zs"]:
         """A few iterations of CG-SENSE without a penalty, whose low frequencies are right."""
