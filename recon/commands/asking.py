@@ -147,8 +147,11 @@ def check_options(options: argparse.Namespace) -> None:
     """Refuses options that would have no effect."""
     from recon import methods
 
-    if not options.method and (options.prior or options.set or options.network):
-        options.method = "annealed" if options.prior else "l1_wavelet"
+    if options.prior and not options.method:
+        options.method = "annealed"
+    for flag, given in (("--set", options.set), ("--network", options.network)):
+        if given and not options.method:
+            raise ReconError(f"{flag} {given[0]}: that belongs to a method; give --method, too")
     check_choice(options)
     method = methods.lookup(options.method or "annealed")
     if options.acceleration is None:

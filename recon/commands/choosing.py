@@ -43,7 +43,7 @@ def chosen(problem: Problem, scan: Scan, asked: Asked) -> Choice:
     if asked.tuned:
         return choice
     if choice is None:
-        choice = best_method(problem, scan, asked.device)
+        choice = best_method(problem, scan, asked.device, bool(options.samples))
         if "seed" in vars(methods.lookup(choice.method).settings()):
             choice = replace(choice, settings={"seed": options.seed or 0})
     else:
@@ -108,10 +108,10 @@ def warn_of_masks(path: Path, problem: Problem) -> None:
         print(f"  Warning: {path.name} was trained on masks {learned.kind}; {here} were measured.")
 
 
-def best_method(problem: Problem, scan: Scan, device: str) -> Choice:
+def best_method(problem: Problem, scan: Scan, device: str, draws: bool = False) -> Choice:
     """ℓ1-wavelet, or a diffusion prior that predicts this scan clearly better; says which and why.
 
-    Where nothing can be kept back, it is ℓ1-wavelet.
+    Where nothing can be kept back, it is ℓ1-wavelet. For ``draws`` it is the best of the priors.
     """
     from recon.methods import prediction
     from recon.networks.weights import load_weights
@@ -126,7 +126,7 @@ def best_method(problem: Problem, scan: Scan, device: str) -> Choice:
     except ReconError as error:
         print(f"  {WITHOUT} is taken: {str(error).split(';')[0]}.")
         return Choice(WITHOUT)
-    choices = [Choice(WITHOUT)]
+    choices = [] if draws and cards else [Choice(WITHOUT)]
     for card in cards:
         path = ROOT / card.path
         networks = {"prior": load_weights(path)[0].to(device)}

@@ -19,6 +19,8 @@ from recon.priors.ddpm import DDPM, DDPMTraining
 from recon.schema import ROOT
 from tests.conftest import complex_normal
 
+WAVELET = ("--method", "l1_wavelet")
+
 
 @pytest.fixture
 def scan_file(scene, tmp_path):
@@ -114,10 +116,12 @@ def test_infusion_on_a_volume_and_on_a_slice(depth, scene, tmp_path, generator):
         (["IN", "out.png"], "end the name in .nii.gz"),
         (["absent.h5", "out.nii.gz"], "absent.h5"),
         (["IN", "out.nii.gz", "--method", "magic"], "no method is called 'magic'"),
-        (["IN", "out.nii.gz", "--set", "lambda=1"], "has no setting 'lambda'"),
-        (["IN", "out.nii.gz", "--set", "weight"], "expected KEY=VALUE"),
-        (["IN", "out.nii.gz", "--set", "weight=[1"], "weight = '[1'"),
-        (["IN", "out.nii.gz", "--set", "iterations=0"], "iterations"),
+        (["IN", "out.nii.gz", *WAVELET, "--set", "lambda=1"], "has no setting 'lambda'"),
+        (["IN", "out.nii.gz", *WAVELET, "--set", "weight"], "expected KEY=VALUE"),
+        (["IN", "out.nii.gz", *WAVELET, "--set", "weight=[1"], "weight = '[1'"),
+        (["IN", "out.nii.gz", *WAVELET, "--set", "iterations=0"], "iterations"),
+        (["IN", "out.nii.gz", "--set", "weight=0.1"], "give --method, too"),
+        (["IN", "out.nii.gz", "--network", "prior=p"], "give --method, too"),
         (["IN", "out.nii.gz", "--device", "tpu"], "--device tpu"),
         (["IN", "absent/out.nii.gz"], "absent does not exist"),
         (["IN", "out.nii.gz", "--method", "annealed"], "needs --prior"),
@@ -130,7 +134,7 @@ def test_infusion_on_a_volume_and_on_a_slice(depth, scene, tmp_path, generator):
         (["IN", "out.nii.gz", "--acceleration", "nan"], "--acceleration nan"),
         (["IN", "out.nii.gz", "--seed", "-1"], "--seed -1"),
         (["IN", "out.nii.gz", "--seed", str(10**20)], "--seed 1000"),
-        (["IN", "out.nii.gz", "--set", "levels=99"], "levels"),
+        (["IN", "out.nii.gz", *WAVELET, "--set", "levels=99"], "levels"),
         (["IN", "out.nii.gz", "--coils", "0"], "--coils 0"),
         (["IN", "out.nii.gz", "--coils", "9"], "9 virtual coils"),
         (["IN", "out.nii.gz", "--voxel", "0", "1", "1"], "--voxel"),
@@ -154,7 +158,7 @@ def test_infusion_on_a_volume_and_on_a_slice(depth, scene, tmp_path, generator):
         (["IN", "out.nii.gz", "--samples", "1"], "--samples 1"),
         (["IN", "out.nii.gz", "--method", "zero_filled", "--tune"], "nothing to tune"),
         (["IN", "out.nii.gz", "--method", "cg_sense", "--samples", "2"], "no prior to draw"),
-        (["IN", "out.nii.gz", "--network", "prior=x.safetensors"], "takes no network"),
+        (["IN", "out.nii.gz", *WAVELET, "--network", "prior=x.safetensors"], "takes no network"),
         (["IN", "out.nii.gz", "--method", "zero_filled", "--seed", "1"], "draws nothing"),
         (["IN", "out.nii.gz", "--save-maps", "m.npy", "--all"], "give one"),
         (["s.hdr", "out.nii.gz", "--save-maps", "s.cfl"], "would overwrite"),
@@ -335,6 +339,13 @@ def test_without_options_the_scan_chooses_method_prior_and_settings(scan_file, t
     again = ["--method", made["method"], "--no-tune", "--set", *given, *few[:5]]
     again += ["--prior", made["weights"]["prior"]] if made["weights"] else []
     assert main(["reconstruct", str(scan_file), str(tmp_path / "again.nii.gz"), *again]) == 0
+
+
+def test_samples_are_drawn_with_a_prior_whatever_predicts_best(scan_file, tmp_path, capsys):
+    few = ["--acceleration", "3", "--calibration", "8", "8", "--no-tune", "--samples", "2"]
+    assert main(["reconstruct", str(scan_file), str(tmp_path / "out.nii.gz"), *few]) == 0
+    assert "So it is annealed with the prior head" in capsys.readouterr().out
+    assert (tmp_path / "out_std.nii.gz").is_file()
 
 
 def test_a_scan_larger_than_the_memory_says_how_much_it_needs(
