@@ -19,6 +19,7 @@ def on_page_content(html, page, config, files):
     for old, new in MOVED.items():
         html = html.replace(old, new)
     html = re.sub(r'"docs/(\w+)\.md', r'"\1.html', html)
+    html = re.sub(r'"(?:\.\./)?notebooks/(\w+)\.ipynb"', r'"gallery/\1.html"', html)
     return re.sub(r'<a href="gallery/([^"]+)">(.*?)</a>', linked, html)
 
 

@@ -1,6 +1,7 @@
 """Files that are whole or not there: an atomic writer, a lock, and a sweep after killed runs."""
 
 import errno
+import fcntl
 import hashlib
 import os
 import re
@@ -30,6 +31,7 @@ CURES = {
         (errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG), "choose another path"
     ),
     errno.EIO: "the disk or the network failed: mend it",
+    errno.ENOSYS: "mount the disk with locks (flock), or work in another folder",
     errno.ESTALE: "the disk of the network went away: mount it again",
 }
 # How HDF5 and safetensors, which raise errors of their own, quote that number.
@@ -132,14 +134,46 @@ def copy(source: Path, target: Path) -> None:
         shutil.copyfile(source, part)
 
 
+def lock(path: Path, timeout: float = -1) -> FileLock:
+    """A lock that dies with its process. Without a ``timeout`` in seconds it is waited for.
+
+    Taking it raises an OSError where the disk has no such locks.
+    """
+    return FileLock(path, timeout=timeout, fallback_to_soft=False)
+
+
 @contextmanager
 def alone(path: Path) -> Iterator[None]:
     """Holds the lock ``path``: a second process that wants it waits for the first."""
     with refusals(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        held = FileLock(path).acquire()
+        held = lock(path).acquire()
     with held:
         yield
+
+
+@contextmanager
+def together(path: Path) -> Iterator[None]:
+    """Holds the lock ``path`` beside others who do; see `nobody_at`. It dies with the process."""
+    with refusals(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("a")
+    with file:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(file, fcntl.LOCK_SH)
+        yield
+
+
+def nobody_at(path: Path) -> bool:
+    """Whether no process holds the lock ``path``; see `together`."""
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:  # a file system without locks
+            return True
+    return True
 
 
 def sweep(folder: Path) -> list[Path]:
@@ -163,9 +197,10 @@ def recall(*folders: Path) -> list[Path]:
     so they stay in their order, after all files of the past and before all that are still to come.
     """
     now, ahead = time.time_ns(), []
-    for path in (path for folder in folders for path in folder.rglob("*") if path.is_file()):
-        if (written := path.stat().st_mtime_ns) > now:
-            ahead.append((written, path))
+    for path in (path for folder in folders for path in folder.rglob("*")):
+        with suppress(OSError):  # A dying process may still rename its last file.
+            if path.is_file() and (written := path.stat().st_mtime_ns) > now:
+                ahead.append((written, path))
     for rank, (_, path) in enumerate(sorted(ahead)):
         with suppress(OSError):  # Somebody else's, or on a disk that is read-only.
             os.utime(path, ns=(now + rank, now + rank))

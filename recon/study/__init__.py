@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 def open_study(config: str | Path) -> Study:
     """The study of a configuration, as notebooks and rules use it.
 
-    Sets the number of threads for the process, since sums depend on it in the last bit.
+    Sets the number of threads for the process, since sums depend on it in the last bit, and the GPU
+    where the configuration gives its number.
     """
     # Imports wait until here, because the command line starts sooner without them.
     import torch
@@ -26,6 +27,8 @@ def open_study(config: str | Path) -> Study:
 
     study = Study(load(config), source=str(config))
     torch.set_num_threads(study.config.threads)
+    if ":" in study.config.device and torch.cuda.is_available():
+        torch.cuda.set_device(study.config.device)
     return study
 
 

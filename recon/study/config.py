@@ -232,6 +232,10 @@ class Config(Strict):
             return []
         return [method for method in self.methods if self._tuned_runs(dataset, method)]
 
+    def chosen_on(self, dataset: str) -> list[int | str]:
+        """The validation volumes of ``dataset`` on which settings are chosen, in their order."""
+        return self.datasets[dataset].validation[: self.tuning.subjects]
+
     def tuned_as(self, dataset: str) -> str:
         """The dataset whose tuned settings ``dataset`` has: itself, or another one."""
         return self.datasets[dataset].settings_of or dataset

@@ -10,10 +10,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from recon.errors import ReconError
-from recon.files import HOST, alone
+from recon.files import HOST, alone, lock
 
 POLL_S = 0.5
 
@@ -67,7 +67,7 @@ def taken(names: Sequence[str], count: int, folder: Path) -> Iterator[list[str]]
 def _free(path: Path, held: ExitStack) -> bool:
     """Whether no other job has a lock; it is then held as long as ``held`` lasts."""
     try:
-        held.enter_context(FileLock(path, timeout=0))
+        held.enter_context(lock(path, timeout=0))
     except Timeout:
         return False
     return True

@@ -147,6 +147,11 @@ class Inputs(Workspace):
             self._posed[asked] = problem.to(self.config.device)
         return self._posed[asked]
 
+    def forget(self) -> None:
+        """Frees the problems and volumes that are kept in memory."""
+        self._posed.clear()
+        self._volumes.clear()
+
 
 def _forget(cache: dict, size: int) -> None:
     """Makes room for one more in a cache of ``size``: the oldest go first."""

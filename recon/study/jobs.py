@@ -66,13 +66,17 @@ def inputs(space: Workspace, job: Job) -> list[Path]:
         comparison, dataset, subject = names
         used = weights(space, *config.networks_in(comparison, dataset))
         records = tuned(space, dataset, config.methods_in(comparison, dataset))
-        return [space.data_path(dataset, subject), *used, *records]
+        tried = config.chosen_on(dataset) if config.comparisons[comparison].choose else []
+        volumes = [space.data_path(dataset, each) for each in (subject, *tried)]
+        return [*volumes, *used, *records]
     if job.kind == "tune":
         dataset, method = names
         used = weights(space, *config.serving(method, dataset))
         return prepared(space, dataset, "validation") + used
     if job.kind == "network":
-        return prepared(space, config.networks[names[0]].dataset, "train", "validation")
+        settings = config.networks[names[0]]
+        start = [space.root / settings.starts_from] if settings.starts_from else []
+        return prepared(space, settings.dataset, "train", "validation") + start
     return []
 
 

@@ -68,7 +68,7 @@ class Planned(Study):
         """The first point of a grid; its trials are noted."""
         points = [dict(zip(grid, point, strict=True)) for point in product(*grid.values())]
         dataset, acceleration, method, prior = at
-        subjects = self.config.datasets[dataset].validation[: self.config.tuning.subjects]
+        subjects = self.config.chosen_on(dataset)
         if len(points) > 1:
             self.trials += tuple(
                 self.case(dataset, s, acceleration, method, prior, **change, **point)
@@ -124,7 +124,7 @@ class Planner:
     def tune(self, dataset: str, method: str) -> float:
         """Tries settings at every acceleration: on one subject all, on the others some."""
         section, total = self.config.tuning, 0.0
-        subjects = self.config.datasets[dataset].validation[: section.subjects]
+        subjects = self.config.chosen_on(dataset)
         trials = section.trials * self.costs.searches if methods.lookup(method).space else 1
         for rate in self.config.tuned_at(dataset, method):
             case = self.study.case(dataset, subjects[0], rate, method)

@@ -21,12 +21,13 @@ from recon.files import digest
 from recon.networks import trained
 from recon.schema import ROOT
 from recon.study.config import Config
-from recon.study.use import code_hash, hashed, instructions, root
+from recon.study.use import code_hash, hashed, instructions, parse, root
 
 # A dataset's cases depend on the keys in ASKED; its prepared volumes do not. No prepared volume
 # depends on a key in CHOICES.
 ASKED = {"mask", "accelerations", "prior", "networks_of", "settings_of"}
 CHOICES = {"label", *SPLITS, *ASKED}
+SHOWING = ("recon.study.", "recon.figures.")  # what every notebook is made anew for
 
 
 def network_roots(settings: trained.Training) -> list[str]:
@@ -91,6 +92,62 @@ def table_code() -> str:
     return hashed([code_hash("recon.mri.masks:make"), files])
 
 
+def shipped_hash(path: str | None) -> str | None:
+    """The hash of a shipped file, below the repository: its date says nothing of what is in it."""
+    return file_hash(ROOT / path) if path else None
+
+
+def networks_used(config: Config, names: list[str]) -> dict[str, list]:
+    """How each network is used, and the hash of its shipped weights.
+
+    The workflow sees the rest: weights that are trained by a configuration are made by a job.
+    """
+    sections = {name: config.networks[name] for name in names}
+    return {n: [s.network.use(), shipped_hash(s.shipped)] for n, s in sections.items()}
+
+
+def chosen_from(config: Config, comparison: str, dataset: str) -> list:
+    """What the settings of a comparison come from, beside the records of this run's tuning."""
+    grid = config.comparisons[comparison].choose
+    return [shipped_hash(config.tuning.shipped), config.chosen_on(dataset) if grid else None]
+
+
+def notebook_code(notebook: str, config: Config) -> str:
+    """Hash of a notebook, and of what it follows from beside tables, figures and the study.
+
+    It may compute for itself: with what it imports, and with the methods and representations that
+    it names. Then the configuration's datasets count, too.
+    """
+    path = ROOT / "notebooks" / f"{notebook}.ipynb"
+    cells = [c for c in json.loads(path.read_text())["cells"] if c["cell_type"] == "code"]
+    tree = ast.parse("\n".join("".join(cell["source"]) for cell in cells))
+    roots = sorted(set(_imported(tree) | _named(tree)))
+    data = {name: s.model_dump_json() for name, s in config.datasets.items()} if roots else {}
+    return hashed([file_hash(path), code_hash(*roots), data, config.accelerations])
+
+
+def _imported(tree: ast.AST) -> set[str]:
+    """The definitions of `recon`, but for its study and figures, that code imports."""
+    asked = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    found = set()
+    for module, name in ((n.module or "", a.name) for n in asked for a in n.names):
+        inner = f"{module}.{name}"
+        if not module.startswith("recon") or f"{inner}.".startswith(SHOWING):
+            continue
+        whole = parse(inner)
+        names = whole.definitions if whole else [name]
+        found |= {f"{inner if whole else module}:{each}" for each in names}
+    return found
+
+
+def _named(tree: ast.AST) -> set[str]:
+    """The methods and representations whose names stand in code."""
+    words = {n.value for n in ast.walk(tree) if isinstance(n, ast.Constant)}
+    runs = {root(methods.lookup(n).run) for n in methods.names() if n in words}
+    known = representations.names()
+    return runs | {root(representations.lookup(n).make) for n in known if n in words}
+
+
 def cases_code(config: Config, comparison: str, dataset: str) -> list[str]:
     """Hashes of all code that the table of a comparison on a dataset follows from."""
     networks, hashes = config.networks_in(comparison, dataset), []
@@ -98,6 +155,8 @@ def cases_code(config: Config, comparison: str, dataset: str) -> list[str]:
         used = [config.networks[name] for name in networks] if methods.lookup(method).needs else []
         for settings in _varied(config, method, config.comparisons[comparison].vary):
             hashes.append(reconstruction_code(method, settings, used))
+    if config.comparisons[comparison].settings == "scan":
+        hashes.append(choice_code())
     return [*hashes, scoring_code(), trial_code(), table_code()]
 
 

@@ -199,10 +199,16 @@ class Study(Inputs):
 
         The second value is by what the chunks were divided.
         """
-        problem = self.problem(case.dataset, case.subject, case.acceleration)
-        networks = {role: self.network(name) for role, name in case.networks.items()}
+
+        def posed(divisor: int) -> Any:
+            if divisor > 1:
+                self.forget()
+            problem = self.problem(case.dataset, case.subject, case.acceleration)
+            networks = {role: self.network(name) for role, name in case.networks.items()}
+            return work(*divided(problem, networks, case.settings, divisor))
+
         name = f"{case.method} on {case.dataset}/{case.subject} at R = {case.acceleration:g}"
-        return fitting(name, lambda n: work(*divided(problem, networks, case.settings, n)))
+        return fitting(name, posed)
 
     def trace(self, case: Case) -> pd.DataFrame:
         """PSNR after every iteration of a case against the number of slices denoised so far."""
@@ -279,7 +285,7 @@ class Study(Inputs):
         dataset and R, with a method and prior.
         """
         dataset, acceleration, method, prior = at
-        subjects = self.config.datasets[dataset].validation[: self.config.tuning.subjects]
+        subjects = self.config.chosen_on(dataset)
         self.kept = max(self.kept, len(subjects) + 1)  # each trial poses the problems in turn
 
         def score(values: dict) -> float:

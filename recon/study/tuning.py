@@ -22,7 +22,7 @@ def tune(study: Study, dataset: str, method: str) -> dict:
     the range, and the search begins again with the same number of trials.
     """
     section = study.config.tuning
-    subjects = study.config.datasets[dataset].validation[: section.subjects]
+    subjects = study.config.chosen_on(dataset)
     study.kept = len(subjects)  # the problems of all subjects: each trial poses them in turn
     record = {"dataset": dataset, "method": method, "subjects": subjects}
     parts = {"trials": {}, "best": {}, "at_edge": {}, "space": {}, "widened": {}}

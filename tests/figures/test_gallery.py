@@ -149,7 +149,16 @@ def test_other_configurations_stand_beside(study):
     other.mkdir()
     (other / "scorecard.json").write_text(json.dumps([card[0] | {"holds": False}]))
     found = page(study)
-    assert "study: fails" in found.text and "../study/index.html" in found.of("a", "href")
+    assert "study: fails" in found.text and "../study/index.html" not in found.of("a", "href")
+    (other / "index.html").write_text("")
+    assert "../study/index.html" in page(study).of("a", "href")
+
+
+def test_pages_of_notebooks_are_linked_where_they_are_here(study):
+    target = "10_methods_without_shift.html"
+    for here in (False, True):
+        assert (target in page(study).of("a", "href")) == here
+        (study.figures / target).write_text("")
 
 
 def test_a_page_without_tables_has_no_scorecard(study):

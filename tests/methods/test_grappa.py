@@ -31,7 +31,7 @@ def test_it_finds_the_image(shape):
 
 def test_it_says_what_stays_zero(capsys):
     problem, _ = posed(R=16, centre=(6, 6))
-    reconstruct(problem, "grappa", kernel=3)
+    reconstruct(problem, "grappa", reach=1)
     assert "phase encodes have no measured neighbour" in capsys.readouterr().err
     problem, _ = posed()
     reconstruct(problem, "grappa")
@@ -46,6 +46,6 @@ def test_it_needs_a_centre(generator):
         reconstruct(Problem.build(kspace, mask, maps), "grappa")
 
 
-def test_an_even_kernel_is_refused():
-    with pytest.raises(ReconError, match="odd"):
-        methods.settings_of("grappa", kernel=4)
+def test_a_neighbourhood_reaches_somewhere():
+    with pytest.raises(ReconError, match="reach"):
+        methods.settings_of("grappa", reach=0)

@@ -18,6 +18,7 @@ from recon.study.config import load
 def source(tmp_path, monkeypatch):
     """A copy of the package that may be edited: gives what edits a file and forgets the hashes."""
     shutil.copytree(ROOT / "recon", tmp_path / "recon")
+    shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks")
     for module in (use, provenance):
         monkeypatch.setattr(module, "ROOT", tmp_path)
 
@@ -223,3 +224,27 @@ def test_another_version_of_a_library_stales_what_calls_it(source, monkeypatch):
         use.code_hash.cache_clear()
         use.library_version.cache_clear()
         assert changed(before) == stale
+
+
+def test_a_notebook_that_computes_is_stale_with_what_it_names(source):
+    """Those that show tables alone follow from the tables."""
+    config, names = load("smoke"), ("06_fields", "10_methods_without_shift")
+    before = [provenance.notebook_code(name, config) for name in names]
+    source("representations/gaussians.py", "self.grown = 0", "self.grown = 0 + 0")
+    after = [provenance.notebook_code(name, config) for name in names]
+    assert after[0] != before[0] and after[1] == before[1]
+
+
+def test_how_weights_are_used_and_what_chooses_settings_is_part_of_a_table():
+    """Snakemake sees files, by their dates, and neither how they are used nor who chose."""
+    config = load("smoke")
+    shared = config.networks["knee_2x_bilinear"]
+    network = shared.network.model_copy(update={"resizing": "padding"})
+    other = shared.model_copy(update={"network": network})
+    both = config, config.model_copy(update={"networks": {"knee_2x_bilinear": other}})
+    assert len({str(provenance.networks_used(c, ["knee_2x_bilinear"])) for c in both}) == 2
+    tuning = config.tuning.model_copy(update={"subjects": 0})
+    fewer = config.model_copy(update={"tuning": tuning})
+    for name, depends in (("22_distances", True), ("10_methods_without_shift", False)):
+        found = {str(provenance.chosen_from(c, name, "slices")) for c in (config, fewer)}
+        assert len(found) == 1 + depends

@@ -285,11 +285,16 @@ KNEE = f"cases {TABLE} knee 200"
             + ["tune knee annealed", "tune knee zero_filled"],
         ),
         (
+            {"accelerations": [2, 4]},
+            [KNEE, f"cases {TABLE} stanford a", *SHOWN]
+            + ["tune knee annealed", "tune knee zero_filled"],
+        ),
+        (
             {"networks": {"knee": {"steps": 210}}},
             [KNEE, *SHOWN, "network knee", "tune knee annealed"],
         ),
     ],
-    ids=["title", "method", "noise", "steps"],
+    ids=["title", "method", "noise", "accelerations", "steps"],
 )
 def test_a_changed_configuration_redoes_what_depends_on_it(runs, change, expected):
     found = changed(runs["whole"], change)
@@ -304,7 +309,7 @@ def test_a_clock_that_was_ahead_redoes_nothing_and_hides_nothing(runs):
     Without `recon.files.recall` the change would be older than what was made of it.
     """
     copy, day = runs["whole"], 24 * 3600 * 10**9
-    for folder in ("results", "figures", "notebooks"):
+    for folder in ("results", "figures", "notebooks", "data"):
         for path in (p for p in (copy / folder).rglob("*") if p.is_file()):
             written = path.stat().st_mtime_ns + day
             os.utime(path, ns=(written, written))

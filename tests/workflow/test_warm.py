@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -63,6 +64,16 @@ def test_nobody_listens_without_the_variable(monkeypatch):
     assert warm.ask(["--help"]) is None
 
 
+def test_who_says_nothing_harms_nobody(folder):
+    """A job may die between two of its words."""
+    for said in (b"", b"0"):
+        with socket.socket(socket.AF_UNIX) as line:
+            line.connect(str(folder / "1"))
+            line.sendall(said)
+    step = called(folder, "bad.yaml", "gallery", stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    assert "bad.yaml" in step.communicate()[1] and folder.exists()
+
+
 SLEEPS = """
 import os, subprocess, sys, time
 from workflow.scripts import step, warm
@@ -74,6 +85,8 @@ def main(arguments):
 
 step.main = main
 warm.NEEDED = ()
+on_disk = iter([1, *sys.argv[3:]])
+warm.code = lambda: next(on_disk, 1)
 warm.serve(sys.argv[1], int(sys.argv[2]))
 """
 
@@ -86,12 +99,25 @@ def sleeper(tmp_path):
         [sys.executable, "-c", SLEEPS, str(tmp_path / "1"), str(lives)], cwd=ROOT, pass_fds=[lives]
     )
     assert listens(tmp_path)
-    step = called(tmp_path, "x", "gallery", stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    step = called(tmp_path, "x", "gallery", **pipes, cwd=ROOT)
     yield step, step.stdout.readline().split()
     os.close(lives)
     os.close(ours)
     assert server.wait(30) == 0
     step.kill()
+
+
+def test_code_that_changed_is_not_run_as_it_was(tmp_path):
+    lives, ours = os.pipe()
+    given = [str(tmp_path / "1"), str(lives), "another"]
+    server = subprocess.Popen([sys.executable, "-c", SLEEPS, *given], cwd=ROOT, pass_fds=[lives])
+    assert listens(tmp_path)
+    step = called(tmp_path, "bad.yaml", "gallery", stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    assert "bad.yaml" in step.communicate()[1], "the job is the step itself"
+    assert server.wait(30) == 0
+    os.close(lives)
+    os.close(ours)
 
 
 def alive(process: int) -> bool:
@@ -103,7 +129,8 @@ def alive(process: int) -> bool:
 
 
 def test_a_step_sees_its_own_children_end_and_asks_nobody_itself(sleeper):
-    assert sleeper[1][1:] == ["3", "False"]
+    step, (process, *said) = sleeper
+    assert said == ["3", "False"] and int(process) != step.pid
 
 
 def test_a_step_ends_with_the_job_that_asked(sleeper):
@@ -115,4 +142,4 @@ def test_a_step_ends_with_the_job_that_asked(sleeper):
 def test_a_job_says_that_its_step_was_killed(sleeper):
     step, (process, *_) = sleeper
     os.kill(int(process), signal.SIGKILL)
-    assert step.wait(30) == 128 + signal.SIGKILL
+    assert step.wait(30) == 128 + signal.SIGKILL and "SIGKILL" in step.stderr.read()

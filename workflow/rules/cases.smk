@@ -17,6 +17,10 @@ rule cases:
         },
         dataset=lambda w: CONFIG.datasets[w.dataset].model_dump_json(include=provenance.ASKED),
         comparison=lambda w: CONFIG.comparisons[w.comparison].model_dump_json(),
+        networks=lambda w: provenance.networks_used(
+            CONFIG, CONFIG.networks_in(w.comparison, w.dataset)
+        ),
+        chosen=lambda w: provenance.chosen_from(CONFIG, w.comparison, w.dataset),
         code=lambda w: provenance.cases_code(CONFIG, w.comparison, w.dataset),
     log:
         f"logs/{NAME}/cases/{{comparison}}/{{dataset}}/{{subject}}.log",

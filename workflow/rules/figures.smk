@@ -6,7 +6,9 @@ from functools import cache
 from recon.download import registry
 from recon.study.needs import needs_of
 
-figure_code = cache(provenance.figure_code)  # a second that every job of a cluster would pay for
+# A second each, which every job of a cluster would pay for.
+figure_code = cache(provenance.figure_code)
+notebook_code = cache(lambda notebook: provenance.notebook_code(notebook, CONFIG))
 
 
 rule notebook:
@@ -17,6 +19,7 @@ rule notebook:
         f"{RESULTS}/notebooks/{{notebook}}.ipynb",
     params:
         code=lambda w: figure_code(),
+        notebook=lambda w: notebook_code(w.notebook),
         pdf=os.environ.get("RECON_PDF", ""),
         here=lambda w: (
             str({n: registry.here(n) for n in registry.datasets()})

@@ -14,11 +14,13 @@ rule network:
             .model_dump_json()
         ),
         code=lambda w: provenance.training_code(CONFIG.networks[w.network]),
+        start=lambda w: provenance.shipped_hash(CONFIG.networks[w.network].starts_from),
     log:
         f"logs/{NAME}/networks/{{network}}.log",
     threads: lambda w: CONFIG.threads * CONFIG.processes_for(w.network)
     resources:
         gpu=lambda w: GPU * CONFIG.processes_for(w.network),
-        mem_mb=memory(2),  # All training volumes stay in memory.
+        # All training volumes stay in memory, of every process.
+        mem_mb=lambda w, input: CONFIG.processes_for(w.network) * memory(2)(w, input),
     shell:
         "{STEP} network {wildcards.network:q} > {log:q} 2>&1"

@@ -10,6 +10,9 @@ rule tune:
     params:
         method=lambda w: CONFIG.methods[w.method],
         dataset=lambda w: CONFIG.datasets[w.dataset].model_dump_json(include=provenance.ASKED),
+        at=lambda w: CONFIG.tuned_at(w.dataset, w.method),
+        subjects=lambda w: CONFIG.chosen_on(w.dataset),
+        networks=lambda w: provenance.networks_used(CONFIG, CONFIG.serving(w.method, w.dataset)),
         section=CONFIG.model_dump_json(
             include={"tuning", "mask", "maps", "seed", "device", "threads"}
         ),

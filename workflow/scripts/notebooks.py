@@ -71,7 +71,8 @@ def run(source: Path, executed: Path, config: str) -> None:
 
 def written(folder: Path, name: str) -> set[tuple[Path, int, int]]:
     """The files of a notebook's figures; one that is written again is another member of the set."""
-    found = ((path, path.stat()) for path in folder.glob(f"{number(name)}_*"))
+    named = folder.glob(f"{number(name)}_*")
+    found = ((path, path.stat()) for path in named if path.suffix != ".part")
     return {(path, stat.st_ino, stat.st_mtime_ns) for path, stat in found}
 
 

@@ -11,11 +11,12 @@ import sys
 import warnings
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from recon.errors import ReconError
-from recon.files import recall, refusals, sweep
+from recon.files import lock, nobody_at, recall, refusals, sweep
 from recon.schema import ROOT
+from workflow.scripts.step import AT_WORK
 
 # glibc otherwise returns the memory of every convolution and faults it in anew: 3 to 8 % of a
 # reconstruction.
@@ -37,14 +38,19 @@ def main(arguments: list[str]) -> int:
     try:
         with refusals(results):
             results.mkdir(exist_ok=True)
-            held = FileLock(results / ".lock", timeout=0).acquire()
+            held = lock(results / ".lock", timeout=0).acquire()
         with held:
-            if jobs := " ".join(_left_at_the_cluster()):
+            if not nobody_at(results / AT_WORK):
+                left = f"steps of an earlier run are still at work in {ROOT}"
+                return _refused(f"{left}; wait for them or stop them")
+            if jobs := " ".join(_left_at_the_cluster("slurm" in " ".join(arguments))):
                 left = f"jobs of an earlier run are still at work in {ROOT}"
                 return _refused(f"{left}; wait for them, or stop them: scancel {jobs}")
             for folder in (results, figures):
                 sweep(folder)
-            recall(results, figures, ROOT / "notebooks", ROOT / "data")
+            # Downloads have hashes or stamps of their own, which follow their dates.
+            shipped = [ROOT / "data" / name for name in ("priors", "tuning")]
+            recall(results, figures, ROOT / "notebooks", *shipped)
             os.chdir(ROOT)
             os.environ.update({k: v for k, v in KEEP_MEMORY.items() if k not in os.environ})
             return _snakemake(["--nolock", *arguments])
@@ -59,13 +65,19 @@ def _refused(why: str) -> int:
     return 2
 
 
-def _left_at_the_cluster() -> list[str]:
-    """The SLURM jobs that an earlier run submitted from this folder, and that have not ended."""
+def _left_at_the_cluster(used: bool) -> list[str]:
+    """The SLURM jobs that an earlier run submitted from this folder, and that have not ended.
+
+    Where SLURM does not answer there are none, and `ReconError` is raised where it is ``used``.
+    """
     if shutil.which("squeue") is None:
         return []
     command = ["squeue", "--me", "--noheader", "--format=%i|%j|%Z"]
-    listed = subprocess.run(command, capture_output=True, text=True).stdout
-    jobs = [line.split("|", 2) for line in listed.splitlines()]
+    asked = subprocess.run(command, capture_output=True, text=True)
+    if asked.returncode and used:
+        why = " ".join(asked.stderr.split())
+        raise ReconError(f"squeue does not say which jobs are left ({why}); call again later")
+    jobs = [line.split("|", 2) for line in asked.stdout.splitlines()]
     # The profile's slurm-jobname-prefix
     return [i for i, name, folder in jobs if name.startswith("recon_") and Path(folder) == ROOT]
 

@@ -6,9 +6,13 @@ Modules are imported by the step that uses them: every job pays for what is impo
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
+
+AT_WORK = ".steps"  # the lock in results/ that steps hold together
 
 
 def prepare(study, dataset: str, subject: str) -> None:
@@ -163,10 +167,15 @@ def main(arguments: list[str] | None = None) -> int:
     name, config = values.pop("step"), values.pop("config")
     step = next(function for function in STEPS if function.__name__ == name)
     from recon.errors import ReconError
+    from recon.files import together
+    from recon.schema import ROOT
     from recon.study import open_study
 
+    # A cluster knows its jobs itself; other steps outlive a run that is killed alone.
+    here = "SLURM_JOB_ID" not in os.environ
     try:
-        return carry_out(open_study(config), step, values, arguments)
+        with together(ROOT / "results" / AT_WORK) if here else nullcontext():
+            return carry_out(open_study(config), step, values, arguments)
     except ReconError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2

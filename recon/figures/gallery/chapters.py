@@ -62,6 +62,7 @@ class Chapter:
     claimed: Markup
     found: Markup
     pictures: list[Picture]
+    page: bool  # whether the page of the executed notebook is here
 
 
 @dataclass
@@ -105,7 +106,8 @@ def parts(
         mine = [path for path in pictures if number(path.stem) == number(name)]
         shown = [picture(path, source, tables, verdicts, words) for path in mine]
         title, claimed = opening(source)
-        chapter = Chapter(name, title, claimed, findings(study, name), shown)
+        page = (study.figures / f"{name}.html").exists()
+        chapter = Chapter(name, title, claimed, findings(study, name), shown, page)
         out.setdefault(name[0], Part(*PARTS.get(name[0], OTHER))).chapters.append(chapter)
     return list(out.values())
 
