@@ -100,6 +100,23 @@ def infusion() -> Rows:
     return rows
 
 
+def r3dm() -> Rows:
+    """Mean PSNR and SSIM of paper C's methods, at home and away, for both masks."""
+    table = read("r3dm/31_out_of_distribution")
+    places = {"": "knee", "_brain": "brain", "_roots": "roots"}
+    scans = {
+        f"{mask}{ending}": f"{place}, {called}"
+        for mask, called in (("regular", "lines, R = 4"), ("gaussian", "Gaussian, R = 8"))
+        for ending, place in places.items()
+    }
+    means = table.groupby(["method", "dataset"])[["psnr", "ssim"]].mean()
+    rows = [["method", *scans.values()]]
+    for name in table["method"].unique():
+        found = [means.loc[(name, scan)] for scan in scans]
+        rows.append([style(name)["label"], *(f"{m.psnr:.1f} ({m.ssim:.2f})" for m in found)])
+    return rows
+
+
 def real_slices() -> Rows:
     """ℓ1-wavelet with the best of its weights for each slice, and annealed with its defaults."""
     weights, defaults = (
@@ -140,6 +157,7 @@ TABLES: dict[str, Callable[[], Rows]] = {
     ),
     "fields": fields,
     "infusion": infusion,
+    "r3dm": r3dm,
     "real methods": lambda: methods("real_brain"),
     "real priors": lambda: priors(
         "real_brain",
