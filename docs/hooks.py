@@ -5,10 +5,10 @@ import shutil
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+GALLERIES = {"demo": "gallery"}  # where they lie on the site, if not under their own names
 
 
 MOVED = {
-    '"figures/demo/': '"gallery/',
     '"CONTRIBUTING.md"': '"contributing.html"',
     '"../README.md': '"index.html',
 }
@@ -20,6 +20,7 @@ def on_page_content(html, page, config, files):
         html = html.replace(old, new)
     html = re.sub(r'"docs/(\w+)\.md', r'"\1.html', html)
     html = re.sub(r'"(?:\.\./)?notebooks/(\w+)\.ipynb"', r'"gallery/\1.html"', html)
+    html = re.sub(r'"(?:\.\./)?figures/(\w+)/', lambda m: f'"{GALLERIES.get(m[1], m[1])}/', html)
     return re.sub(r'<a href="gallery/([^"]+)">(.*?)</a>', linked, html)
 
 
@@ -29,6 +30,8 @@ def linked(match):
 
 
 def on_post_build(config):
-    """Copies the gallery of the demo."""
+    """Copies the galleries that are here, that of the demo under its own name."""
     site = Path(config["site_dir"])
-    shutil.copytree(ROOT / "figures" / "demo", site / "gallery", dirs_exist_ok=True)
+    for page in (ROOT / "figures").glob("*/index.html"):
+        name = page.parent.name
+        shutil.copytree(page.parent, site / GALLERIES.get(name, name), dirs_exist_ok=True)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 
-AT_WORK = ".steps"  # the lock in results/ that steps hold together
+AT_WORK = "steps.lock"  # the lock in results/ that steps hold together
 
 
 def prepare(study, dataset: str, subject: str) -> None:
