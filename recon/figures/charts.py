@@ -1,6 +1,7 @@
 """Charts of tables: quality against acceleration, settings and cost."""
 
 from itertools import cycle
+from math import ceil
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -10,6 +11,8 @@ from matplotlib.ticker import LogLocator
 
 from recon.figures import claims
 from recon.figures.style import legend, looks, psnr_label, style
+
+ABREAST = 3  # panels in a row, where there may be many
 
 
 def curves(table: pd.DataFrame, metrics: dict[str, str], by: str = "method") -> Figure:
@@ -47,16 +50,19 @@ def curves(table: pd.DataFrame, metrics: dict[str, str], by: str = "method") -> 
 def boxes(table: pd.DataFrame, metric: str, label: str, by: str = "method") -> Figure:
     """The spread of ``metric`` over the volumes, a box for each value of the column ``by``.
 
-    There is a panel for each dataset and acceleration. A grey line joins the results of one volume.
-    The box holds the middle half, its line is the median.
+    There is a panel for each dataset and acceleration, up to `ABREAST` in a row. A grey line joins
+    the results of one volume. The box holds the middle half, its line is the median.
     """
     scans = list(table.groupby(["dataset", "R"], sort=False))
-    look = looks(table[by].unique())
-    size = (0.75 * len(look) * len(scans) + 3.5, 3.6)
+    look, across = looks(table[by].unique()), min(ABREAST, len(scans))
+    rows = ceil(len(scans) / across)
+    size = (0.75 * len(look) * across + 3.5, 3.6 * rows)
     fig, axes = plt.subplots(
-        1, len(scans), figsize=size, squeeze=False, layout="constrained", sharey=True
+        rows, across, figsize=size, squeeze=False, layout="constrained", sharey=True
     )
-    for ax, ((dataset, acceleration), shown) in zip(axes[0], scans, strict=True):
+    for ax in axes.flat[len(scans) :]:
+        ax.set_axis_off()
+    for ax, ((dataset, acceleration), shown) in zip(axes.flat, scans, strict=False):
         wide = claims.one_row_each(shown, by).pivot(index="volume", columns=by, values=metric)
         wide = wide[[name for name in look if name in wide]]
         places = range(len(wide.columns))
@@ -71,7 +77,8 @@ def boxes(table: pd.DataFrame, metric: str, label: str, by: str = "method") -> F
             ax.plot([], [], lw=6, alpha=0.5, color=color, label=look[name]["label"])
         ax.set(xticks=[], title=f"{dataset}, R = {acceleration:g} ({len(wide)} volumes)")
         ax.grid(axis="y", alpha=0.3)
-    axes[0, 0].set_ylabel(label)
+    for ax in axes[:, 0]:
+        ax.set_ylabel(label)
     legend(fig, axes)
     return fig
 
@@ -141,11 +148,11 @@ def sweeps(table: pd.DataFrame, metric: str = "psnr", label: str | None = None) 
     return fig
 
 
-def orientations(table: pd.DataFrame) -> Figure:
-    """PSNR and time against the number of orientations with regularised slices.
+def counts(table: pd.DataFrame, of: str, scale: str = "linear") -> Figure:
+    """PSNR and time against a number, the column ``value``: how many there are ``of`` something.
 
-    The column ``value`` holds this number. There is a row of panels for each dataset, and a line
-    for each method and R: the mean over the volumes.
+    There is a row of panels for each dataset, and a line for each method and R: the mean over the
+    volumes. ``scale`` is that of the axes of the number and of time, "linear" or "log".
     """
     datasets = list(table["dataset"].unique())
     size = (10.5, 3.4 * len(datasets))
@@ -161,8 +168,11 @@ def orientations(table: pd.DataFrame) -> Figure:
                 look = style(method) | {"linestyle": lines[acceleration]}
                 look["label"] += f", R = {acceleration:g}"
                 ax.plot(means.index.astype(int), means, **look)
-            counts = sorted(shown["value"].astype(int).unique())
-            ax.set(xlabel="orientations", ylabel=label, xticks=counts)
+            ax.set(xlabel=of, ylabel=label, xscale=scale)
+            ax.set_yscale(scale if column == "seconds" else "linear")
+            numbers = sorted(shown["value"].astype(int).unique())
+            ax.set_xticks(numbers, list(map(str, numbers)), minor=False)
+            ax.set_xticks([], minor=True)
             ax.set_title(dataset if len(datasets) > 1 else "")
             ax.grid(alpha=0.3)
     legend(fig, axes, fontsize=8)

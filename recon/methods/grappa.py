@@ -3,22 +3,16 @@
 from typing import Annotated
 
 from jaxtyping import Complex
-from pydantic import AfterValidator, Field
+from pydantic import Field
 from torch import Tensor
 
 from recon.methods import Method
 from recon.methods.common import Callback, NonNegative, checked, ignore, says
-from recon.methods.ranges import decades
+from recon.methods.ranges import decades, whole
 from recon.mri.grappa import grappa as filled
 from recon.mri.problem import Problem
 from recon.mri.sense import Sense
 from recon.progress import note
-
-
-def _odd(value: int) -> int:
-    if value % 2 == 0:
-        raise ValueError("expected an odd number, so that a neighbourhood has a middle")
-    return value
 
 
 @checked
@@ -26,8 +20,8 @@ class GrappaSettings:
     """pygrappa's: neighbourhoods of 5 along each axis, λ = 0.01."""
 
     weight: NonNegative = says(0.01, "λ of the kernels, relative to the calibration data")
-    kernel: Annotated[int, Field(ge=3, le=15), AfterValidator(_odd)] = says(
-        5, "samples of a neighbourhood along each axis"
+    reach: Annotated[int, Field(ge=1, le=7)] = says(
+        2, "samples of a neighbourhood on either side, along each axis"
     )
 
 
@@ -41,11 +35,11 @@ def grappa(
     where the fully sampled centre is smaller than a neighbourhood.
     """
     operator = problem.operator
-    found = filled(problem.kspace, operator.mask, settings.kernel, settings.weight, operator.stack)
+    found = filled(problem.kspace, operator.mask, 2 * settings.reach + 1, settings.weight, operator.stack)
     empty, every = int(found.missing.sum()), operator.mask.numel()
     if empty:
         far = f"{empty} of {every} phase encodes have no measured neighbour and stay zero"
-        note(f"grappa: {far}; take a larger kernel")
+        note(f"grappa: {far}; take a larger reach")
     return Sense(operator.maps, operator.mask | True, stack=operator.stack).adjoint(found.kspace)
 
 
@@ -55,5 +49,5 @@ METHOD = Method(
     "GRAPPA",
     "#17becf",
     "+",
-    space={"weight": decades(1e-4, 0.1)},
+    space={"weight": decades(1e-4, 1.0), "reach": whole(1, 2)},
 )

@@ -53,6 +53,11 @@ def decades(low: float, high: float, least: float = 0.0, most: float = inf) -> R
     return Range(low, high, True, least, most)
 
 
+def whole(low: int, high: int) -> Range:
+    """A range of a setting that is one of a few whole numbers, and cannot be another."""
+    return Range(low, high, False, low, high)
+
+
 def share(low: float = 0.0, high: float = 1.0) -> Range:
     """A range of a setting that is a fraction."""
     return Range(low, high, False, 0.0, 1.0)

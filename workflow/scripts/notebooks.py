@@ -7,12 +7,11 @@ from pathlib import Path
 import nbconvert
 import nbformat
 import papermill
-from latex2mathml.converter import convert
 from nbclient.exceptions import DeadKernelError
 
 from recon.errors import ReconError
 from recon.figures.gallery import STYLE
-from recon.figures.gallery.chapters import html
+from recon.figures.gallery.chapters import formula, html
 from recon.files import copy, refusals, write_text
 from recon.schema import ROOT
 from recon.study.config import number
@@ -72,7 +71,8 @@ def run(source: Path, executed: Path, config: str) -> None:
 
 def written(folder: Path, name: str) -> set[tuple[Path, int, int]]:
     """The files of a notebook's figures; one that is written again is another member of the set."""
-    found = ((path, path.stat()) for path in folder.glob(f"{number(name)}_*"))
+    named = folder.glob(f"{number(name)}_*")
+    found = ((path, path.stat()) for path in named if path.suffix != ".part")
     return {(path, stat.st_ino, stat.st_mtime_ns) for path, stat in found}
 
 
@@ -123,7 +123,5 @@ def typeset(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
 def mathml(text: str) -> str:
     """Markdown with ``$$…$$`` and ``$…$`` turned into MathML."""
-    text = re.sub(
-        r"\$\$(.+?)\$\$", lambda m: convert(m[1].strip(), display="block"), text, flags=re.DOTALL
-    )
-    return re.sub(r"\$([^$]+)\$", lambda m: convert(" ".join(m[1].split())), text)
+    blocks = re.sub(r"\$\$(.+?)\$\$", lambda m: formula(m[1], "block"), text, flags=re.DOTALL)
+    return re.sub(r"\$([^$]+)\$", lambda m: formula(m[1]), blocks)

@@ -66,7 +66,11 @@ def _page(study: Study, tables: dict[str, pd.DataFrame], decided: dict[str, list
         runs=b64encode(sha256(script.encode()).digest()).decode(),
         parts=parts,
         verdicts=[verdict for family in verdicts.values() for verdict in family],
-        configs=sorted({config for found in elsewhere.values() for config in found}),
+        configs=sorted(
+            page.parent.name
+            for page in study.figures.parent.glob("*/index.html")
+            if page.parent != study.figures
+        ),
         viewer=viewers.data(study, spoken),
     )
 

@@ -3,11 +3,15 @@
 import json
 import re
 from dataclasses import dataclass, field
+from html import escape, unescape
 from pathlib import Path
+from typing import Literal
+from xml.etree.ElementTree import tostring
 
 import mistune
 import nbformat
 import pandas as pd
+from latex2mathml.converter import convert_to_element
 from markupsafe import Markup
 
 from recon.figures.gallery.captions import Short, caption, short
@@ -26,7 +30,11 @@ PARTS = {
 }
 OTHER = ("More", "added by users")
 # That of nbconvert lets tags and links to code through.
-MARKDOWN = mistune.create_markdown(escape=True, plugins=["table"])
+MARKDOWN = mistune.create_markdown(escape=True, plugins=["table", "math"])
+for place, display in (("inline_math", "inline"), ("block_math", "block")):
+    MARKDOWN.renderer.register(
+        place, lambda _, latex, display=display: formula(latex, display=display)
+    )
 
 
 @dataclass(frozen=True)
@@ -54,6 +62,7 @@ class Chapter:
     claimed: Markup
     found: Markup
     pictures: list[Picture]
+    page: bool  # whether the page of the executed notebook is here
 
 
 @dataclass
@@ -97,7 +106,8 @@ def parts(
         mine = [path for path in pictures if number(path.stem) == number(name)]
         shown = [picture(path, source, tables, verdicts, words) for path in mine]
         title, claimed = opening(source)
-        chapter = Chapter(name, title, claimed, findings(study, name), shown)
+        page = (study.figures / f"{name}.html").exists()
+        chapter = Chapter(name, title, claimed, findings(study, name), shown, page)
         out.setdefault(name[0], Part(*PARTS.get(name[0], OTHER))).chapters.append(chapter)
     return list(out.values())
 
@@ -163,5 +173,22 @@ def findings(study: Study, name: str) -> Markup:
 
 
 def html(markdown: str) -> Markup:
-    """Markdown as HTML that runs nothing: tags are shown as text, and links to code are dropped."""
+    """Markdown as HTML that runs nothing: tags are shown as text, and links to code are dropped.
+
+    Formulas are drawn.
+    """
     return Markup(MARKDOWN(markdown))
+
+
+def formula(latex: str, display: Literal["inline", "block"] = "inline") -> str:
+    """A formula as MathML, which a browser draws without a script. Tags in it are text.
+
+    What is no formula is shown as it is written.
+    """
+    try:
+        tree = convert_to_element(" ".join(latex.split()), display=display)
+    except Exception:  # the converter's errors have no class in common
+        return escape(f"${latex}$")
+    for node in tree.iter():  # the converter writes characters as entities
+        node.text = node.text and unescape(node.text)
+    return tostring(tree, encoding="unicode")
