@@ -13,6 +13,7 @@ from recon.figures import claims
 from recon.figures.style import legend, looks, psnr_label, style
 
 ABREAST = 3  # panels in a row, where there may be many
+LONG = 20  # characters of labels below a panel that hide one another
 
 
 def curves(table: pd.DataFrame, metrics: dict[str, str], by: str = "method") -> Figure:
@@ -142,6 +143,7 @@ def sweeps(table: pd.DataFrame, metric: str = "psnr", label: str | None = None) 
             means = rows.groupby("value")[metric].mean().reindex(values)
             ax.plot(values, means, "o-", label=f"{dataset}, R = {acceleration:g}")
         ax.set(xlabel=setting)
+        ax.tick_params(axis="x", labelrotation=30 if sum(map(len, values)) > LONG else 0)
         ax.grid(alpha=0.3)
     axes[0, 0].set_ylabel(label or psnr_label(table))
     legend(fig, axes, fontsize=8)
