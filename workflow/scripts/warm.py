@@ -112,6 +112,8 @@ def serve(address: str, lives: int) -> None:
                     with suppress(OSError):  # no process, or no memory for one: it is told nothing
                         process = os.fork()
                         if process == 0:
+                            for other in (listener, *asking.values()):  # the server's alone
+                                other.close()
                             _become(main, line)
                         asking[process] = line
                         continue
