@@ -21,7 +21,8 @@ from tests.workflow.repository import call, copied
 
 PAGE = (ROOT / "CONTRIBUTING.md").read_text()
 # The worked examples of that page, by the files they belong in.
-EXAMPLES = dict(re.findall(r"`(recon/\w+/\w+\.py)`[^`]*.*?```python\n(.*?)```", PAGE, re.DOTALL))
+EXAMPLE = re.compile(r"^`(recon/\w+/\w+\.py)`[.,].*?^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
+EXAMPLES = dict(EXAMPLE.findall(PAGE))
 
 NOTEBOOK = [
     ("markdown", "# Blobs\n\nWhat is added by one file, in one table.", []),

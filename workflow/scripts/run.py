@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> int:
             if not nobody_at(results / AT_WORK):
                 left = f"steps of an earlier run are still at work in {ROOT}"
                 return _refused(f"{left}; wait for them or stop them")
-            if jobs := " ".join(_left_at_the_cluster("slurm" in " ".join(arguments))):
+            if jobs := " ".join(_left_at_the_cluster(_submits(arguments))):
                 left = f"jobs of an earlier run are still at work in {ROOT}"
                 return _refused(f"{left}; wait for them, or stop them: scancel {jobs}")
             for folder in (results, figures):
@@ -63,6 +63,12 @@ def main(arguments: list[str]) -> int:
 def _refused(why: str) -> int:
     print(f"Error: {why}", file=sys.stderr)
     return 2
+
+
+def _submits(arguments: list[str]) -> bool:
+    """Whether Snakemake is asked to send jobs to a SLURM cluster."""
+    dry = {"-n", "--dry-run", "--dryrun"} & set(arguments)
+    return not dry and any("slurm" in argument for argument in arguments)
 
 
 def _left_at_the_cluster(used: bool) -> list[str]:
