@@ -21,7 +21,7 @@ from tests.workflow.repository import call, copied
 
 PAGE = (ROOT / "CONTRIBUTING.md").read_text()
 # The worked examples of that page, by the files they belong in.
-EXAMPLE = re.compile(r"^`(recon/\w+/\w+\.py)`[.,].*?^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
+EXAMPLE = re.compile(r"^`(recon/\w+/\w+\.py)`[.,].*?^```python\n(.*?)^```", re.S | re.M)
 EXAMPLES = dict(EXAMPLE.findall(PAGE))
 
 NOTEBOOK = [
