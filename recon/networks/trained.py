@@ -77,8 +77,8 @@ class Training(Strict):
     # Another network of the configuration, whose weights this one uses in its own way. It is not
     # trained. Null: it has weights of its own.
     weights_of: str | None = None
-    # Weights of the same architecture that training goes on from, relative to the repository, so
-    # that a long training can be had in several runs. Null begins with random ones.
+    # What training goes on from: an earlier network of the configuration, or a file of weights
+    # relative to the repository. Null begins with random weights.
     starts_from: str | None = None
     steps: Count = 6000
     batch: Count = 8

@@ -142,6 +142,7 @@ class Config(Strict):
                 unknown = f"network {name} names the dataset {network.dataset!r}"
                 raise ValueError(f"{unknown}, which is not under datasets")
             self._shared(name, network)
+            self._begun(name, network)
         sections = (*self.comparisons.values(), *self.datasets.values())
         compared = [r for section in sections for r in flat(section.accelerations)]
         tuned = self.tuning.accelerations or []
@@ -185,6 +186,13 @@ class Config(Strict):
             unlike = f"network {name} is built otherwise than {network.weights_of}, whose weights"
             raise ValueError(f"{unlike} it uses; free settings: {free}")
 
+    def _begun(self, name: str, network: Training) -> None:
+        """Refuses a network whose training goes on from itself or from a later one."""
+        start, order = network.starts_from, list(self.networks)
+        if start in order[order.index(name) :]:
+            late = f"network {name}: starts_from is {start!r}, which does not stand before it"
+            raise ValueError(late)
+
     def _named(self) -> dict[str, dict]:
         return {"datasets": self.datasets, "methods": self.methods, "networks": self.networks}
 
@@ -199,11 +207,16 @@ class Config(Strict):
             if dataset.path is not None and not dataset.folder.is_dir():
                 absent = f"dataset {name}: no folder {dataset.folder}"
                 raise ReconError(f"config {self.name}: {absent}; correct datasets.{name}.path")
-        for shipped in [n.shipped for n in self.networks.values()] + [self.tuning.shipped]:
-            if shipped is not None and not (ROOT / shipped).is_file():
-                absent = f"shipped file {shipped} is missing"
-                cure = "restore it, or set 'shipped: null' to compute it"
-                raise ReconError(f"config {self.name}: {absent}; {cure}")
+        sections = self.networks.values()
+        files = dict.fromkeys(
+            [*(n.shipped for n in sections), self.tuning.shipped],
+            "set 'shipped: null' to compute it",
+        )
+        begun = {n.starts_from for n in sections if n.shipped is None} - set(self.networks)
+        for file, cure in (files | dict.fromkeys(begun, "correct 'starts_from'")).items():
+            if file is not None and not (ROOT / file).is_file():
+                absent = f"shipped file {file} is missing; restore it, or {cure}"
+                raise ReconError(f"config {self.name}: {absent}")
         for notebook in self.notebooks:
             if not (ROOT / "notebooks" / f"{notebook}.ipynb").is_file():
                 absent = f"there is no notebook notebooks/{notebook}.ipynb"

@@ -20,7 +20,7 @@ def errors(study: Study, names: list[str]) -> pd.DataFrame:
         path = study.network_path(name)
         about = load_weights(path)[1]
         row = {"prior": name, "kind": study.config.networks[name].kind}
-        row["minutes"] = minutes(path, study.root)
+        row["minutes"] = minutes(study, path)
         rows.append(row | {f"σ = {k}": v for k, v in about.get("validation_mse", {}).items()})
     table = pd.DataFrame(rows).set_index("prior")
     levels = table.filter(like="σ").dropna(axis=1)
@@ -28,10 +28,10 @@ def errors(study: Study, names: list[str]) -> pd.DataFrame:
     return table
 
 
-def minutes(path: Path, root: Path) -> float:
+def minutes(study: Study, path: Path) -> float:
     """How long a network was trained, with the training of the weights that it began with."""
     about = load_weights(path)[1]
     begun = about.get("training", {}).get("starts_from")
-    before = root / begun if begun else path
-    earlier = minutes(before, root) if before.exists() and before != path else 0.0
+    before = study.weights_path(begun) if begun else path
+    earlier = minutes(study, before) if before.exists() and before != path else 0.0
     return earlier + about.get("seconds", float("nan")) / 60

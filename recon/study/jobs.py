@@ -75,8 +75,9 @@ def inputs(space: Workspace, job: Job) -> list[Path]:
         return prepared(space, dataset, "validation") + used
     if job.kind == "network":
         settings = config.networks[names[0]]
-        start = [space.root / settings.starts_from] if settings.starts_from else []
-        return prepared(space, settings.dataset, "train", "validation") + start
+        begun = settings.starts_from
+        volumes = prepared(space, settings.dataset, "train", "validation")
+        return [*volumes, space.weights_path(begun)] if begun else volumes
     return []
 
 

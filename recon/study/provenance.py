@@ -97,6 +97,12 @@ def shipped_hash(path: str | None) -> str | None:
     return file_hash(ROOT / path) if path else None
 
 
+def begun_with(config: Config, network: str) -> str | None:
+    """The hash of the file that training goes on from; None where it is made by this run."""
+    start = config.networks[network].starts_from
+    return None if start in config.networks else shipped_hash(start)
+
+
 def networks_used(config: Config, names: list[str]) -> dict[str, list]:
     """How each network is used, and the hash of its shipped weights.
 

@@ -31,6 +31,11 @@ class Workspace:
         shipped = section.shipped
         return self.root / shipped if shipped else self.results / "networks" / f"{name}.safetensors"
 
+    def weights_path(self, start: str) -> Path:
+        """Where the weights lie that training goes on from: those of a network, or a file."""
+        known = start in self.config.networks
+        return self.network_path(start) if known else self.root / start
+
     def tuning_path(self, dataset: str, method: str) -> Path:
         """Where the record of a method's tuning lies, unless it is shipped."""
         return self.results / "tuning" / dataset / f"{method}.json"

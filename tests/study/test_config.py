@@ -6,6 +6,7 @@ from recon.data.section import Dataset
 from recon.download import registry
 from recon.schema import ROOT
 from recon.study.config import CONFIGS, Config, load
+from recon.study.jobs import Job, inputs
 from recon.study.preflight import check_settings
 from recon.study.workspace import Workspace
 
@@ -274,6 +275,28 @@ def test_weights_are_shared_by_networks_that_are_built_alike(smoke, changes, wor
     smoke["networks"]["knee_2x_bilinear"] |= changes
     with pytest.raises(ValueError, match=words):
         Config.model_validate(smoke)
+
+
+@pytest.mark.parametrize("start", ["knee_2x_stack", "knee_gap"])
+def test_training_goes_on_from_a_network_before_it(smoke, start):
+    assert smoke["networks"]["knee_2x_stack"]["starts_from"] == "knee_2x"
+    smoke["networks"]["knee_2x_stack"]["starts_from"] = start
+    with pytest.raises(ValueError, match="does not stand before it"):
+        Config.model_validate(smoke)
+
+
+def test_weights_that_training_goes_on_from_are_a_network_s_or_a_file(smoke, tmp_path):
+    place = Workspace(Config.model_validate(smoke), root=tmp_path)
+    assert place.weights_path("knee_2x") == place.network_path("knee_2x")
+    assert place.weights_path("a/b.safetensors") == tmp_path / "a/b.safetensors"
+    job = Job("network", ("knee_2x_stack",), place.network_path("knee_2x_stack"))
+    assert place.network_path("knee_2x") in inputs(place, job)
+
+
+def test_weights_to_go_on_from_that_are_not_there_are_refused(smoke):
+    smoke["networks"]["knee"]["starts_from"] = "data/priors/nowhere.safetensors"
+    with pytest.raises(ReconError, match="file data/priors/nowhere.safetensors is missing"):
+        Config.model_validate(smoke).check_inputs()
 
 
 def test_shared_weights_lie_where_their_owner_has_them(smoke, tmp_path):

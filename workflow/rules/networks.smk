@@ -14,7 +14,7 @@ rule network:
             .model_dump_json()
         ),
         code=lambda w: provenance.training_code(CONFIG.networks[w.network]),
-        start=lambda w: provenance.shipped_hash(CONFIG.networks[w.network].starts_from),
+        start=lambda w: provenance.begun_with(CONFIG, w.network),
     log:
         f"logs/{NAME}/networks/{{network}}.log",
     threads: lambda w: CONFIG.threads * CONFIG.processes_for(w.network)

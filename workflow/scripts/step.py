@@ -42,7 +42,7 @@ def network(study, name: str) -> None:
     volumes, held_out = (
         [study.volume(settings.dataset, s, reference_only=light) for s in split] for split in splits
     )
-    start = study.root / settings.starts_from if settings.starts_from else None
+    start = study.weights_path(settings.starts_from) if settings.starts_from else None
     hashes, code = [v.hash for v in volumes + held_out], training_code(settings)
     first = load_weights(start)[0] if start else None  # refuses a file that is no network
     key = run_key(settings, hashes, code, digest(start) if start else None)
