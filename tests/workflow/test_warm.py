@@ -27,11 +27,13 @@ def listens(folder: Path, threads: int = 1) -> bool:
 
 
 @pytest.fixture(scope="module")
-def folder():
-    """Where a process listens that ends with the test."""
-    starter = subprocess.Popen(
-        [sys.executable, "-c", SAYS], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    )
+def folder(tmp_path_factory):
+    """Where a process listens that ends with the test, and that says nothing of its own."""
+    said = tmp_path_factory.mktemp("warm") / "said"
+    with said.open("w") as file:
+        starter = subprocess.Popen(
+            [sys.executable, "-c", SAYS], cwd=ROOT, stdout=subprocess.PIPE, stderr=file, text=True
+        )
     found = Path(starter.stdout.readline().strip())
     assert listens(found)
     yield found
@@ -40,6 +42,7 @@ def folder():
     while found.exists() and time.monotonic() < end:
         time.sleep(0.1)
     assert not found.exists(), "it ends with the process that started it, and leaves nothing"
+    assert not said.read_text()
 
 
 def called(folder: Path, *arguments: str, threads: int = 1, **options) -> subprocess.Popen:

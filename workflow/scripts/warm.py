@@ -148,6 +148,8 @@ def _become(main: Callable[[list[str]], int], line: socket.socket) -> NoReturn:
             signal.signal(one, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         _, files, *_ = socket.recv_fds(line, 1, 3)
+        if not files:  # another run's `forget` asks whether anybody listens
+            sys.exit()
         request = json.loads(line.makefile().readline())
         os.chdir(request["folder"])
         line.sendall(TAKEN)
