@@ -174,22 +174,26 @@ def sliced(section: Dataset) -> bool:
 
 
 @cache
-def _operations(section: str, kind: str, plane: tuple[int, int]) -> float:
+def _operations(section: str, kind: str, plane: tuple[int, int], stack: int) -> float:
     found = networks.lookup(kind)
     with torch.device("meta"):  # counted without being computed
         network = found.build(found.settings.model_validate_json(section))
-        x, t = torch.zeros(1, 2, *plane), torch.zeros(1)
+        x, t = torch.zeros(stack, 2, *plane), torch.zeros(stack)
     with FlopCounterMode(display=False) as counter:
         network(x, t)
-    return counter.get_total_flops() / math.prod(plane)
+    return counter.get_total_flops() / (stack * math.prod(plane))
 
 
-def operations(settings: Training, plane: tuple[int, int]) -> float | None:
-    """Operations of a prior's network for each pixel of a slice; None where nobody counts them."""
+def operations(settings: Training, plane: tuple[int, int]) -> float:
+    """Operations of a prior's network for each pixel of a slice.
+
+    None of a network that reconstructs: its time is that of its method's work.
+    """
     network = settings.network
-    if not trained.lookup(settings.kind).denoises or network.dimension != "2D":
-        return None
-    return _operations(network.model_dump_json(), network.kind, plane)
+    if not trained.lookup(settings.kind).denoises:
+        return 0.0
+    stack = getattr(settings, "stack", 1)
+    return _operations(network.model_dump_json(), network.kind, plane, stack)
 
 
 def notebook_seconds(folder: Path) -> dict[str, float]:

@@ -113,7 +113,7 @@ class Planner:
         section = self.config.networks[name]
         plane = size(self.config, section.dataset)[0][1:]
         each = operations(section, plane)
-        if each is None:
+        if not each:
             self.unknown[f"training of kind {section.kind}, {section.network.kind}"] += 1
             return 0.0
         low, high = getattr(section, "factors", None) or (1.0, 1.0)
@@ -159,10 +159,8 @@ class Planner:
         shape, coils = size(self.config, case.dataset)
         network = next(iter(case.networks.values()), None)
         each = operations(self.config.networks[network], shape[1:]) if network else 0.0
-        if case.method not in self.costs.methods or each is None:
-            self.unknown[
-                f"{case.method} with {self.kind(network)}" if network else case.method
-            ] += 1
+        if case.method not in self.costs.methods:
+            self.unknown[case.method] += 1
             return 0.0
         spent = self.costs.case(case.method, case.settings, shape, coils)
         if network:
@@ -170,10 +168,6 @@ class Planner:
             area = pixel_area(self.config, case.dataset, network, pixel)
             spent += self.costs.network(case.method, case.settings, shape, each, area)
         return spent + self.costs.score * math.prod(shape)
-
-    def kind(self, network: str) -> str:
-        """What a network is."""
-        return self.config.networks[network].network.kind
 
     def notebook(self, name: str) -> float:
         """Runs a kernel; what it computes of its own grows with the volumes."""

@@ -134,7 +134,7 @@ def test_pixels_of_a_prior_count_by_their_area():
 
 
 def test_sizes_follow_the_section_or_the_registry():
-    config = load("demo")
+    config = load("infusion")
     assert size(config, "knee_2x") == ((32, 40, 40), 8)
     assert size(config, "slices") == ((1, 64, 80), 20)
     assert size(load("paper_7t", listed=False), "ahead_2x")[1] == 12
@@ -189,8 +189,9 @@ def test_an_unknown_configuration_is_refused_in_one_line(capsys):
     assert said.count("\n") == 1 and "no configuration nothing" in said
 
 
-def test_the_demo_is_measured():
-    """Every method of the demo has a cost; none is negative."""
+def test_every_method_is_measured():
+    """Every method of a paper has a cost; none is negative."""
     costs = load_costs()
-    assert set(load("demo").methods) <= set(costs.methods)
+    for name in ("demo", "infusion", "r3dm"):
+        assert set(load(name).methods) <= set(costs.methods)
     assert all(cost.data + cost.overhead > 0 for cost in costs.methods.values())

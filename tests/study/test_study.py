@@ -531,4 +531,4 @@ def test_what_the_configuration_fixes_is_not_searched():
     assert set(found["space"]) == {"learning_rate"}
     study = load("study_infusion")
     assert "learning_rate" not in study.methods["infusion"]
-    assert "learning_rate" in load("demo").methods["infusion"]
+    assert "learning_rate" in load("infusion").methods["infusion"]

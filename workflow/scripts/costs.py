@@ -1,8 +1,8 @@
 """``python -m workflow.scripts.costs`` measures what a run costs here: writes data/costs.json.
 
-It runs cases of the demo at two sizes each, in one thread, and takes a minute or two. Times are
-those of the processor, so that other processes do not count. The cases have fewer iterations than
-in the demo, since time is proportional to them.
+It runs cases of every method in one thread, at two sizes where a configuration has two, and takes
+some minutes. Times are those of the processor, so that other processes do not count. The cases have
+fewer iterations than in the configurations, since time is proportional to them.
 """
 
 import json
@@ -30,12 +30,17 @@ from recon.study.config import Config, load
 from recon.study.study import Study
 from recon.training import batches
 
-LARGE = "knee_2x"  # every method is run on this and on one smaller dataset
 VOLUMES = ("zero_filled", "cg_sense", "l1_wavelet", "dds", "tpdm_dds", "diffusion_mbir", "tpdm",
            "variational", "annealed", "field_trilinear", "field_nearest", "field_implicit",
            "field_gaussians", "field_gabor")  # fmt: skip
 NETWORKS = ("inr", "inr_wavelet", "infusion", "infusion_voxels")
-SMALL = dict.fromkeys(VOLUMES, "knee_4x") | dict.fromkeys(NETWORKS, "slices")
+SUPERVISED = ("grappa", "fastmri_unet", "modl", "r3dm")
+# In which configuration, and on which of its datasets, methods are run.
+RUN: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "demo": (VOLUMES, ("knee_4x", "knee_2x")),
+    "infusion": (NETWORKS, ("slices", "knee_2x")),
+    "r3dm": (SUPERVISED, ("regular",)),
+}
 MOST = 3  # iterations; of methods that do not denoise in each of them, five times as many
 REFERENCE = "knee"  # of what is measured once
 
@@ -83,7 +88,10 @@ def measured(study: Study, dataset: str, method: str) -> dict:
 
 
 def method_cost(rows: list[dict], flop: float) -> dict:
-    """The cost of a method that fits two cases, none of its parts negative."""
+    """The cost of a method that fits its cases, none of its parts negative.
+
+    What one case takes is that of its work alone.
+    """
     parts = [[row["rounds"], row["rounds"] * row["work"]] for row in rows]
     rest = [max(0.0, row["seconds"] - flop * row["operations"]) for row in rows]
     scale = [1 / max(row["seconds"], 1e-6) for row in rows]  # relative errors count
@@ -136,8 +144,10 @@ def per_operation(study: Study) -> dict[str, float]:
         spent = seconds(lambda: model.denoise(x, 1.0))
     source, generator = batches(kind.batches).source([scan], section, "cpu"), torch.Generator()
     fresh = trained.build(section)
-    drawn = [source.batch(section.batch, generator) for _ in range(6)]
-    steps = [seconds(lambda b=b: kind.loss(fresh, b, generator, section).backward()) for b in drawn]
+    drawn = [
+        kind.draw(source.batch(section.batch, generator), generator, section) for _ in range(6)
+    ]
+    steps = [seconds(lambda b=b: kind.loss(fresh, b, section).backward()) for b in drawn]
     pixels = math.prod(scan.reference.shape) / len(scan.reference) * section.batch
     return {
         "flop": spent / (each * len(x) * math.prod(plane)),
@@ -145,7 +155,7 @@ def per_operation(study: Study) -> dict[str, float]:
     }
 
 
-def per_volume(study: Study) -> dict[str, float]:
+def per_volume(study: Study, slices: Study) -> dict[str, float]:
     """What preparing, posing and scoring a volume takes, and what it fills on the disk."""
     section = study.config.datasets[REFERENCE]
     voxels, (full, light) = math.prod(section.shape), (section.test[0], section.train[0])
@@ -155,7 +165,7 @@ def per_volume(study: Study) -> dict[str, float]:
     return {
         "prepare": spent[0] / units,
         "prepare_reference": spent[1] / units,
-        "prepare_slice": seconds(lambda: study.prepare("slices", "201@24")) / voxels,
+        "prepare_slice": seconds(lambda: slices.prepare("slices", "201@24")) / voxels,
         "stored": sizes[0] / units,
         "stored_reference": sizes[1] / voxels,
         "pose": seconds(lambda: study.problem(REFERENCE, full, 8)) / units,
@@ -178,27 +188,39 @@ def processor() -> str:
     return found[1] if found else platform.machine()
 
 
+def opened(folder: Path) -> dict[str, Study]:
+    """The configurations of `RUN`, whose results lie in a folder of their own."""
+    for name in ("data", "figures"):
+        (folder / name).symlink_to(ROOT / name)
+    return {name: Study(load(name), root=folder) for name in RUN}
+
+
 def main() -> None:
     """Measures everything in a folder of its own, and writes the file."""
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
-        for name in ("data", "figures"):
-            (Path(folder) / name).symlink_to(ROOT / name)
-        study = Study(load("demo"), root=Path(folder))
+        studies = opened(Path(folder))
+        study = studies["demo"]
         precision = "bf16" if multiplies_bf16("cpu") else "float32"
         found = {
             "machine": {"processor": processor(), "device": "cpu", "precision": precision},
             "start": start(),
             "searches": searches(study),
-            "notebooks": costs.notebook_seconds(study.figures),
+            "notebooks": {
+                number: spent
+                for each in studies.values()
+                for number, spent in costs.notebook_seconds(each.figures).items()
+            },
             "notebook_voxels": math.prod(study.config.datasets[REFERENCE].shape),
         }
-        found |= memory(study.figures, study.config) | per_volume(study) | per_operation(study)
+        found |= memory(study.figures, study.config) | per_volume(study, studies["infusion"])
+        found |= per_operation(study)
         found["methods"] = {
             method: method_cost(
-                [measured(study, dataset, method) for dataset in (small, LARGE)], found["flop"]
+                [measured(studies[name], dataset, method) for dataset in datasets], found["flop"]
             )
-            for method, small in SMALL.items()
+            for name, (methods, datasets) in RUN.items()
+            for method in methods
         }
     write_text(costs.FILE, json.dumps(found, indent=1) + "\n")
 

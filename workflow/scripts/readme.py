@@ -84,7 +84,7 @@ def fields() -> Rows:
 
 def infusion() -> Rows:
     """Mean NRMSE in percent, and PSNR, of paper B's methods on slices."""
-    table = read("demo/20_slices", "demo/20_one_and_four_coils")
+    table = read("infusion/20_slices", "infusion/20_one_and_four_coils")
     scans = {
         ("slices", 8): "4 to 20 coils, R = 8",
         ("slices", 9): "R = 9",
