@@ -176,8 +176,8 @@ def sliced(section: Dataset) -> bool:
 @cache
 def _operations(section: str, kind: str, plane: tuple[int, int], stack: int) -> float:
     found = networks.lookup(kind)
+    network = found.build(found.settings.model_validate_json(section)).to("meta")
     with torch.device("meta"):  # counted without being computed
-        network = found.build(found.settings.model_validate_json(section))
         x, t = torch.zeros(stack, 2, *plane), torch.zeros(stack)
     with FlopCounterMode(display=False) as counter:
         network(x, t)

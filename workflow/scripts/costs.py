@@ -20,6 +20,7 @@ import pandas as pd
 import torch
 from scipy.optimize import nnls
 
+from recon import methods
 from recon.files import write_text
 from recon.networks import trained
 from recon.networks.precision import multiplies_bf16
@@ -70,8 +71,10 @@ def measured(study: Study, dataset: str, method: str) -> dict:
         study.case(dataset, subject, rate, method),
     )
     settings, shape = shortened(case.settings), tuple(problem.operator.shape)
-    priors = {role: Pixels(study.network(name)) for role, name in case.networks.items()}
-    spent = seconds(lambda: magnitude_of(problem, method, priors, settings))
+    networks = {role: study.network(name) for role, name in case.networks.items()}
+    needs = methods.lookup(method).needs
+    priors = {r: Pixels(found) for r, found in networks.items() if needs[r] in methods.PRIORS}
+    spent = seconds(lambda: magnitude_of(problem, method, networks | priors, settings))
     found = {"seconds": spent, "rounds": costs.iterations(settings)}
     pixels, name = sum(p.slices for p in priors.values()), next(iter(case.networks.values()), None)
     coils = len(problem.operator.maps)
@@ -219,8 +222,8 @@ def main() -> None:
             method: method_cost(
                 [measured(studies[name], dataset, method) for dataset in datasets], found["flop"]
             )
-            for name, (methods, datasets) in RUN.items()
-            for method in methods
+            for name, (compared, datasets) in RUN.items()
+            for method in compared
         }
     write_text(costs.FILE, json.dumps(found, indent=1) + "\n")
 
