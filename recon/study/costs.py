@@ -196,6 +196,13 @@ def operations(settings: Training, plane: tuple[int, int]) -> float:
     return _operations(network.model_dump_json(), network.kind, plane, stack)
 
 
+def training_operations(settings: Training, plane: tuple[int, int]) -> float:
+    """Operations of all forward passes of a training, on slices of ``plane`` pixels at most."""
+    low, high = getattr(settings, "factors", None) or (1.0, 1.0)
+    share = (low**2 + low * high + high**2) / 3  # the mean of the squared factor
+    return operations(settings, plane) * settings.steps * settings.batch * math.prod(plane) * share
+
+
 def notebook_seconds(folder: Path) -> dict[str, float]:
     """The wall time of every notebook whose figures have sidecars in a folder, in seconds."""
     out: dict[str, float] = {}

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from recon.networks.weights import load_weights
+from recon.networks.weights import Settings, load_weights
+from recon.study import costs
 from recon.study.study import Study
 
 
@@ -12,15 +13,14 @@ def errors(study: Study, names: list[str]) -> pd.DataFrame:
     """The error of one denoising step, a row for each prior.
 
     ``σ = ...`` is the mean squared error at that noise level; that of the answer zero is 1.
-    ``minutes`` is how long training took, that of the weights it began with included. ``mean`` is
-    the geometric mean of the errors at the levels that all priors have in common.
+    ``mean`` is the geometric mean of the errors at the levels that all priors have in common.
+    ``training`` is what the prior's training took; see `training`.
     """
     rows = []
     for name in names:
-        path = study.network_path(name)
-        about = load_weights(path)[1]
-        row = {"prior": name, "kind": study.config.networks[name].kind}
-        row["minutes"] = minutes(study, path)
+        path, section = study.network_path(name), study.config.networks[name]
+        about, plane = load_weights(path)[1], costs.size(study.config, section.dataset)[0][1:]
+        row = {"prior": name, "kind": section.kind, "training": training(study, path, plane)}
         rows.append(row | {f"σ = {k}": v for k, v in about.get("validation_mse", {}).items()})
     table = pd.DataFrame(rows).set_index("prior")
     levels = table.filter(like="σ").dropna(axis=1)
@@ -28,10 +28,14 @@ def errors(study: Study, names: list[str]) -> pd.DataFrame:
     return table
 
 
-def minutes(study: Study, path: Path) -> float:
-    """How long a network was trained, with the training of the weights that it began with."""
-    about = load_weights(path)[1]
-    begun = about.get("training", {}).get("starts_from")
+def training(study: Study, path: Path, plane: tuple[int, int]) -> float:
+    """The operations of a training, in 10¹²: a step takes about three forward passes.
+
+    That of the weights which it began with is included. Minutes would be those of a machine, and of
+    what else it did.
+    """
+    settings = Settings.validate_python(load_weights(path)[1]["training"])
+    begun, own = settings.starts_from, 3e-12 * costs.training_operations(settings, plane)
     before = study.weights_path(begun) if begun else path
-    earlier = minutes(study, before) if before.exists() and before != path else 0.0
-    return earlier + about.get("seconds", float("nan")) / 60
+    earlier = training(study, before, plane) if before.exists() and before != path else 0.0
+    return earlier + own

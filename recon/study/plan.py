@@ -19,7 +19,15 @@ from recon.download.transport import human
 from recon.study import jobs
 from recon.study.cases import Case
 from recon.study.config import number
-from recon.study.costs import Costs, Machine, operations, pixel_area, size, sliced
+from recon.study.costs import (
+    Costs,
+    Machine,
+    operations,
+    pixel_area,
+    size,
+    sliced,
+    training_operations,
+)
 from recon.study.study import Study
 
 RACED = 0.5  # of the trials of tuning: about how many are run on more subjects than the first
@@ -109,17 +117,13 @@ class Planner:
         return math.prod(shape), coils
 
     def network(self, name: str) -> float:
-        """Trains a network: steps × batch × pixels."""
+        """Trains a network."""
         section = self.config.networks[name]
         plane = size(self.config, section.dataset)[0][1:]
-        each = operations(section, plane)
-        if not each:
+        spent = self.costs.training_flop * training_operations(section, plane)
+        if not spent:
             self.unknown[f"training of kind {section.kind}, {section.network.kind}"] += 1
-            return 0.0
-        low, high = getattr(section, "factors", None) or (1.0, 1.0)
-        share = (low**2 + low * high + high**2) / 3  # the mean of the squared factor
-        pixels = section.steps * section.batch * math.prod(plane) * share
-        return self.costs.training_flop * each * pixels
+        return spent
 
     def tune(self, dataset: str, method: str) -> float:
         """Tries settings at every acceleration: on one subject all, on the others some."""
