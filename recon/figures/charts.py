@@ -13,6 +13,7 @@ from recon.figures import claims
 from recon.figures.style import legend, looks, psnr_label, style
 
 ABREAST = 3  # panels in a row, where there may be many
+FEW = 4  # values, of which a box says less than dots
 LONG = 20  # characters of labels below a panel that hide one another
 
 
@@ -52,7 +53,8 @@ def boxes(table: pd.DataFrame, metric: str, label: str, by: str = "method") -> F
     """The spread of ``metric`` over the volumes, a box for each value of the column ``by``.
 
     There is a panel for each dataset and acceleration, up to `ABREAST` in a row. A grey line joins
-    the results of one volume. The box holds the middle half, its line is the median.
+    the results of one volume. The box holds the middle half, its line is the median. Of fewer than
+    `FEW` volumes there are dots and a line at their mean.
     """
     scans = list(table.groupby(["dataset", "R"], sort=False))
     look, across = looks(table[by].unique()), min(ABREAST, len(scans))
@@ -70,11 +72,7 @@ def boxes(table: pd.DataFrame, metric: str, label: str, by: str = "method") -> F
         ax.plot(places, wide.T.to_numpy(), color="0.75", lw=0.6, zorder=1)
         for place, name in zip(places, wide.columns, strict=True):
             color = look[name]["color"]
-            box = ax.boxplot(
-                wide[name].dropna(), positions=[place], widths=0.6, patch_artist=True, zorder=2
-            )
-            box["boxes"][0].set(facecolor=color, alpha=0.5)
-            box["medians"][0].set(color="black")
+            _spread(ax, place, wide[name].dropna(), color)
             ax.plot([], [], lw=6, alpha=0.5, color=color, label=look[name]["label"])
         ax.set(xticks=[], title=f"{dataset}, R = {acceleration:g} ({len(wide)} volumes)")
         ax.grid(axis="y", alpha=0.3)
@@ -82,6 +80,17 @@ def boxes(table: pd.DataFrame, metric: str, label: str, by: str = "method") -> F
         ax.set_ylabel(label)
     legend(fig, axes)
     return fig
+
+
+def _spread(ax: Axes, place: int, values: pd.Series, color: str) -> None:
+    """Draws a box of values, or dots where they are few."""
+    if len(values) < FEW:
+        ax.plot([place] * len(values), values, "o", color=color, zorder=2)
+        ax.plot([place - 0.3, place + 0.3], [values.mean()] * 2, color="black", zorder=3)
+        return
+    box = ax.boxplot(values, positions=[place], widths=0.6, patch_artist=True, zorder=2)
+    box["boxes"][0].set(facecolor=color, alpha=0.5)
+    box["medians"][0].set(color="black")
 
 
 def losses(table: pd.DataFrame, metrics: dict[str, str], best: str = "matched") -> Figure:

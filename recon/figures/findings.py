@@ -170,6 +170,8 @@ def _side(by: str, name: str, setting: str) -> str:
         return "one draw" if name == "1" else f"the mean of {name} draws"
     if by == "prior":
         return f"the prior {name}"
+    if by == "dimension":
+        return f"the {name} prior"
     if name == "diverse, part held out":
         return "the diverse prior without the part held out"
     if name in ("matched", "diverse"):

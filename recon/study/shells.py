@@ -10,7 +10,7 @@ from torch import Tensor
 from recon.mri import fourier
 from recon.study.study import Study
 
-LABELS = ["dataset", "volume", "method", "prior", "R", "target"]
+LABELS = ["dataset", "volume", "method", "prior", "dimension", "R", "target"]
 
 
 def errors_by_shell(study: Study, table: pd.DataFrame, shells: int = 10) -> pd.DataFrame:

@@ -37,6 +37,15 @@ def test_memory_is_the_papers_claim_and_time_is_ours():
     assert found["ours.4.slices.infusion.seconds"]["paper"] == "ours"
 
 
+@pytest.mark.parametrize("volumes", [2, 6])
+def test_few_values_are_dots_and_many_are_boxes(volumes):
+    rows = table(infusion=0.1, inr=0.2)
+    many = pd.concat([rows.assign(volume=f"{n}") for n in range(volumes)])
+    ax = figures.boxes(many.drop_duplicates(["volume", "method"]), "nrmse", "NRMSE").axes[0]
+    dots = [line for line in ax.lines if line.get_marker() == "o" and len(line.get_xdata()) == 2]
+    assert (len(dots), len(ax.patches)) == ((2, 0) if volumes == 2 else (0, 2))
+
+
 def test_boxes_have_a_panel_for_each_scan_and_a_line_for_each_volume():
     both = pd.concat([table(infusion=0.1, inr=0.2), table(infusion=0.1, inr=0.2).assign(R=9.0)])
     fig = figures.boxes(both, "nrmse", "NRMSE")
