@@ -13,44 +13,54 @@ from recon.study.config import load
 from recon.study.preflight import check_shipped
 from recon.study.provenance import CHOICES
 
-DEMO, STUDY = load("demo"), load("study")
-SHIPPED = [
-    (config, name)
-    for config in (DEMO, STUDY)
+DEMO = load("demo")
+CONFIGS = {name: load(name) for name in ("demo", "infusion", "r3dm", "head")}
+# Configurations that are like the demo ship what it does.
+SHIPPED = {
+    section.shipped: (config, name)
+    for config in reversed(CONFIGS.values())
     for name, section in config.networks.items()
     if section.shipped
-]
+}
 
 
-@pytest.mark.parametrize(("config", "name"), SHIPPED, ids=lambda part: getattr(part, "name", part))
+def test_all_that_is_shipped_is_used():
+    files = {str(path.relative_to(ROOT)) for path in (ROOT / "data/priors").glob("*.safetensors")}
+    assert files == set(SHIPPED)
+
+
+@pytest.mark.parametrize(
+    ("config", "name"), SHIPPED.values(), ids=lambda part: getattr(part, "name", part)
+)
 def test_shipped_prior_was_trained_by_its_configuration(config, name):
     """On the same data, with the same settings; small, and with its log."""
     section = config.networks[name]
     path = ROOT / section.shipped
     prior, about = load_weights(path)
     assert path.stat().st_size <= 5e6
-    data, wanted = (
-        d.model_dump(exclude=CHOICES - {"train", "validation"})
-        for d in (Dataset(**about["data"]), config.datasets[section.dataset])
-    )
+    wanted = config.datasets[section.dataset]
+    # Where a dataset says none, the header has the range of the voxels that were seen.
+    seen = Dataset(**about["data"] | ({} if wanted.voxel else {"voxel": None}))
+    data, wanted = (d.model_dump(exclude=CHOICES - {"train", "validation"}) for d in (seen, wanted))
     assert (
         data == wanted
         and about["training"].get("resampling", "kspace")
         == config.datasets[section.dataset].resampling
     )
     said = section.model_dump(
-        mode="json", include=section.model_fields_set - {"dataset", "shipped", "network"}
+        mode="json", include=section.model_fields_set - {"dataset", "shipped", "network", "about"}
     )
     assert {key: about["training"][key] for key in said} == said
     assert section.network.model_dump(mode="json").items() >= about["training"]["network"].items()
-    # Zero has the error 1. At the highest noise a prior can know no more, so 2 % are allowed.
-    assert max(about["validation_mse"].values()) < 1.02
+    # Zero has the error 1. At the highest noise a prior can know no more, so 2 % are allowed. That
+    # of heads was trained for lower noise, at which measured scans are reconstructed.
+    assert max(about["validation_mse"].values()) < (1.06 if config.name == "head" else 1.02)
     log = [json.loads(line) for line in path.with_suffix(".jsonl").read_text().splitlines()]
     assert log[-1]["step"] == section.steps and log[-1]["mse"] == about["validation_mse"]
 
 
-def test_shipped_tuning_has_one_budget_for_all_methods_and_no_test_subject():
-    config = load("demo")
+@pytest.mark.parametrize("config", [c for c in CONFIGS.values() if c.tuning.shipped])
+def test_shipped_tuning_has_one_budget_for_all_methods_and_no_test_subject(config):
     records = json.loads((ROOT / config.tuning.shipped).read_text())
     assert set(records) == {d for d in config.datasets if config.tuned_on(d)}
     for dataset, methods in records.items():
