@@ -303,18 +303,28 @@ class Study(Inputs):
         for it on validation volumes. Where cases are to be computed, it says how long all of them
         take.
         """
-        rows, names, told = [], self.config.comparisons[name].choose, False
+        rows, grid, told = [], self.config.comparisons[name].choose, False
         for dataset, subject in pairs or self.config.compared(name):
             for case, change in self.cases(name, dataset, subject):
                 if not told and not self.computed(case):
                     note(how_long(name, self.figures / f"{name}.csv"))
                     told = True
                 varied, value = next(iter(change.items()), ("", float("nan")))
-                chosen = ", ".join(f"{key} = {case.settings[key]}" for key in names)
+                chosen = ", ".join(said(key, case.settings[key], grid[key]) for key in grid)
                 about = {"varied": varied, "value": value, "chosen": chosen}
                 about["settings"] = self.config.comparisons[name].settings
                 rows.append(self.run(case) | about)
         return pd.DataFrame(rows)
+
+
+def said(setting: str, value: Any, grid: list) -> str:
+    """A chosen value in words, which tell whether better ones may lie beyond the edge of its grid.
+
+    None lie below zero.
+    """
+    ordered = len(grid) > 2 and all(isinstance(v, (int, float)) for v in grid)
+    beyond = ordered and value in (min(grid), max(grid)) and value != 0
+    return f"{setting} = {value}" + " (edge)" * beyond
 
 
 def _counted(method: str, networks: dict[str, Any]) -> tuple[dict[str, Any], list[Counted]]:

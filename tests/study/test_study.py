@@ -15,7 +15,7 @@ from recon.study import provenance
 from recon.study.config import CONFIGS, Comparison, Config, Tuning, load
 from recon.study.preflight import check, check_device
 from recon.study.provenance import file_hash
-from recon.study.study import Study
+from recon.study.study import Study, said
 from recon.study.tuning import inside, race, tune
 from recon.training import Batches
 from recon.training.slices import slices_of
@@ -307,6 +307,13 @@ def test_a_prepared_volume_of_other_settings_is_prepared_again(study):
         and changed.run(changed.case("knee", 200, 4, "zero_filled"))["voxel_factor"] == 1.25
     )
     assert study.volume("knee", 200).hash == first
+
+
+def test_a_choice_at_the_edge_of_its_grid_says_so():
+    assert said("tv", 0.1, [0, 0.1, 1]) == "tv = 0.1"
+    assert said("tv", 1, [0, 0.1, 1]) == "tv = 1 (edge)"
+    assert said("tv", 0.0, [0, 0.1, 1]) == "tv = 0.0"
+    assert said("solver", "admm", ["admm", "proximal", "none"]) == "solver = admm"
 
 
 def test_settings_are_chosen_on_validation_volumes_for_each_varied_value(study, monkeypatch):
