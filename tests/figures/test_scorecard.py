@@ -34,13 +34,18 @@ def test_other_configurations_have_a_column(study):
     folder = study.figures.parent / "study"
     folder.mkdir(parents=True)
     name = "ours.2.slices.infusion<inr.nrmse"
-    (folder / "scorecard.json").write_text(json.dumps([{"id": name, "holds": None}]))
+    claim = {"paper": "ours", "statement": "as said", "measured": 0.1, "low": -1.0, "high": 1.0}
+    same, new = ({"id": one, "holds": None, "volumes": 8} | claim for one in (name, "C.31.new"))
+    (folder / "scorecard.json").write_text(json.dumps([same, new]))
     both = scorecard.board(study)
-    assert both[ahead]["study"].tolist() == ["undecided"] and both["study"].isna().sum() == 3
+    assert len(both) == len(alone) + 1 and both["study"].isna().sum() == 3
+    row = both[ahead.reindex(both.index, fill_value=False)].iloc[0]
+    assert (row["smoke"], row["study"], row["verdict"]) == ("holds", "undecided", "undecided")
+    assert (row["decided by"], row["volumes"]) == ("study", 8)  # it has more of them
 
 
 def test_counts_have_every_paper_and_every_verdict(study):
-    found = scorecard.counts(scorecard.board(study), "smoke")
+    found = scorecard.counts(scorecard.board(study))
     assert list(found.index) == ["Paper A", "Paper B", "Paper C", "Ours"]
     assert found.loc["Ours"].to_dict() == {"holds": 1, "fails": 0, "undecided": 1}
     assert found.loc["Paper A"].sum() == 0

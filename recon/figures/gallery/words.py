@@ -48,8 +48,8 @@ class Verdict:
     elsewhere: dict[str, str]  # the state in other configurations
 
 
-def verdict(claim: dict, words: Words, elsewhere: dict[str, dict[str, bool | None]]) -> Verdict:
-    """A line of the scorecard in words."""
+def verdict(claim: dict, words: Words, elsewhere: dict[str, dict[str, dict]]) -> Verdict:
+    """A line of the scorecard in words; ``elsewhere`` is what `scorecard.others` finds."""
     numbers = "no data"
     if claim["measured"] is not None:
         numbers = f"measured {claim['measured']:.3g}"
@@ -67,5 +67,9 @@ def verdict(claim: dict, words: Words, elsewhere: dict[str, dict[str, bool | Non
         words.statement(claim["statement"]),
         state(claim["holds"]),
         numbers,
-        {config: state(holds) for config, holds in elsewhere.get(claim["id"], {}).items()},
+        {
+            n: state(card[claim["id"]]["holds"])
+            for n, card in elsewhere.items()
+            if claim["id"] in card
+        },
     )
