@@ -1,7 +1,7 @@
 """Choosing every method's parameters on validation volumes, by the same number of trials."""
 
 from collections.abc import Callable, Collection
-from itertools import count
+from itertools import chain, count
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,8 @@ def tune(study: Study, dataset: str, method: str) -> dict:
     parts = {"trials": {}, "best": {}, "at_edge": {}, "space": {}, "widened": {}}
     for acceleration in study.config.tuned_at(dataset, method):
         label = f"tuning {method} at R = {acceleration:g}"
-        progress = track(count(), label, total=section.trials)
+        # Each search has as many trials; a widened range is searched anew.
+        progress = chain.from_iterable(track(range(section.trials), label) for _ in count())
 
         def one(values: dict, subject: str | int, acceleration: float = acceleration) -> float:
             return study.trial(study.case(dataset, subject, acceleration, method, **values))

@@ -100,10 +100,12 @@ def infusion() -> Rows:
     return rows
 
 
-def r3dm() -> Rows:
-    """Mean PSNR and SSIM of paper C's methods, at home and away, for both masks."""
-    table = read("r3dm/31_out_of_distribution")
-    places = {"": "knee", "_brain": "brain", "_roots": "roots"}
+def r3dm(config: str, places: dict[str, str]) -> Rows:
+    """Mean PSNR and SSIM of paper C's methods, at home and away, for both masks.
+
+    ``places`` are what the names of datasets end in, and what the page calls them.
+    """
+    table = read(f"{config}/31_out_of_distribution")
     scans = {
         f"{mask}{ending}": f"{place}, {called}"
         for mask, called in (("regular", "lines, R = 4"), ("gaussian", "Gaussian, R = 8"))
@@ -157,7 +159,8 @@ TABLES: dict[str, Callable[[], Rows]] = {
     ),
     "fields": fields,
     "infusion": infusion,
-    "r3dm": r3dm,
+    "r3dm": lambda: r3dm("r3dm", {"": "knee", "_brain": "brain", "_roots": "roots"}),
+    "real r3dm": lambda: r3dm("real_r3dm", {"": "brain", "_heads": "heads"}),
     "real methods": lambda: methods("real_brain"),
     "real priors": lambda: priors(
         "real_brain",

@@ -88,8 +88,10 @@ class Part:
 
     @property
     def strip(self) -> Picture | None:
-        """The first picture of volumes, which stands for the part."""
-        return next((p for p in self.pictures if p.large == p.image), None)
+        """The picture that stands for the part: the first of slices, or else the first of all."""
+        shown = [p for p in self.pictures if p.large == p.image]
+        slices = (p for p in shown if re.search("_(slices|planes|pictures)_", p.name))
+        return next(slices, next(iter(shown), None))
 
 
 def parts(
