@@ -160,7 +160,7 @@ TABLES: dict[str, Callable[[], Rows]] = {
     "fields": fields,
     "infusion": infusion,
     "r3dm": lambda: r3dm("r3dm", {"": "knee", "_brain": "brain", "_roots": "roots"}),
-    "real r3dm": lambda: r3dm("real_r3dm", {"": "brain", "_heads": "heads"}),
+    "real r3dm": lambda: r3dm("real_r3dm", {"": "T1w brains", "_heads": "others"}),
     "real methods": lambda: methods("real_brain"),
     "real priors": lambda: priors(
         "real_brain",
