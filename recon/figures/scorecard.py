@@ -36,10 +36,10 @@ def board(study: Study) -> pd.DataFrame:
     rows = []
     for name in dict.fromkeys(name for card in cards.values() for name in card):
         by = {config: card[name] for config, card in cards.items() if name in card}
-        decided_by, claim = max(by.items(), key=lambda item: item[1]["volumes"])
+        decided_by, claim = max(by.items(), key=lambda item: item[1].get("volumes") or 0)
         about = {"paper": PAPERS[claim["paper"]], "claim": claim["statement"]}
         about |= {"verdict": state(claim["holds"]), "decided by": decided_by}
-        about |= {key: claim[key] for key in ("measured", "low", "high", "volumes")}
+        about |= {key: claim.get(key) for key in ("measured", "low", "high", "volumes")}
         rows.append(about | {config: state(each["holds"]) for config, each in by.items()})
     return pd.DataFrame(rows, columns=None if rows else ["paper", "claim", "verdict"])
 
