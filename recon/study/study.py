@@ -185,9 +185,9 @@ class Study(Inputs):
         """The magnitude of a case, and what it cost."""
 
         def work(problem: Problem, networks: dict, settings: dict) -> tuple[Tensor, dict]:
-            counted, priors = _counted(case.method, networks)
+            networks, priors = counted(case.method, networks)
             with Stopwatch(self.config.device) as watch:
-                magnitude = magnitude_of(problem, case.method, counted, settings)
+                magnitude = magnitude_of(problem, case.method, networks, settings)
             cost = {"seconds": watch.seconds, "peak_memory_mb": watch.megabytes}
             return magnitude, cost | {"denoised_slices": sum(prior.slices for prior in priors)}
 
@@ -217,7 +217,7 @@ class Study(Inputs):
             scan = self.volume(case.dataset, case.subject)
 
             def work(problem: Problem, networks: dict, settings: dict) -> list[dict]:
-                counted, priors = _counted(case.method, networks)
+                networks, priors = counted(case.method, networks)
                 rows = []
 
                 def record(iteration: int, volume: Complex[Tensor, "x y z"]) -> None:
@@ -225,7 +225,7 @@ class Study(Inputs):
                     slices = sum(prior.slices for prior in priors)
                     rows.append({"iteration": iteration, "denoised_slices": slices, "psnr": psnr})
 
-                magnitude_of(problem, case.method, counted, settings, record)
+                magnitude_of(problem, case.method, networks, settings, record)
                 return rows
 
             write_text(path, pd.DataFrame(self._fitting(case, work)[0]).to_csv(index=False))
@@ -327,10 +327,12 @@ def said(setting: str, value: Any, grid: list) -> str:
     return f"{setting} = {value}" + " (edge)" * beyond
 
 
-def _counted(method: str, networks: dict[str, Any]) -> tuple[dict[str, Any], list[Counted]]:
-    """The networks of a method, of which the priors count what they denoise."""
+def counted(
+    method: str, networks: dict[str, Any], by: type[Counted] = Counted
+) -> tuple[dict[str, Any], list[Counted]]:
+    """The networks of a method, of which the priors count what they denoise, as ``by`` counts."""
     needs = methods.lookup(method).needs
-    priors = {r: Counted(found) for r, found in networks.items() if needs[r] in methods.PRIORS}
+    priors = {r: by(found) for r, found in networks.items() if needs[r] in methods.PRIORS}
     return networks | priors, list(priors.values())
 
 

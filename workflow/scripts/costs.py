@@ -20,7 +20,6 @@ import pandas as pd
 import torch
 from scipy.optimize import nnls
 
-from recon import methods
 from recon.files import write_text
 from recon.networks import trained
 from recon.networks.precision import multiplies_bf16
@@ -28,7 +27,7 @@ from recon.schema import ROOT
 from recon.study import costs
 from recon.study.cases import Counted, magnitude_of, scores_of
 from recon.study.config import Config, load
-from recon.study.study import Study
+from recon.study.study import Study, counted
 from recon.training import batches
 
 VOLUMES = ("zero_filled", "cg_sense", "l1_wavelet", "dds", "tpdm_dds", "diffusion_mbir", "tpdm",
@@ -72,11 +71,10 @@ def measured(study: Study, dataset: str, method: str) -> dict:
     )
     settings, shape = shortened(case.settings), tuple(problem.operator.shape)
     networks = {role: study.network(name) for role, name in case.networks.items()}
-    needs = methods.lookup(method).needs
-    priors = {r: Pixels(found) for r, found in networks.items() if needs[r] in methods.PRIORS}
-    spent = seconds(lambda: magnitude_of(problem, method, networks | priors, settings))
+    networks, priors = counted(method, networks, Pixels)
+    spent = seconds(lambda: magnitude_of(problem, method, networks, settings))
     found = {"seconds": spent, "rounds": costs.iterations(settings)}
-    pixels, name = sum(p.slices for p in priors.values()), next(iter(case.networks.values()), None)
+    pixels, name = sum(p.slices for p in priors), next(iter(case.networks.values()), None)
     coils = len(problem.operator.maps)
     area = (
         costs.pixel_area(study.config, dataset, name, settings["pixel"])
