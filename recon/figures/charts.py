@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
 from recon.figures import claims
-from recon.figures.style import legend, looks, psnr_label, style
+from recon.figures.style import legend, looks, psnr_label, scan, style
 
 ABREAST = 3  # panels in a row, where there may be many
 FEW = 4  # values, of which a box says less than dots
@@ -43,7 +43,7 @@ def curves(table: pd.DataFrame, metrics: dict[str, str], by: str = "method") -> 
                     **look[name],
                 )
             ax.set(xlabel="acceleration R", ylabel=label, xticks=sorted(shown["R"].unique()))
-            ax.set_title(f"{dataset} ({shown['origin'].iloc[0]})")
+            ax.set_title(f"{scan(table, dataset, 4.0)} ({shown['origin'].iloc[0]})")
             ax.grid(alpha=0.3)
     legend(fig, axes)
     return fig
@@ -74,7 +74,10 @@ def boxes(table: pd.DataFrame, metric: str, label: str, by: str = "method") -> F
             color = look[name]["color"]
             _spread(ax, place, wide[name].dropna(), color)
             ax.plot([], [], lw=6, alpha=0.5, color=color, label=look[name]["label"])
-        ax.set(xticks=[], title=f"{dataset}, R = {acceleration:g} ({len(wide)} volumes)")
+        volumes = f"{len(wide)} volume{'s' * (len(wide) > 1)}"
+        width = 0.75 * len(look) + 0.5
+        title = scan(table, dataset, width, f"R = {acceleration:g}, {volumes}")
+        ax.set(xticks=[], title=title)
         ax.grid(axis="y", alpha=0.3)
     for ax in axes[:, 0]:
         ax.set_ylabel(label)
@@ -119,7 +122,7 @@ def losses(table: pd.DataFrame, metrics: dict[str, str], best: str = "matched") 
             ax.set(
                 xlabel="acceleration R",
                 ylabel=f"Δ {label}",
-                title=dataset,
+                title=scan(table, dataset, 4.0),
                 xticks=sorted(shown["R"].unique()),
             )
             ax.grid(alpha=0.3)
@@ -150,7 +153,8 @@ def sweeps(table: pd.DataFrame, metric: str = "psnr", label: str | None = None) 
         values = list(shown["value"].unique())
         for (dataset, acceleration), rows in shown.groupby(["dataset", "R"], sort=False):
             means = rows.groupby("value")[metric].mean().reindex(values)
-            ax.plot(values, means, "o-", label=f"{dataset}, R = {acceleration:g}")
+            name = scan(table, dataset, 4.0, f"R = {acceleration:g}")
+            ax.plot(values, means, "o-", label=name)
         ax.set(xlabel=setting)
         ax.tick_params(axis="x", labelrotation=30 if sum(map(len, values)) > LONG else 0)
         ax.grid(alpha=0.3)
@@ -184,7 +188,7 @@ def counts(table: pd.DataFrame, of: str, scale: str = "linear") -> Figure:
             numbers = sorted(shown["value"].astype(int).unique())
             ax.set_xticks(numbers, list(map(str, numbers)), minor=False)
             ax.set_xticks([], minor=True)
-            ax.set_title(dataset if len(datasets) > 1 else "")
+            ax.set_title(scan(table, dataset, 4.5) if len(datasets) > 1 else "")
             ax.grid(alpha=0.3)
     legend(fig, axes, fontsize=8)
     return fig
@@ -234,7 +238,7 @@ def convergence(traces: pd.DataFrame) -> Figure:
             xscale="log",
             xlabel="slices denoised",
             ylabel=psnr_label(traces),
-            title=f"{dataset}, R = {shown['R'].iloc[0]:g}",
+            title=scan(traces, dataset, 5.0, f"R = {shown['R'].iloc[0]:g}"),
         )
         ax.grid(alpha=0.3)
     axes[0, 0].legend(fontsize=8)
@@ -281,7 +285,7 @@ def _errors(table: pd.DataFrame, by: str, column: str, xlabel: str, ylabel: str)
             means = rows.groupby(column)["error"].mean()
             ax.plot(means.index, means, markersize=4, **look[name])
         ax.set(xlabel=xlabel, yscale="log")
-        ax.set_title(f"{dataset}, R = {acceleration:g}")
+        ax.set_title(scan(table, dataset, 3.4, f"R = {acceleration:g}"))
         ax.grid(alpha=0.3)
     axes[0, 0].set_ylabel(ylabel)
     legend(fig, axes)

@@ -20,7 +20,7 @@ from recon.figures.sidecar import files_of, notebook_of, steps, volume_hash
 from recon.schema import ROOT, validated
 from recon.study import provenance
 from recon.study.config import Comparison, Config, number
-from recon.study.needs import Needs, needs_of
+from recon.study.needs import Needs, needs_of, part_of
 from recon.study.study import Study
 
 SECTIONS = ("datasets", "networks", "methods", "comparisons")
@@ -191,47 +191,32 @@ def recorded(made: Sidecar) -> Inputs:
 def now(study: Study, notebook: str) -> Inputs:
     """What the figures of a notebook follow from, as it is here."""
     config, needs = study.config, needs_of(notebook, study.config)
-    shown = [(name, d) for name in needs.comparisons for d in dict(config.compared(name))]
-    used = list(dict.fromkeys(m for name, d in shown for m in config.methods_in(name, d)))
     hashes = {"the notebook": provenance.file_hash(ROOT / "notebooks" / f"{notebook}.ipynb")}
     hashes |= {f"weights of {name}": weights(study, name) for name in needs.networks}
     hashes |= {f"data of {d}/{s}": data(study, d, s) for d, s in needs.volumes}
-    hashes |= {f"tuning of {d}/{m}": tuning(study, d, m) for d, m in tuned(config, needs, shown)}
-    hashes |= {f"code of {m}": provenance.method_code(config, m) for m in used}
+    hashes |= {f"tuning of {d}/{m}": tuning(study, d, m) for d, m in needs.settings}
+    hashes |= {f"code of {m}": provenance.method_code(config, m) for m in needs.methods}
     hashes |= {f"code of {name}": found for name, found in steps(config, needs).items()}
-    return Inputs(hashes, in_use(config, needs, shown, used))
+    return Inputs(hashes, in_use(config, needs))
 
 
-def in_use(
-    config: Config, needs: Needs, shown: list[tuple[str, str]], used: list[str]
-) -> dict[str, dict[str, Any]]:
-    """The sections of the configuration that the figures of a notebook follow from."""
-    datasets = {d for _, d in shown} | {d for d, _ in needs.volumes}
-    trained = [name for name in needs.networks if not shipped(config, name)]
-    named = {"datasets": datasets, "networks": trained}
-    named |= {"methods": used, "comparisons": needs.comparisons}
-    wanted = {f"{section}.{name}" for section, names in named.items() for name in names}
-    wanted |= {""} if shown else set()
-    whole = sections(config.model_dump(mode="json"))
-    return {label: values for label, values in whole.items() if label in wanted}
+def in_use(config: Config, needs: Needs) -> dict[str, dict[str, Any]]:
+    """The sections of the configuration that the figures of a notebook follow from.
+
+    What only weights or tuned settings follow from counts through their hashes.
+    """
+    own = {d for _, d in needs.shown} | {d for d, _ in needs.volumes}
+    aside = {f"datasets.{name}" for name in config.datasets if name not in own}
+    aside |= {f"networks.{name}" for name in config.networks if shipped(config, name)}
+    aside |= set() if needs.shown else {""}
+    whole = sections(part_of(config, needs))
+    return {label: values for label, values in whole.items() if label not in aside}
 
 
 def sections(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The sections of a configuration by dotted names; what all tables share has none."""
     parts = {f"{s}.{name}": v for s in SECTIONS for name, v in config[s].items()}
     return parts | {"": {key: config[key] for key in SHARED if key in config}}
-
-
-def tuned(
-    config: Config, needs: Needs, shown: list[tuple[str, str]]
-) -> dict[tuple[str, str], None]:
-    """The (dataset, method) pairs whose tuned settings a notebook depends on."""
-    found = [(d, m) for d in needs.tuned for m in config.tuned_on(d)]
-    for name, dataset in shown:
-        if config.comparisons[name].settings == "tuned":
-            home = config.tuned_as(dataset)
-            found += [(home, method) for method in config.methods_in(name, dataset)]
-    return dict.fromkeys(found)
 
 
 def weights(study: Study, name: str) -> str | None:

@@ -14,7 +14,7 @@ from recon.networks.precision import multiplies_bf16
 from recon.schema import ROOT
 from recon.study import provenance
 from recon.study.config import Config, number
-from recon.study.needs import Needs, needs_of
+from recon.study.needs import Needs, needs_of, part_of
 from recon.study.study import Study
 from recon.versions import versions
 
@@ -25,24 +25,24 @@ STARTED = time.perf_counter()  # a notebook imports this first, so its wall time
 
 
 def sidecar(study: Study, name: str, volumes: dict[str, Prepared] | None = None) -> dict:
-    """What a figure was made from: code, configuration, versions, device and hashes of its inputs.
+    """What a figure was made from: code, settings, versions, device and hashes of its inputs.
 
-    The name of a figure starts with the number of its notebook. The inputs are those of this
-    notebook, and ``volumes``.
+    The name of a figure starts with the number of its notebook. Settings and inputs are those of
+    this notebook, and ``volumes``.
     """
     config, notebook = study.config, notebook_of(study.config, name)
     needs = needs_of(notebook, config)
-    tuned = {f"{d}/{m}": study.tuning(d, m) for d in config.datasets for m in config.tuned_on(d)}
+    tuned = {f"{d}/{m}": study.tuning(d, m) for d, m in needs.settings}
     return {
         "git": _git("rev-parse", "HEAD"),
         "dirty": bool(_git("status", "--porcelain", "--untracked-files=no", "--", *SOURCES)),
-        "config": config.model_dump(mode="json"),
+        "config": part_of(config, needs),
         "seeds": {"config": config.seed, "mask": config.mask.seed},
         "packages": versions() | {"snakemake": version("snakemake")},
         "device": _device(config.device),
         "threads": config.threads,
         "precision": "bf16" if multiplies_bf16(config.device) else "float32",
-        "code": {method: provenance.method_code(config, method) for method in config.methods},
+        "code": {method: provenance.method_code(config, method) for method in needs.methods},
         "steps": steps(config, needs),
         "notebook": provenance.file_hash(NOTEBOOKS / f"{notebook}.ipynb") if notebook else None,
         "files": files_of(study.figures / name),

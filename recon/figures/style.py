@@ -24,6 +24,7 @@ _SHIFTS = {
 _FACTORS = {"1": ("C2", "o"), "2": ("C1", "s"), "4": ("C3", "v")}
 MARKERS = "osv^DPX"
 WIDEST = 38  # letters beside an axis
+PER_INCH = 11  # letters of a title
 
 PRIORS = {
     name: {"label": f"prior: {name}", "color": c, "marker": m} for name, (c, m) in _SHIFTS.items()
@@ -32,6 +33,14 @@ PRIORS |= {
     name: {"label": f"prior of {name}× voxels", "color": c, "marker": m}
     for name, (c, m) in _FACTORS.items()
 }
+
+
+def scan(table: pd.DataFrame, dataset: str, inches: float, rest: str = "") -> str:
+    """The title of a panel so wide: the label of a dataset and the rest, in lines that fit."""
+    label, most = table.attrs.get("labels", {}).get(dataset, dataset), int(PER_INCH * inches)
+    if len(line := f"{label}, {rest}" if rest else label) <= most:
+        return line
+    return "\n".join([*textwrap.wrap(label, most), *([rest] if rest else [])])
 
 
 def style(name: str | float) -> dict[str, str]:

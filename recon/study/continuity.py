@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from recon.mri import fourier
-from recon.study.shells import LABELS, in_the_object, relative_errors
+from recon.study.shells import LABELS, in_the_object, like, relative_errors
 from recon.study.study import Study
 
 BANDS = 8  # of frequency along the axis
@@ -29,10 +29,11 @@ def errors_along(study: Study, table: pd.DataFrame, axis: int = 2) -> pd.DataFra
 
 def flicker(study: Study, table: pd.DataFrame) -> pd.DataFrame:
     """For every row of a table, `differences` along x, y and z, in columns of these names."""
-    return pd.DataFrame(
+    rows = (
         {name: row[name] for name in LABELS} | differences(found, target, inside)
         for row, found, target, inside in in_the_object(study, table)
     )
+    return like(table, rows)
 
 
 def differences(
@@ -63,7 +64,7 @@ def errors_across(study: Study, table: pd.DataFrame, axis: int = 2) -> pd.DataFr
         about = {name: row[name] for name in LABELS}
         kept = torch.nonzero(energy > 0.1 * energy.mean()).flatten().tolist()
         rows += [about | {"slice": n, "error": float((missed[n] / energy[n]).sqrt())} for n in kept]
-    return pd.DataFrame(rows)
+    return like(table, rows)
 
 
 def bands(volume: Float[Tensor, "x y z"], axis: int) -> Float[Tensor, "bands"]:

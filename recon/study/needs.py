@@ -8,6 +8,7 @@
 """
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,6 +27,9 @@ class Needs:
     networks: list[str] = field(default_factory=list)
     tuned: list[str] = field(default_factory=list)  # datasets
     comparisons: list[str] = field(default_factory=list)
+    shown: list[tuple[str, str]] = field(default_factory=list)  # (comparison, dataset)
+    methods: list[str] = field(default_factory=list)  # of the comparisons
+    settings: list[tuple[str, str]] = field(default_factory=list)  # tuned: (dataset, method)
     downloads: bool = False
 
 
@@ -64,4 +68,30 @@ def needs_of(notebook: str | None, config: Config) -> Needs:
     needs.downloads = "downloads" in words
     needs.volumes = list(dict.fromkeys(needs.volumes))
     needs.networks = list(dict.fromkeys(needs.networks))
+    needs.shown = [(name, d) for name in needs.comparisons for d in dict(config.compared(name))]
+    used = [m for name, dataset in needs.shown for m in config.methods_in(name, dataset)]
+    needs.methods = list(dict.fromkeys(used))
+    needs.settings = list(dict.fromkeys(_tuned(config, needs)))
     return needs
+
+
+def _tuned(config: Config, needs: Needs) -> Iterator[tuple[str, str]]:
+    """The (dataset, method) pairs whose tuned settings a notebook depends on."""
+    for dataset in needs.tuned:
+        yield from ((dataset, method) for method in config.tuned_on(dataset))
+    for name, dataset in needs.shown:
+        if config.comparisons[name].settings == "tuned":
+            home = config.tuned_as(dataset)
+            yield from ((home, method) for method in config.methods_in(name, dataset))
+
+
+def part_of(config: Config, needs: Needs) -> dict:
+    """The configuration with those sections alone that the figures of a notebook follow from."""
+    networks = [n for name in needs.networks for n in (name, config.networks[name].weights_of) if n]
+    datasets = [d for d, _ in [*needs.volumes, *needs.settings]] + [d for _, d in needs.shown]
+    datasets += [config.networks[name].dataset for name in networks]
+    named = {"datasets": datasets, "networks": networks}
+    named |= {"methods": needs.methods, "comparisons": needs.comparisons}
+    whole = config.model_dump(mode="json")
+    kept = {part: {n: v for n, v in whole[part].items() if n in named[part]} for part in named}
+    return whole | kept

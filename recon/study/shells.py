@@ -1,6 +1,6 @@
 """Where in k-space a reconstruction errs: its error by shells of spatial frequency."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import pandas as pd
 import torch
@@ -37,7 +37,14 @@ def relative_errors(
             about | {"frequency": (n + 0.5) / len(share), "error": float(part.sqrt())}
             for n, part in enumerate(share)
         ]
-    return pd.DataFrame(rows)
+    return like(table, rows)
+
+
+def like(table: pd.DataFrame, rows: Iterable[dict]) -> pd.DataFrame:
+    """Rows as a table that has the labels of another."""
+    made = pd.DataFrame(rows)
+    made.attrs = table.attrs
+    return made
 
 
 def in_the_object(

@@ -301,7 +301,7 @@ class Study(Inputs):
 
         Its columns ``varied`` and ``value`` say what was changed, and ``chosen`` what was chosen
         for it on validation volumes. Where cases are to be computed, it says how long all of them
-        take.
+        take. Its ``attrs`` have the labels of the datasets, for titles.
         """
         rows, grid, told = [], self.config.comparisons[name].choose, False
         for dataset, subject in pairs or self.config.compared(name):
@@ -314,7 +314,9 @@ class Study(Inputs):
                 about = {"varied": varied, "value": value, "chosen": chosen}
                 about["settings"] = self.config.comparisons[name].settings
                 rows.append(self.run(case) | about)
-        return pd.DataFrame(rows)
+        table = pd.DataFrame(rows)
+        table.attrs["labels"] = {name: d.label for name, d in self.config.datasets.items()}
+        return table
 
 
 def said(setting: str, value: Any, grid: list) -> str:

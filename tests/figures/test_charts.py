@@ -51,6 +51,20 @@ def test_curves_draw_the_means_and_deviations_of_the_table():
                 np.testing.assert_allclose(ends.mean(1), scores.mean())
 
 
+def test_titles_have_the_labels_of_datasets_in_lines_that_fit():
+    rows = table()
+    rows.attrs["labels"] = {"knee": "Knee phantom, 2× voxels, with the prior of 4× voxels"}
+    kept = rows[rows["R"] == 8]  # as the notebooks take parts
+    [ax] = figures.boxes(kept, "psnr", "PSNR").axes
+    assert ax.get_title().split("\n") == [
+        *("Knee phantom, 2×", "voxels, with the prior", "of 4× voxels"),
+        "R = 8, 3 volumes",
+    ]
+    assert figures.losses(table("shift", ("matched", "diverse")), METRICS).axes[0].get_title() == (
+        "knee"
+    )
+
+
 def test_curves_show_each_method_in_its_own_look():
     fig = figures.curves(table(), METRICS)
     for ax in fig.axes:
