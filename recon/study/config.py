@@ -421,8 +421,7 @@ def load(name: str | Path, listed: bool = True) -> Config:
     """Reads a configuration: ``demo``, ``smoke``, ``paper``, … or the path of a YAML file.
 
     ``like: NAME`` takes over all that the configuration NAME says; the keys beside it are changes.
-    Beside ``notebooks`` of its own, comparisons that none of them shows are not taken over. Neither
-    is a comparison, dataset or network beside whose name stands ``null``.
+    Beside ``notebooks`` of its own, comparisons that none of them shows are not taken over.
     With ``listed=False`` the subjects of a dataset whose files are not listed yet are numbers.
     """
     path = _file(name)
@@ -453,8 +452,7 @@ def _contents(path: Path, seen: tuple[Path, ...] = ()) -> Any:
     if model in (path, *seen):
         raise ReconError(f"{path}: like: a configuration cannot be like itself")
     taken = _contents(model, (*seen, path))
-    changed = _changed(_shown(taken, values.get("notebooks")), values)
-    return _kept(changed, taken) if isinstance(changed, dict) else changed
+    return _changed(_shown(taken, values.get("notebooks")), values)
 
 
 def _shown(model: Any, notebooks: Any) -> Any:
@@ -465,16 +463,6 @@ def _shown(model: Any, notebooks: Any) -> Any:
     numbers = {number(str(notebook)) for notebook in notebooks}
     kept = {name: c for name, c in comparisons.items() if number(str(name)) in numbers}
     return model | {"comparisons": kept}
-
-
-def _kept(values: dict, model: Any) -> dict:
-    """Without those comparisons, datasets and networks of ``model`` that are null now."""
-    for section in ("comparisons", "datasets", "networks"):
-        old, new = model.get(section) if isinstance(model, dict) else None, values.get(section)
-        if isinstance(old, dict) and isinstance(new, dict):
-            kept = {name: v for name, v in new.items() if v is not None or name not in old}
-            values = values | {section: kept}
-    return values
 
 
 def _file(name: str | Path) -> Path:
