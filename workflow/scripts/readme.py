@@ -63,7 +63,7 @@ def fields() -> Rows:
         "matched": "voxels, matched prior",
         "diverse": "voxels, diverse prior",
         "as it is": "voxels, the other prior as it is",
-        "padding kernels": "kernels of padded images",
+        "padding kernels": "kernels padded with zeros",
     }
     columns, cells = [], {}
     for side, table in zip(("4×, of 2×", "2×, of 4×"), tables, strict=True):
