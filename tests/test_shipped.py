@@ -39,8 +39,9 @@ def test_shipped_prior_was_trained_by_its_configuration(config, name):
     prior, about = load_weights(path)
     assert path.stat().st_size <= 5e6
     wanted = config.datasets[section.dataset]
-    # Where a dataset says none, the header has the range of the voxels that were seen.
-    seen = Dataset(**about["data"] | ({} if wanted.voxel else {"voxel": None}))
+    # Where a dataset says none, the header has the range of the voxels and shapes that were seen.
+    unsaid = {key: None for key in ("voxel", "shape") if getattr(wanted, key) is None}
+    seen = Dataset(**about["data"] | unsaid)
     data, wanted = (d.model_dump(exclude=CHOICES - {"train", "validation"}) for d in (seen, wanted))
     assert (
         data == wanted

@@ -7,6 +7,7 @@ record, and what is not here to compare with, is said and is no fault.
 
 import json
 import shlex
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
@@ -17,7 +18,7 @@ from pydantic import BaseModel, ConfigDict
 
 from recon.errors import ReconError
 from recon.figures.sidecar import files_of, notebook_of, steps, volume_hash
-from recon.schema import ROOT, validated
+from recon.schema import validated
 from recon.study import provenance
 from recon.study.config import Comparison, Config, number
 from recon.study.needs import Needs, needs_of, part_of
@@ -103,9 +104,16 @@ def verdict(study: Study, stem: Path, here: Callable[[str], Inputs]) -> Verdict:
         made = read(stem.with_suffix(".json"))
     except ReconError as error:
         return Verdict(stem.name, "missing", [str(error)], command=again)
-    lost, touched, unhashed = own_files(stem, made)
-    changed, unknown, found.not_here = compared(recorded(made), here(notebook))
+    absent, touched, unhashed = own_files(stem, made)
+    there = here(notebook)
+    if not stem.with_suffix(".png").exists():  # A table does not follow from how it is drawn.
+        kept = {label: h for label, h in there.hashes.items() if label != "code of figures"}
+        there = Inputs(kept, there.settings)
+    changed, unknown, found.not_here = compared(recorded(made), there)
+    uncommitted = not_kept(stem.parent, absent)
+    lost = [f"{name} is {MISSING}" for name in absent if name not in uncommitted]
     found.changed, found.not_recorded = [*lost, *touched, *changed], [*unhashed, *unknown]
+    found.not_here += uncommitted
     if found.changed:
         found.state = "missing" if lost else "stale"
         found.command = again if lost or touched else make
@@ -123,13 +131,24 @@ def read(path: Path) -> Sidecar:
 
 
 def own_files(stem: Path, made: Sidecar) -> tuple[list[str], list[str], list[str]]:
-    """The files of a figure that are lost, that are not as written, and that have no hash."""
+    """The files of a figure that are absent, that are not as written, and that have no hash."""
     here = files_of(stem)
     wanted = made.files or [f"{stem.name}.png"]
-    lost = [f"{name} is {MISSING}" for name in wanted if name not in here]
+    absent = [name for name in wanted if name not in here]
     differing = [name for name in here if made.files.get(name, here[name]) != here[name]]
     touched = [f"{name} is not the file that was written" for name in differing]
-    return lost, touched, [name for name in here if name not in made.files]
+    return absent, touched, [name for name in here if name not in made.files]
+
+
+def not_kept(folder: Path, names: list[str]) -> list[str]:
+    """Those files of a folder that a checkout does not have, since git ignores them."""
+    if not names:
+        return []
+    command = ["git", "-C", str(folder), "check-ignore", "--", *names]
+    try:
+        return subprocess.run(command, capture_output=True, text=True).stdout.splitlines()
+    except OSError:
+        return []  # without git nobody knows
 
 
 def compared(then: Inputs, there: Inputs) -> tuple[list[str], list[str], list[str]]:
@@ -191,7 +210,7 @@ def recorded(made: Sidecar) -> Inputs:
 def now(study: Study, notebook: str) -> Inputs:
     """What the figures of a notebook follow from, as it is here."""
     config, needs = study.config, needs_of(notebook, study.config)
-    hashes = {"the notebook": provenance.file_hash(ROOT / "notebooks" / f"{notebook}.ipynb")}
+    hashes = {"the notebook": provenance.hashed(provenance.code_cells(notebook))}
     hashes |= {f"weights of {name}": weights(study, name) for name in needs.networks}
     hashes |= {f"data of {d}/{s}": data(study, d, s) for d, s in needs.volumes}
     hashes |= {f"tuning of {d}/{m}": tuning(study, d, m) for d, m in needs.settings}

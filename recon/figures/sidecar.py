@@ -18,7 +18,6 @@ from recon.study.needs import Needs, needs_of, part_of
 from recon.study.study import Study
 from recon.versions import versions
 
-NOTEBOOKS = ROOT / "notebooks"
 SOURCES = ("recon", "workflow", "notebooks")
 CONTENT = (".png", ".svg", ".csv")  # the files of a figure beside its sidecar
 STARTED = time.perf_counter()  # a notebook imports this first, so its wall time counts from here
@@ -44,7 +43,7 @@ def sidecar(study: Study, name: str, volumes: dict[str, Prepared] | None = None)
         "precision": "bf16" if multiplies_bf16(config.device) else "float32",
         "code": {method: provenance.method_code(config, method) for method in needs.methods},
         "steps": steps(config, needs),
-        "notebook": provenance.file_hash(NOTEBOOKS / f"{notebook}.ipynb") if notebook else None,
+        "notebook": provenance.hashed(provenance.code_cells(notebook)) if notebook else None,
         "files": files_of(study.figures / name),
         **_inputs(study, needs, volumes or {}),
         "tuning": {

@@ -125,11 +125,16 @@ def notebook_code(notebook: str, config: Config) -> str:
     it names. Then the configuration's datasets count, too.
     """
     path = ROOT / "notebooks" / f"{notebook}.ipynb"
-    cells = [c for c in json.loads(path.read_text())["cells"] if c["cell_type"] == "code"]
-    tree = ast.parse("\n".join("".join(cell["source"]) for cell in cells))
+    tree = ast.parse("\n".join(code_cells(notebook)))
     roots = sorted(set(_imported(tree) | _named(tree)))
     data = {name: s.model_dump_json() for name, s in config.datasets.items()} if roots else {}
     return hashed([file_hash(path), code_hash(*roots), data, config.accelerations])
+
+
+def code_cells(notebook: str) -> list[str]:
+    """The code of a notebook; its text changes no figure."""
+    content = json.loads((ROOT / "notebooks" / f"{notebook}.ipynb").read_text())
+    return ["".join(c["source"]) for c in content["cells"] if c["cell_type"] == "code"]
 
 
 def _imported(tree: ast.AST) -> set[str]:

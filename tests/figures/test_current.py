@@ -1,6 +1,7 @@
 """A figure is current until something that it follows from changes; the change is named."""
 
 import json
+import subprocess
 from pathlib import Path
 from shutil import copytree
 
@@ -123,6 +124,19 @@ def test_a_change_of_a_file_is_named_with_the_command_that_makes_the_figure_anew
     target = f"results/smoke/notebooks/{NAME}.ipynb"
     assert found.command == f"make figures CONFIG=smoke TARGET={target}"
     assert str(found).count("\n") == 0 and str(found).endswith(found.command)
+
+
+def test_pictures_that_git_leaves_out_are_not_missing(study):
+    """Those for print are large, and some are of data that is not ours to publish."""
+    subprocess.run(["git", "init", "-q", str(study.root)], check=True)
+    (study.root / ".gitignore").write_text("*.svg\n*.png\n")
+    for suffix in (".svg", ".png"):
+        (study.figures / f"{NAME}{suffix}").unlink()
+    found = only(study)
+    assert found.state == "current"
+    assert found.not_here[-2:] == [f"{NAME}.png", f"{NAME}.svg"]
+    (study.figures / f"{NAME}.csv").unlink()
+    assert only(study).changed == [f"{NAME}.csv is missing"]
 
 
 def test_what_snakemake_does_not_watch_is_made_again_by_deleting_the_notebook(study):
