@@ -50,6 +50,6 @@ def test_boxes_have_a_panel_for_each_scan_and_a_line_for_each_volume():
     both = pd.concat([table(infusion=0.1, inr=0.2), table(infusion=0.1, inr=0.2).assign(R=9.0)])
     fig = figures.boxes(both, "nrmse", "NRMSE")
     titles = [ax.get_title() for ax in fig.axes]
-    assert titles == ["slices, R = 8 (3 volumes)", "slices, R = 9 (3 volumes)"]
+    assert titles == ["slices\nR = 8, 3 volumes", "slices\nR = 9, 3 volumes"]
     grey = [line for line in fig.axes[0].lines if line.get_color() == "0.75"]
     assert len(grey) == 3 and list(grey[0].get_ydata()) == pytest.approx([0.1, 0.2])
