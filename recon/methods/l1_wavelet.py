@@ -53,12 +53,12 @@ def l1_wavelet(
     λ is ``weight`` times `threshold`.
 
     The solver is FISTA (Beck and Teboulle 2009) with gradient restart (O'Donoghue and Candès 2015).
-    Its step is 1, because maps of unit norm bound ``AᴴA`` by the identity. The approximation band
-    is not penalised, because it is not sparse.
+    Its step is 1 over the bound of ``AᴴA``, which is 1 for one set of maps of unit norm. The
+    approximation band is not penalised, because it is not sparse.
     """
     generator = torch.Generator().manual_seed(settings.seed)
     weight = settings.weight * threshold(problem.noise)
-    step = 1 / float(problem.operator.maps.abs().square().sum(0).max())
+    step = 1 / problem.operator.bound
     x = z = problem.rhs
     momentum = 1.0
     for iteration in track(range(settings.iterations), "l1-wavelet"):

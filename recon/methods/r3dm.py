@@ -95,8 +95,7 @@ class Subproblem:
             rough = sum(v.weight * v.forward(x).abs().sum() for v in variations)
             return smooth + settings.l1 * x.abs().sum() + rough
 
-        maps = float(sense.modulated_maps.abs().square().sum((0, 1)).max())
-        bound = maps * (1 + 2 * mu)  # a projection has norm 1
+        bound = sense.bound * (1 + 2 * mu)  # a projection has norm 1
         rhs = problem.rhs + mu * terms.rhs if terms else problem.rhs
         return cls(normal, rhs, bound, settings.l1, variations, value)
 

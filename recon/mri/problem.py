@@ -90,9 +90,11 @@ class Problem:
     def orientations(self, count: int = 3) -> list[int]:
         """The axes across which a prior of slices is asked: the last ``count`` that have images.
 
-        In a stack of thick slices it is asked about them alone.
+        In a stack of thick slices it is asked about them alone. With several sets of maps it is
+        asked about slices across z alone, as others hold two images side by side.
         """
-        return planes(self.operator.shape)[-1 if self.thick else -count :]
+        alone = self.thick or self.operator.sets > 1
+        return planes(self.operator.shape)[-1 if alone else -count :]
 
     def pseudoinverse(self, iterations: int) -> Complex[Tensor, "x y zs"]:
         """A few iterations of CG-SENSE without a penalty, whose low frequencies are right."""

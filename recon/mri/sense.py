@@ -71,6 +71,11 @@ class Sense:
         maps = self.modulated_maps * self.modulation.conj()
         return maps[0] if self.sets == 1 else maps
 
+    @property
+    def bound(self) -> float:
+        """At least the largest eigenvalue of ``AᴴA``: the largest energy of all maps in a voxel."""
+        return float(self.modulated_maps.abs().square().sum((0, 1)).max())
+
     @cached_property
     def support(self) -> Bool[Tensor, "x y z"]:
         """Voxels that at least one coil sees.
