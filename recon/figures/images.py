@@ -171,22 +171,24 @@ def comparison(
     index: int | None = None,
     zoom: float = 0.3,
     gain: float = 5,
+    called: str = "Reference",
 ) -> Figure:
     """The same slice of every volume with a zoomed inset, and below it ``gain`` times its error.
 
-    All panels share one grey window. The slice is sagittal unless ``axis`` says otherwise; of a 2D
+    The first panel is the reference, under the name that it is ``called`` by. All panels share one
+    grey window. The slice is sagittal unless ``axis`` says otherwise; of a 2D
     scan it is the image. The inset shows the part of relative size ``zoom`` in which the reference
     varies most. ``voxel`` is in mm, and the reference has a scale bar.
     """
     axis = planes(tuple(reference.shape))[0] if axis is None else axis
     truth = take(reference, axis, index)
     top = float(np.quantile(reference.numpy(), 0.998))
-    panels = {"Reference": truth} | {name: take(v, axis, index) for name, v in volumes.items()}
+    panels = {called: truth} | {name: take(v, axis, index) for name, v in volumes.items()}
     fig, axes = plt.subplots(2, len(panels), figsize=(2.1 * len(panels), 4.9), layout="constrained")
     for (name, image), above, below in zip(panels.items(), *axes, strict=True):
         show(above, image, voxel, axis, name, vmin=0, vmax=top)
         _inset(above, image, _busiest(truth, zoom), top)
-        if name == "Reference":
+        if name == called:
             scale_bar(above, voxel[0 if axis else 1], image.shape[1])
             below.axis("off")
             said = f"|error| × {gain:g}\n{PLANES[axis]}"
@@ -253,10 +255,11 @@ def same_slices(
 def _same_slice(
     study: Study, rows: pd.DataFrame, by: str, axis: int, R: float, slice: int
 ) -> Figure:
-    """One slice of a subject in every row of one acceleration."""
+    """One slice of a subject in every row of one acceleration, against what is scored."""
     scan = study.volume(rows["dataset"].iloc[0], rows["volume"].iloc[0])
     volumes = {
         f"{style(row[by])['label']}\n{row['psnr']:.1f} dB": study.reconstruction(row)
         for row in rows[rows["R"] == R].to_dict("records")
     }
-    return comparison(scan.reference.abs(), volumes, scan.voxel, axis, slice)
+    called = "Reference" if scan.truth is None else "Truth"
+    return comparison(scan.target.abs(), volumes, scan.voxel, axis, slice, called=called)

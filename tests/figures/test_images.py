@@ -207,7 +207,8 @@ def test_voxel_sizes_count_every_edge_where_it_lies(largest):
 def study(tmp_path, monkeypatch):
     """A study of a volume that is not computed; reconstructions are named by their key."""
     study = Study(load("smoke"), root=tmp_path)
-    volume = SimpleNamespace(reference=scene().to(torch.complex64), voxel=VOXEL)
+    true = scene().to(torch.complex64)  # the reference has noise, and is no truth
+    volume = SimpleNamespace(reference=true + 1, truth=true, target=true, voxel=VOXEL)
     monkeypatch.setattr(study, "volume", lambda dataset, subject: volume)
     monkeypatch.setattr(study, "reconstruction", lambda row: scene() * row["key"])
     return study
@@ -233,7 +234,7 @@ def test_same_slices_saves_a_figure_for_each_of_the_highest_accelerations(study,
     figures.same_slices(study, cases(), "10_slices", highest=2)
     assert list(saved) == ["10_slices_knee_R8", "10_slices_knee_R4"]
     panels = saved["10_slices_knee_R8"].axes[:3]
-    titles = ["Reference", "CG-SENSE\n18.0 dB", "Annealed (ours)\n28.0 dB"]
+    titles = ["Truth", "CG-SENSE\n18.0 dB", "Annealed (ours)\n28.0 dB"]
     assert [ax.get_title() for ax in panels] == titles
     for ax, scale in zip(panels, (1, 1, 2), strict=True):
         np.testing.assert_array_equal(drawn(ax), scale * scene()[2].numpy().T)
