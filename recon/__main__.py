@@ -49,7 +49,9 @@ def main(arguments: list[str] | None = None) -> int:
         if isinstance(error, BrokenPipeError):  # the reader of our output went away
             sys.stderr.close()
             return 1
-        print(f"recon: {error.filename}: {error.strerror}; choose another path", file=sys.stderr)
+        where = f"{error.filename}: " if error.filename else ""
+        why = f"{error.strerror or error}; make room, or choose another path"
+        print(f"recon: {where}{why}", file=sys.stderr)
         return 2
 
 

@@ -6,6 +6,7 @@ Whatever is wrong with them is refused before the scan is read.
 from __future__ import annotations
 
 import argparse
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -250,7 +251,7 @@ def parse_settings(options: argparse.Namespace) -> dict:
 
 def whole(value: str) -> int | str:
     """A whole number where the text is one; choices such as an axis are no text."""
-    return int(value) if value.lstrip("-").isdecimal() else value
+    return int(value) if re.fullmatch(r"-?[0-9]{1,18}", value) else value
 
 
 def parse_espirit(given: list[str]) -> dict:

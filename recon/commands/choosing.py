@@ -138,7 +138,8 @@ def best_method(problem: Problem, scan: Scan, device: str, draws: bool = False) 
         name = named(choice)
         print(f"  {name} predicts samples that were kept back to {100 * errors[-1]:.1f} %.")
     best = min(range(len(choices)), key=errors.__getitem__)
-    best = best if errors[best] < CLEARLY * errors[0] else 0
+    if choices[0].method == WITHOUT and errors[best] >= CLEARLY * errors[0]:
+        best = 0
     print(f"  So it is {named(choices[best])}.", flush=True)
     predicted = {named(c): round(e, 4) for c, e in zip(choices, errors, strict=True)}
     return replace(choices[best], found={"predicted_to": predicted})

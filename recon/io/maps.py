@@ -78,5 +78,7 @@ def check_maps_output(path: Path) -> None:
     """Refuses a path that `write_maps` could not write."""
     if path.suffix not in (".npy", ".h5", ".cfl") or not path.stem:
         raise ReconError(f"{path}: maps are written as .npy, .h5 or .cfl; end the name so")
-    if not path.parent.is_dir() or path.is_dir():
+    if not path.parent.is_dir():
         raise ReconError(f"{path}: the folder {path.parent} does not exist; make it first")
+    if path.is_dir():
+        raise ReconError(f"{path}: there is a folder of this name; choose another name")

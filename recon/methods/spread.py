@@ -64,10 +64,9 @@ def drawn(
     problem: Problem, method: str, networks: dict[str, Any], seeds: Sequence[int], **settings: Any
 ) -> Complex[Tensor, "n x y z"]:
     """Reconstructions with a seed each, from data with as much noise again."""
-    values = prediction.oriented(method, problem, settings)
     volumes = []
     for seed in seeds:
-        seeded = values | {"seed": seed}
+        seeded = settings | {"seed": seed}
         volumes.append(methods.reconstruct(disturbed(problem, seed), method, networks, **seeded))
     return torch.stack(volumes)
 
@@ -96,10 +95,10 @@ def calibration(
         held = []  # too few samples lie outside the calibration region
     ratios = []
     for pieces in (held, twins):
-        found = [
-            errors(piece, drawn(piece.problem, method, networks, seeds, **settings))
-            for piece in pieces
-        ]
+        found = []
+        for piece in pieces:
+            values = prediction.oriented(method, piece.problem, settings)
+            found.append(errors(piece, drawn(piece.problem, method, networks, seeds, **values)))
         error, expected = (sum(column) for column in zip(*found, strict=True)) if found else (0, 0)
         if error > 0 and expected > 0:
             ratios.append(math.sqrt(error / expected))

@@ -29,7 +29,7 @@ def denoising_error(
 
     The mean is taken over evenly spaced slices across ``axes``, about ``slices`` in number, and at
     high noise over several draws. A prior that looks at neighbours is given all slices of each
-    volume.
+    volume. Without volumes there are no errors.
     """
     generator = torch.Generator().manual_seed(0)
     errors = {}
@@ -44,7 +44,8 @@ def denoising_error(
                 error = (_denoised(prior, noisy, sigma) - clean)[own]
                 total += float(error.square().sum())
                 count += error.numel()
-        errors[f"{sigma:g}"] = total / count
+        if count:
+            errors[f"{sigma:g}"] = total / count
     return errors
 
 

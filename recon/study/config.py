@@ -431,9 +431,10 @@ def load(name: str | Path, listed: bool = True) -> Config:
 
 def _numbered(values: Any) -> Any:
     """The contents of a file, with numbers for the subjects that a Dataverse has yet to name."""
-    known, datasets = registry.datasets(), values.get("datasets", {})
+    datasets = values.get("datasets") if isinstance(values, dict) else None
     for section in datasets.values() if isinstance(datasets, dict) else []:
-        entry = known.get(section.get("kind")) if isinstance(section, dict) else None
+        kind = section.get("kind") if isinstance(section, dict) else None
+        entry = registry.datasets().get(kind) if isinstance(kind, str) else None
         if entry and entry.dataverse and not entry.listed():
             for split, count in entry.dataverse.counts.items():
                 section.setdefault(split, [f"{split}-{i}" for i in range(count)])

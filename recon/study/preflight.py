@@ -69,9 +69,15 @@ def check_settings(config: Config) -> None:
     for method, values in config.methods.items():
         methods.settings_of(method, **values)
     for name, comparison in config.comparisons.items():
+        on = dict(config.compared(name))
+        compared = {method for dataset in on for method in config.methods_in(name, dataset)}
+        for setting, values in comparison.choose.items():
+            for method, value in product(sorted(compared), values):
+                if setting not in vars(methods.lookup(method).settings()):
+                    lacking = f"comparison {name}: method {method} has no setting {setting!r}"
+                    refuse(config, f"{lacking}; correct 'choose'")
+                methods.varied(method, setting, value)
         for setting, values in comparison.vary.items():
-            on = dict(config.compared(name))
-            compared = {method for dataset in on for method in config.methods_in(name, dataset)}
             having = [m for m in compared if setting in vars(methods.lookup(m).settings())]
             if not having:
                 lacking = f"no method of the comparison has a setting {setting!r}"
