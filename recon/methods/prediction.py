@@ -120,7 +120,7 @@ def hold_out(problem: Problem, seed: int = 0) -> HeldOut:
         )
     generator = torch.Generator().manual_seed(seed)
     kept = drawn(among, number, mask, generator)
-    weight = stands_for(kept, mask) + (mask & ~kept)
+    weight = stands_for(kept, mask, problem.operator.stack) + (mask & ~kept)
 
     device, data = problem.kspace.device, problem.kspace
     fresh = complex_noise(tuple(data.shape), problem.noise, generator).to(device)
@@ -137,13 +137,16 @@ def hold_out(problem: Problem, seed: int = 0) -> HeldOut:
     return HeldOut(rest, samples, weight.to(device), noise)
 
 
-def stands_for(kept: Bool[Tensor, "y z"], mask: Bool[Tensor, "y z"]) -> Float[Tensor, "y z"]:
+def stands_for(
+    kept: Bool[Tensor, "y z"], mask: Bool[Tensor, "y z"], stack: bool = False
+) -> Float[Tensor, "y z"]:
     """How many unmeasured phase encodes, beside itself, each one kept back stands for.
 
     They are those at about its distance from the centre. Beyond the outermost measured sample
-    nothing can be said.
+    nothing can be said. In a ``stack``, z is the slice, and the distance is that along ky.
     """
     y, z = (torch.linspace(-1, 1, n) if n > 1 else torch.zeros(1) for n in mask.shape)
+    z = torch.zeros_like(z) if stack else z
     radius = (y[:, None].square() + z.square()).sqrt()
     bins = min(RINGS, max(1, int(kept.sum()) // 4))
     edges = radius[kept].quantile(torch.linspace(0, 1, bins + 1)[1:-1])
@@ -162,7 +165,7 @@ def parts(problem: Problem, depth: int) -> list[Problem]:
     own. With ``depth`` 1 they are up to `SLICES` single slices where the energy lies, else one slab
     of that many slices. A stack gives slices across z. A 2D scan is small as it is.
     """
-    nx, _, nz = problem.operator.shape
+    nx, nz = problem.kspace.shape[1], problem.kspace.shape[3]
     stack = problem.operator.stack
     along = 3 if stack else 1
     if nz == 1 or (not stack and nx <= depth):
@@ -188,7 +191,20 @@ def _part(problem: Problem, data: Tensor, along: int, start: int, depth: int) ->
         piece = fourier.fft(piece, (1,))
     operator = Sense(maps, mask, stack=problem.operator.stack)
     piece = piece.contiguous()
-    return replace(problem, operator=operator, kspace=piece, rhs=operator.adjoint(piece))
+    part = replace(problem, operator=operator, kspace=piece, rhs=operator.adjoint(piece))
+    return replace(part, calibration=_calibration(problem, along, start, depth))
+
+
+def _calibration(problem: Problem, along: int, start: int, depth: int) -> Tensor | None:
+    """The calibration scan of the same slices, if there is one."""
+    scan = problem.calibration
+    if scan is None:
+        return None
+    if along == 3:
+        return scan.narrow(3, start, depth)
+    most = problem.kspace.shape[1]
+    whole = fourier.pad(fourier.crop(scan, (min(most, scan.shape[1]),), (1,)), (most,), (1,))
+    return fourier.fft(fourier.ifft(whole, (1,)).narrow(1, start, depth), (1,))
 
 
 def depth_of(method: str) -> int:

@@ -1,5 +1,7 @@
 """Settings are chosen on the scan itself: what is held out, what it estimates, what is chosen."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -110,3 +112,40 @@ def test_where_nothing_can_be_held_out_one_line_says_so(scene):
     full = Problem.build(Sense(maps, everything).forward(image), everything, maps)
     with pytest.raises(ReconError, match="nothing to hold out.*--no-tune"):
         prediction.choose(full, "l1_wavelet", {})
+
+
+def test_parts_keep_the_calibration_scan_of_their_slices(calibrated, scene, generator):
+    """A slab is a scan of its own with a calibration scan of its own, and so is a slice."""
+    image, maps = scene
+    whole = Sense(maps, torch.ones(maps.shape[-2:], dtype=torch.bool)).forward(image)
+    scan = replace(calibrated, calibration=fourier.crop(whole, (whole.shape[1], 8, 8)))
+    slices = fourier.ifft(scan.calibration, (1,))
+    for part in prediction.parts(scan, 4):
+        found = fourier.ifft(part.calibration, (1,))
+        slabs = [slices[:, s : s + 4] for s in range(slices.shape[1] - 3)]
+        assert min(float((found - s).norm() / s.norm()) for s in slabs) < 1e-5
+    mask = torch.rand(maps.shape[-2:], generator=generator) < 0.5
+    images = Sense(maps, torch.ones_like(mask), stack=True).forward(image)
+    stack = replace(Problem.build(images * mask, mask, maps, stack=True), calibration=images)
+    for part in prediction.parts(stack, 1):
+        measured = [images[..., z : z + 1] for z in range(images.shape[-1])]
+        assert any(torch.equal(part.calibration, one) for one in measured)
+
+
+def test_in_a_stack_samples_stand_for_those_at_their_distance_along_ky(generator):
+    mask = torch.zeros(40, 6, dtype=torch.bool)
+    mask[::2] = True
+    kept = mask & (torch.rand(mask.shape, generator=generator) < 0.5)
+    found = prediction.stands_for(kept, mask, stack=True)
+    for rows in (slice(0, 8), slice(16, 24)):  # at the edge and in the centre
+        unmeasured = int((~mask[rows]).sum())
+        assert float(found[rows].sum() - kept[rows].sum()) == pytest.approx(unmeasured, rel=0.5)
+    first, middle = (float(found[rows][kept[rows]].mean()) for rows in (slice(0, 8), slice(16, 24)))
+    assert first == pytest.approx(middle, rel=0.4)  # the same share is measured everywhere
+
+
+def test_a_2d_scan_with_two_sets_of_maps_is_not_cut(generator):
+    maps = torch.ones(2, 3, 12, 10, 1) + 0j
+    mask = torch.rand(10, 1, generator=generator) < 0.7
+    problem = Problem.build(torch.ones(3, 12, 10, 1) + 0j, mask, maps)
+    assert prediction.parts(problem, 1) == [problem]

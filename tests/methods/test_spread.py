@@ -44,3 +44,17 @@ def test_draws_are_the_same_for_the_same_seeds(calibrated):
     )
     other = spreads.drawn(calibrated, "annealed", networks, [4], steps=3, churn=1.0)
     assert torch.equal(once, again) and not torch.equal(once, other)
+
+
+def test_draws_lie_along_the_axis_that_the_method_was_given(calibrated, monkeypatch):
+    """Parts of a volume are slabs across x, and have an axis of their own; the volume has not."""
+    asked = []
+
+    def reconstruct(problem, method, networks, **settings):
+        asked.append((problem.operator.shape[0], settings["axis"]))
+        return problem.rhs
+
+    monkeypatch.setattr(spreads.methods, "reconstruct", reconstruct)
+    spreads.spread(calibrated, "dds", {"prior": SmoothPrior()}, range(2), axis=2)
+    depth = calibrated.operator.shape[0]
+    assert {axis for size, axis in asked if size == depth} == {2}

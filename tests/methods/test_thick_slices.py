@@ -39,3 +39,17 @@ def test_cuts_through_a_stack_of_thick_slices_are_not_denoised(
     prior = Watched(GaussianPrior())
     reconstruct(problem, method, prior, **FEW[method])
     assert len(prior.seen) == count and frozenset(SHAPE[:2]) in prior.seen
+
+
+@pytest.mark.parametrize("shape", [SHAPE, (12, 10, 1)])
+@pytest.mark.parametrize("method", FEW)
+def test_of_several_sets_of_maps_every_slice_is_one_image(method, shape, generator):
+    """The images of the sets follow one another along z, so that other cuts hold two of them."""
+    maps = complex_normal(2, 3, *shape, generator=generator)
+    mask = torch.rand(shape[1:], generator=generator) < 0.6
+    operator = Sense(maps, mask)
+    assert operator.bound >= 0.99 * float(maps.abs().square().sum((0, 1)).max())
+    kspace = operator.forward(complex_normal(*operator.shape, generator=generator))
+    prior = Watched(GaussianPrior())
+    reconstruct(Problem.build(kspace, mask, maps, 0.1), method, prior, **FEW[method])
+    assert prior.seen == {frozenset(shape[:2])}
