@@ -130,11 +130,10 @@ def losses(table: pd.DataFrame, metrics: dict[str, str], best: str = "matched") 
     return fig
 
 
-def sweeps(table: pd.DataFrame, metric: str = "psnr", label: str | None = None) -> Figure:
-    """Mean over the volumes against the values of a setting, a line for each dataset and R.
+def sweeps(table: pd.DataFrame) -> Figure:
+    """Mean PSNR over the volumes against the values of a setting, a line for each dataset and R.
 
-    There is a panel for each setting that was varied. ``label`` is that of the axis of ``metric``;
-    by default it is that of PSNR.
+    There is a panel for each setting that was varied.
     """
     settings = list(table["varied"].unique())
     fig, axes = plt.subplots(
@@ -152,13 +151,13 @@ def sweeps(table: pd.DataFrame, metric: str = "psnr", label: str | None = None) 
         )
         values = list(shown["value"].unique())
         for (dataset, acceleration), rows in shown.groupby(["dataset", "R"], sort=False):
-            means = rows.groupby("value")[metric].mean().reindex(values)
+            means = rows.groupby("value")["psnr"].mean().reindex(values)
             name = scan(table, dataset, 4.0, f"R = {acceleration:g}")
             ax.plot(values, means, "o-", label=name)
         ax.set(xlabel=setting)
         ax.tick_params(axis="x", labelrotation=30 if sum(map(len, values)) > LONG else 0)
         ax.grid(alpha=0.3)
-    axes[0, 0].set_ylabel(label or psnr_label(table))
+    axes[0, 0].set_ylabel(psnr_label(table))
     legend(fig, axes, fontsize=8)
     return fig
 

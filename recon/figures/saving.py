@@ -14,7 +14,6 @@ from matplotlib.image import AxesImage
 
 from recon.figures.sidecar import sidecar
 from recon.files import whole, write_bytes, write_text
-from recon.mri.prepared import Prepared
 from recon.study.study import Study
 
 
@@ -33,15 +32,13 @@ def save(
     fig: Figure,
     name: str,
     table: pd.DataFrame | None = None,
-    volumes: dict[str, Prepared] | None = None,
 ) -> None:
     """Writes a figure, its table and its sidecar as ``figures/CONFIG/NAME``, and closes it.
 
     The figure becomes .png, the table .csv and the sidecar .json. Charts become .svg as well; of
     slices that would hold the same pixels again. A .pdf for print, with fonts embedded, is made
-    where the environment variable ``RECON_PDF`` is set. ``volumes`` are inputs in addition to those
-    that the notebook's metadata names. A notebook shows the .png by its name, so that its page
-    links to the file instead of holding the picture a second time.
+    where the environment variable ``RECON_PDF`` is set. A notebook shows the .png by its name, so
+    that its page links to the file instead of holding the picture a second time.
     """
     stem = study.figures / name
     write_bytes(stem.with_suffix(".png"), small_png(fig))
@@ -55,7 +52,7 @@ def save(
     if table is not None:
         text = table.drop(columns="key", errors="ignore").to_csv(index=False, float_format="%.6g")
         write_text(stem.with_suffix(".csv"), text)
-    write_text(stem.with_suffix(".json"), json.dumps(sidecar(study, name, volumes), indent=1))
+    write_text(stem.with_suffix(".json"), json.dumps(sidecar(study, name), indent=1))
     plt.close(fig)
     if get_ipython():
         picture = Image(filename=f"{stem}.png", width=1000, metadata={"file": f"{name}.png"})

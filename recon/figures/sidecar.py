@@ -9,7 +9,6 @@ from pathlib import Path
 import h5py
 import torch
 
-from recon.mri.prepared import Prepared
 from recon.networks.precision import multiplies_bf16
 from recon.schema import ROOT
 from recon.study import provenance
@@ -23,11 +22,11 @@ CONTENT = (".png", ".svg", ".csv")  # the files of a figure beside its sidecar
 STARTED = time.perf_counter()  # a notebook imports this first, so its wall time counts from here
 
 
-def sidecar(study: Study, name: str, volumes: dict[str, Prepared] | None = None) -> dict:
+def sidecar(study: Study, name: str) -> dict:
     """What a figure was made from: code, settings, versions, device and hashes of its inputs.
 
     The name of a figure starts with the number of its notebook. Settings and inputs are those of
-    this notebook, and ``volumes``.
+    this notebook.
     """
     config, notebook = study.config, notebook_of(study.config, name)
     needs = needs_of(notebook, config)
@@ -45,7 +44,7 @@ def sidecar(study: Study, name: str, volumes: dict[str, Prepared] | None = None)
         "steps": steps(config, needs),
         "notebook": provenance.hashed(provenance.code_cells(notebook)) if notebook else None,
         "files": files_of(study.figures / name),
-        **_inputs(study, needs, volumes or {}),
+        **_inputs(study, needs),
         "tuning": {
             "file": config.tuning.shipped or f"results/{config.name}/tuning",
             "best": {name: record.get("best") for name, record in tuned.items()},
@@ -81,10 +80,9 @@ def volume_hash(study: Study, dataset: str, subject: str) -> str:
         return str(file.attrs["hash"])
 
 
-def _inputs(study: Study, needs: Needs, volumes: dict[str, Prepared]) -> dict[str, dict[str, str]]:
+def _inputs(study: Study, needs: Needs) -> dict[str, dict[str, str]]:
     """Hashes of the volumes and networks that a figure shows or was made from."""
     hashes = {f"{d}/{subject}": volume_hash(study, d, subject) for d, subject in needs.volumes}
-    hashes |= {label: volume.hash for label, volume in volumes.items()}
     networks = {network: study.network_hash(network) for network in needs.networks}
     return {"volumes": hashes, "networks": networks}
 

@@ -144,7 +144,10 @@ def reconstruct(
 def passed(
     problem: Problem, name: str, networks: dict[str, Any] | Any = None, **values: Any
 ) -> list[Complex[Tensor, "x y z"]]:
-    """The volumes that a method passes through, one an iteration, in the units of the scan."""
+    """The volumes that a method passes through, one an iteration, in the units of the scan.
+
+    There are none where a method reports none, as CG-SENSE, GRAPPA and trained networks.
+    """
     volumes: list[Tensor] = []
 
     def keep(iteration: int, volume: Tensor) -> None:

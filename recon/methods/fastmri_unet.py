@@ -22,8 +22,10 @@ def fastmri_unet(
     settings: FastmriUNetSettings = FastmriUNetSettings(),
     callback: Callback = ignore,
 ) -> Complex[Tensor, "x y z"]:
-    """A U-Net on the zero-filled slices across the readout (Zbontar et al. 2018).
+    """A U-Net on the zero-filled slices (Zbontar et al. 2018).
 
+    They are slices that are independent of one another: across z where whole lines were measured,
+    and in a stack, else across the readout.
     It does not look at the data again, so its volume may disagree with them.
     """
     return network.reconstruct(problem)

@@ -22,9 +22,10 @@ def modl(
     settings: ModlSettings = ModlSettings(),
     callback: Callback = ignore,
 ) -> Complex[Tensor, "x y z"]:
-    """MoDL: a network on the slices across the readout and a data step, in turn.
+    """MoDL: a network on slices that are independent of one another, and a data step, in turn.
 
-    See `recon.networks.modl`.
+    They lie across z where whole lines were measured, and in a stack, else across the readout. See
+    `recon.networks.modl`.
     """
     return network.reconstruct(problem)
 

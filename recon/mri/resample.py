@@ -23,8 +23,6 @@ from recon.mri import fourier
 
 Volume = Complex[Tensor, "*coil x y z"] | Float[Tensor, "*coil x y z"]
 Resampled = Complex[Tensor, "*coil x2 y2 z2"] | Float[Tensor, "*coil x2 y2 z2"]
-Voxel = Sequence[float | int]
-METHODS = ("kspace", "trilinear")
 
 
 def crop_kspace(volume: Volume, shape: Sequence[int]) -> Resampled:
@@ -100,35 +98,6 @@ def noise_to_white(
     for axis, basis in enumerate(bases):
         noise = torch.tensordot(basis, noise, dims=([1], [axis])).movedim(0, axis)
     return noise
-
-
-def to_voxel(
-    volume: Volume, voxel: Voxel, new_voxel: Voxel, method: str = "kspace"
-) -> tuple[Resampled, tuple[float, float, float]]:
-    """The volume at about ``new_voxel`` mm, and the realised voxel size in mm.
-
-    The realised size is the field of view divided by a whole number of voxels. An axis of one voxel
-    (2D scans) does not change. Raises ReconError for sizes that are not positive and for an unknown
-    ``method``.
-    """
-    if (
-        len(voxel) != 3
-        or len(new_voxel) != 3
-        or not all(0 < v < math.inf for v in (*voxel, *new_voxel))
-    ):
-        raise ReconError(
-            f"resample: voxel sizes {tuple(voxel)} and {tuple(new_voxel)} mm; "
-            "expected three positive numbers each"
-        )
-    if method not in METHODS:
-        raise ReconError(f"resample: unknown method {method!r}; choose one of {', '.join(METHODS)}")
-    sizes = volume.shape[-3:]
-    shape = [
-        max(round(n * v / new), 1) if n > 1 else 1
-        for n, v, new in zip(sizes, voxel, new_voxel, strict=True)
-    ]
-    realised = tuple(n * v / m for n, v, m in zip(sizes, voxel, shape, strict=True))
-    return (crop_kspace if method == "kspace" else trilinear)(volume, shape), realised
 
 
 def _check(shape: Sequence[int]) -> None:

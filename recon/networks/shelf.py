@@ -60,7 +60,7 @@ def shelf(root: Path = ROOT) -> list[Card]:
 
 
 def card(path: Path, root: Path = ROOT) -> Card | None:
-    """The card of one file; None where it is not the weights of a prior."""
+    """The card of one file; None where it holds no weights of ours."""
     try:
         with safe_open(path, framework="np") as file:
             header = file.metadata() or {}

@@ -12,7 +12,6 @@ from recon import figures
 from recon.files import digest
 from recon.study.config import load
 from recon.study.study import Study
-from tests.figures.test_images import prepared
 
 
 def figure():
@@ -84,12 +83,6 @@ def test_the_sidecar_lists_the_inputs_of_the_notebook_with_the_number(study):
     figures.save(study, figure(), "00_example")  # one volume as an example
     made = read(study, "00_example")
     assert list(made["volumes"]) == ["knee/200"] and list(made["networks"]) == ["knee"]
-
-
-def test_the_sidecar_lists_volumes_that_no_notebook_names(study):
-    figures.save(study, figure(), "99_example", volumes={"looked at": prepared()})
-    made = read(study, "99_example")
-    assert made["volumes"] == {"looked at": prepared().hash} and made["networks"] == {}
 
 
 def test_the_sidecar_says_what_made_the_figure(study):

@@ -5,7 +5,7 @@ import torch
 
 from recon.errors import ReconError
 from recon.mri import fourier
-from recon.mri.resample import crop_kspace, to_voxel, trilinear
+from recon.mri.resample import crop_kspace, trilinear
 
 METHODS = [crop_kspace, trilinear]
 
@@ -108,31 +108,6 @@ def test_enlarging_and_cropping_in_k_space_comes_back():
     torch.testing.assert_close(
         crop_kspace(crop_kspace(volume, (33, 30, 12)), (20, 17, 12)), volume, rtol=0, atol=1e-6
     )
-
-
-@pytest.mark.parametrize("method", ["kspace", "trilinear"])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.complex64])
-def test_voxel_size_is_realised_as_a_fraction_of_the_field_of_view(method, dtype):
-    volume = torch.ones(2, 64, 50, 1, dtype=dtype)
-    out, voxel = to_voxel(volume, (1.0, 1.2, 5.0), (2, 2, 2), method)
-    assert out.shape == (2, 32, 30, 1) and out.dtype == dtype
-    assert voxel == pytest.approx((2.0, 2.0, 5.0))
-    assert to_voxel(volume, (1.0, 1.0, 5.0), (3.0, 0.7, 5.0), method)[1] == pytest.approx(
-        (64 / 21, 50 / 71, 5.0)
-    )
-
-
-@pytest.mark.parametrize(
-    ("voxel", "new", "method", "message"),
-    [
-        ((1, 1, 1), (0, 1, 1), "kspace", "positive"),
-        ((1, 1), (2, 2, 2), "kspace", "three"),
-        ((1, 1, 1), (2, 2, 2), "cubic", "kspace, trilinear"),
-    ],
-)
-def test_impossible_requests_are_refused(voxel, new, method, message):
-    with pytest.raises(ReconError, match=message):
-        to_voxel(torch.ones(8, 8, 8), voxel, new, method)
 
 
 @pytest.mark.parametrize("resample", METHODS)
