@@ -40,7 +40,7 @@ def scan(section: Dataset, subject: str | int) -> Scan:
         torch.ones(shape[1:], dtype=torch.bool),
         name=str(subject),
         noise=noise,
-        origin="measured",
+        origin="semi-synthetic" if made else "measured",
         meta={"noise_added": section.noise if made else 0.0},
     )
 

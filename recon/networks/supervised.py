@@ -156,6 +156,9 @@ class PairSource:
         maps, hybrid = (a.index_select(scan.axis, index) for a in (scan.maps, scan.hybrid))
         kspace = fourier.fft(hybrid, (scan.axis,)) * mask * scan.scale
         operator = Sense(maps, mask)
+        if across(operator) - 3 != scan.axis:
+            which = f"{scan.volume.name}: with masks {chosen.kind} at R = {rate:g}"
+            raise ReconError(f"{which} slices depend on one another; train with another kind")
         parts = operator.adjoint(kspace), scan.volume.noise * scan.scale, scan.scale
         problem = Problem(operator, kspace, *parts, scan.volume.voxel).to(self.device)
         target = scan.image.index_select(scan.axis, index) * scan.scale

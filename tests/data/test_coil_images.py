@@ -49,6 +49,7 @@ def test_maps_and_an_image_are_multiplied_and_given_noise(images, tmp_path):
     back = fourier.ifft(clean.kspace, (2, 3))[:, 0]
     assert torch.allclose(back, seen / seen.abs().max(), atol=1e-5)
     noisy = scanned(tmp_path, "b", noise=0.1)
+    assert noisy.origin == clean.origin == "semi-synthetic"
     added = float(torch.view_as_real(noisy.kspace - clean.kspace).std())
     assert added == pytest.approx(float(torch.view_as_real(noisy.noise).std()), rel=0.05)
     combined = float(clean.kspace.abs().square().sum(0).mean().sqrt()) / 2**0.5

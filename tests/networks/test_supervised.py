@@ -185,3 +185,12 @@ def test_a_single_slice(settings, generator):
     found = reconstruct(problem, settings.kind, trained.build(settings).eval())
     assert found.shape == (20, 24, 1)
     assert fourier.fft(found).isfinite().all()
+
+
+def test_lines_of_a_scan_that_was_measured_in_an_ellipse_are_no_lines():
+    """Then the slices across z are not measured alike, and a network would cut the other way."""
+    y, z = torch.linspace(-1, 1, 20)[:, None], torch.linspace(-1, 1, 18)
+    volume = dataclasses.replace(prepared(), mask=y**2 + z**2 < 1.1)
+    settings = UNET.model_copy(update={"mask": Mask(kind="uniform_1d", calibration=(6, 6))})
+    with pytest.raises(ReconError, match="masks uniform_1d at R = 3 slices depend on one another"):
+        PairSource([volume], settings, "cpu").pair(0, 3, 5)
