@@ -100,3 +100,21 @@ def test_matlab_files_of_both_versions_hold_the_same(tmp_path):
 def test_an_empty_ismrmrd_file_is_described(tmp_path, capsys):
     path = write_mrd(tmp_path / "a.h5", [], header((8, 4, 1), oversampling=1))
     assert main(["info", str(path)]) in (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(28, "No space left on device"), "recon: No space left on device; make room"),
+        (OSError(13, "Permission denied", "a.npy"), "recon: a.npy: Permission denied; make room"),
+        (OSError("unable to write"), "recon: unable to write; make room, or choose another path"),
+    ],
+)
+def test_an_error_of_the_system_is_one_line(error, words, monkeypatch, tmp_path, capsys):
+    def fail(path):
+        raise error
+
+    monkeypatch.setattr("recon.io.summary.summary", fail)
+    assert main(["info", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(words) and said.count("\n") == 1

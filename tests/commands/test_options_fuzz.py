@@ -21,6 +21,7 @@ from recon.priors.ddpm import DDPM, DDPMTraining
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", 150))
 NUMBERS = ["0", "1", "2", "3", "-1", "1.5", "nan", "inf", "1e400", "", "x", str(10**20), "0.01"]
+NUMBERS += ["--5", "-", "9" * 5000]
 NAMES = ["x,y", "coil,x,y", "coil,x,y,z", "x,y,coil", "coil,x,x", ",", "coil,x,y,slice", "é", ""]
 FILES = [
     "scan.npy",

@@ -8,6 +8,7 @@ from collections import Counter
 import pytest
 
 from recon.__main__ import main
+from recon.errors import ReconError
 from recon.schema import ROOT
 from recon.study import jobs
 from recon.study.config import Comparison, load
@@ -166,6 +167,13 @@ def test_trials_of_tuning_are_counted(tmp_path):
     starts = 2 * COSTS.start  # of two jobs
     case = few.kinds["tune"].seconds - starts
     assert many.kinds["tune"].seconds - starts == pytest.approx(2 * case, rel=0.1)
+
+
+@pytest.mark.parametrize("text", ["", "[1]", "3", "datasets: {knee: {kind: [a]}}", "datasets: 4"])
+def test_a_file_that_is_no_configuration_is_refused_in_one_line(text, tmp_path):
+    (tmp_path / "my.yaml").write_text(text)
+    with pytest.raises(ReconError, match="my.yaml: "):
+        load(tmp_path / "my.yaml", listed=False)
 
 
 def test_what_nobody_measured_is_said(tmp_path):

@@ -239,6 +239,10 @@ def test_masks_differ_between_subjects_but_not_between_calls(study):
             "no method of the comparison has a setting 'slabs'",
         ),
         (
+            {"comparisons": {"11": Comparison(choose={"slabs": [1, 2]})}},
+            "comparison 11: method .* has no setting 'slabs'; correct 'choose'",
+        ),
+        (
             {"comparisons": {"10_methods_without_shift": Comparison(accelerations=[500.0])}},
             "calibration",
         ),

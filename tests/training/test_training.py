@@ -133,6 +133,7 @@ def test_denoising_error_of_a_known_prior(generator):
     )
     for sigma, error in errors.items():
         assert error == pytest.approx(float(sigma) ** 2 / (1 + float(sigma) ** 2), rel=0.05)
+    assert denoising_error(GaussianPrior(), []) == {}  # nothing was kept for validation
 
 
 def test_training_learns_and_a_killed_run_resumes_bit_for_bit(tmp_path, generator):
