@@ -43,7 +43,8 @@ def curves(table: pd.DataFrame, metrics: dict[str, str], by: str = "method") -> 
                     **look[name],
                 )
             ax.set(xlabel="acceleration R", ylabel=label, xticks=sorted(shown["R"].unique()))
-            ax.set_title(f"{scan(table, dataset, 4.0)} ({shown['origin'].iloc[0]})")
+            called, origin = scan(table, dataset, 4.0), shown["origin"].iloc[0]
+            ax.set_title(called if origin in called else f"{called} ({origin})")
             ax.grid(alpha=0.3)
     legend(fig, axes)
     return fig
