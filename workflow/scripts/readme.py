@@ -152,7 +152,8 @@ TABLES: dict[str, Callable[[], Rows]] = {
         [
             ("knee", 8, "knee, 1×"),
             ("knee_2x", 8, "knee, 2×"),
-            ("brain", 8, "brain, 1×"),
+            ("knee_4x", 4, "knee, 4×, R = 4"),
+            ("brain_2x", 8, "brain, 2×"),
             ("brain_2x_gaussian", 8, "brain, 2×, Gaussian mask"),
         ],
         {"1": "prior of 1× voxels", "2": "of 2×", "4": "of 4×", "diverse": "diverse"},
