@@ -246,8 +246,11 @@ class Config(Strict):
         return [method for method in self.methods if self._tuned_runs(dataset, method)]
 
     def chosen_on(self, dataset: str) -> list[int | str]:
-        """The validation volumes of ``dataset`` on which settings are chosen, in their order."""
-        return self.datasets[dataset].validation[: self.tuning.subjects]
+        """The validation volumes on which settings for ``dataset`` are chosen, in their order.
+
+        They are those of the dataset that it is `tuned_as`.
+        """
+        return self.datasets[self.tuned_as(dataset)].validation[: self.tuning.subjects]
 
     def tuned_as(self, dataset: str) -> str:
         """The dataset whose tuned settings ``dataset`` has: itself, or another one."""

@@ -67,8 +67,9 @@ def inputs(space: Workspace, job: Job) -> list[Path]:
         used = weights(space, *config.networks_in(comparison, dataset))
         records = tuned(space, dataset, config.methods_in(comparison, dataset))
         tried = config.chosen_on(dataset) if config.comparisons[comparison].choose else []
-        volumes = [space.data_path(dataset, each) for each in (subject, *tried)]
-        return [*volumes, *used, *records]
+        home = config.tuned_as(dataset)
+        volumes = [space.data_path(home, each) for each in tried]
+        return [space.data_path(dataset, subject), *volumes, *used, *records]
     if job.kind == "tune":
         dataset, method = names
         used = weights(space, *config.serving(method, dataset))

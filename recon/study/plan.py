@@ -76,7 +76,7 @@ class Planned(Study):
         """The first point of a grid; its trials are noted."""
         points = [dict(zip(grid, point, strict=True)) for point in product(*grid.values())]
         dataset, acceleration, method, prior = at
-        subjects = self.config.chosen_on(dataset)
+        subjects, dataset = self.config.chosen_on(dataset), self.config.tuned_as(dataset)
         if len(points) > 1:
             self.trials += tuple(
                 self.case(dataset, s, acceleration, method, prior, **change, **point)

@@ -285,7 +285,7 @@ class Study(Inputs):
         dataset and R, with a method and prior.
         """
         dataset, acceleration, method, prior = at
-        subjects = self.config.chosen_on(dataset)
+        subjects, dataset = self.config.chosen_on(dataset), self.config.tuned_as(dataset)
         self.kept = max(self.kept, len(subjects) + 1)  # each trial poses the problems in turn
 
         def score(values: dict) -> float:

@@ -349,3 +349,10 @@ def test_a_lender_must_be_there(tmp_path, smoke, key, value, words):
     smoke["datasets"]["slices"]["settings_of"] = "knee"
     smoke["datasets"]["knee_2x_brain"][key] = value
     assert words in refused(tmp_path, smoke)
+
+
+def test_settings_for_an_anatomy_away_from_home_are_chosen_at_home():
+    """Nobody has references of a new anatomy."""
+    config = load("r3dm")
+    assert config.tuned_as("gaussian_brain") == "gaussian"
+    assert config.chosen_on("gaussian_brain") == config.datasets["gaussian"].validation[:1]
