@@ -7,7 +7,6 @@ record, and what is not here to compare with, is said and is no fault.
 
 import json
 import shlex
-import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
@@ -17,7 +16,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from recon.errors import ReconError
-from recon.figures.sidecar import files_of, notebook_of, steps, volume_hash
+from recon.figures.sidecar import files_of, git, notebook_of, steps, volume_hash
 from recon.schema import validated
 from recon.study import provenance
 from recon.study.config import Comparison, Config, number
@@ -144,11 +143,7 @@ def not_kept(folder: Path, names: list[str]) -> list[str]:
     """Those files of a folder that a checkout does not have, since git ignores them."""
     if not names:
         return []
-    command = ["git", "-C", str(folder), "check-ignore", "--", *names]
-    try:
-        return subprocess.run(command, capture_output=True, text=True).stdout.splitlines()
-    except OSError:
-        return []  # without git nobody knows
+    return git("check-ignore", "--", *names, folder=folder).splitlines()
 
 
 def compared(then: Inputs, there: Inputs) -> tuple[list[str], list[str], list[str]]:

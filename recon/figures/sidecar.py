@@ -32,8 +32,8 @@ def sidecar(study: Study, name: str) -> dict:
     needs = needs_of(notebook, config)
     tuned = {f"{d}/{m}": study.tuning(d, m) for d, m in needs.settings}
     return {
-        "git": _git("rev-parse", "HEAD"),
-        "dirty": bool(_git("status", "--porcelain", "--untracked-files=no", "--", *SOURCES)),
+        "git": git("rev-parse", "HEAD"),
+        "dirty": bool(git("status", "--porcelain", "--untracked-files=no", "--", *SOURCES)),
         "config": part_of(config, needs),
         "seeds": {"config": config.seed, "mask": config.mask.seed},
         "packages": versions() | {"snakemake": version("snakemake")},
@@ -92,10 +92,11 @@ def _device(device: str) -> str:
     return cpu if device == "cpu" else torch.cuda.get_device_name(device)
 
 
-def _git(*arguments: str) -> str:
+def git(*arguments: str, folder: Path = ROOT) -> str:
+    """What git answers in a folder; empty where it refuses."""
     command = ["git", *arguments]
     try:
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return ""  # not a git checkout: an unpacked archive still makes figures
     return done.stdout.strip()
