@@ -8,6 +8,7 @@ nothing here does anything.
 import os
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import timedelta
@@ -141,4 +142,7 @@ def shared(
         return partial(loss, model)
     if any(isinstance(module, OVER_BATCH) for module in model.modules()):
         raise ReconError("the network normalises over the whole batch; set 'processes: 1'")
+    # Strides along an axis of one element, as those of a 1×1 kernel, differ between processors
+    # and mean nothing; torch warns of them all the same.
+    warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
     return DistributedDataParallel(ShareOfLoss(model, loss), find_unused_parameters=True)

@@ -90,13 +90,16 @@ def test_a_network_sees_fewer_slices_at_once(error, plain, tmp_path, monkeypatch
     assert study.network("knee").batch == 32, "later cases begin with the full size again"
 
 
-def test_an_implicit_function_sees_fewer_points_at_once(plain, tmp_path, monkeypatch):
+def test_an_implicit_function_sees_fewer_points_at_once(tmp_path, monkeypatch):
+    """In float32: bf16 rounds by up to 1e-2 otherwise, on processors that multiply it."""
+    monkeypatch.setattr("recon.representations.implicit.multiplies_bf16", lambda device: False)
+    ample = small(tmp_path / "ample")
+    magnitude = ample.reconstruction(ample.run(ample.case("knee", 200, 2, "field_implicit")))
     short(monkeypatch, Implicit, "features", 2500, RuntimeError(CPU))
-    study = small(tmp_path)
+    study = small(tmp_path / "short")
     row = study.run(study.case("knee", 200, 2, "field_implicit"))
-    magnitude = plain["field_implicit"][1]
-    error = (study.reconstruction(row) - magnitude).abs().max() / magnitude.max()
-    assert row["chunks_divided_by"] == 16 and float(error) < 1e-2  # its layers are bf16
+    error = float((study.reconstruction(row) - magnitude).abs().max() / magnitude.max())
+    assert row["chunks_divided_by"] == 16 and error < TOLERANCE
 
 
 def test_the_forward_model_is_the_same_in_smaller_chunks(generator):
