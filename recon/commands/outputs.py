@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from recon.errors import ReconError
+
 if TYPE_CHECKING:
     from recon.io import Selection
     from recon.mri.scan import Scan
@@ -26,6 +28,16 @@ def beside(output: Path, name: str) -> Path:
 def preview_file(output: Path) -> Path:
     """Where the picture of a volume is written."""
     return output.with_name(parted(output)[0] + ".png")
+
+
+def check_preview(output: Path) -> None:
+    """Refuses a picture that is there already, unless we wrote it: a volume lies beside it."""
+    picture = preview_file(output)
+    if picture.exists() and not output.exists():
+        raise ReconError(
+            f"{picture}: is there already, without {output.name}; the preview would replace it; "
+            "move it, or choose another name for the volume"
+        )
 
 
 def outputs_of(output: Path, options: argparse.Namespace) -> list[Path]:

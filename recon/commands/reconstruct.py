@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 from recon.commands import Command
 from recon.commands.asking import Asked, options, prepared, selected
 from recon.commands.choosing import Choice, chosen
-from recon.commands.outputs import beside, cropped, frame_file, outputs_of, preview_file
+from recon.commands.outputs import (
+    beside,
+    check_preview,
+    cropped,
+    frame_file,
+    outputs_of,
+    preview_file,
+)
 from recon.errors import ReconError
 
 if TYPE_CHECKING:
@@ -39,6 +46,7 @@ def reconstruct(options: argparse.Namespace) -> None:
     for output in outputs:  # all of them, before the first is worked on
         for path in outputs_of(output, options):
             check_output(path)
+        check_preview(output)
     for frame, output in zip(frames, outputs, strict=True):
         choice = run(read_scan(options.input, frame) if many else scan, output, asked)
         asked = replace(asked, choice=choice, tuned=True)  # all frames are treated alike
@@ -90,6 +98,8 @@ def run(scan: Scan, output: Path, asked: Asked) -> Choice:
     write_preview(preview_file(output), volume.abs().numpy(), scan.voxel, affine)
     if options.samples:
         volumes, facts = draws(problem, scan, choice, options.samples)
+        if completed:
+            print("  Mean and std are of volumes before POCS; what it added has no error bar.")
         for name, drawn in volumes.items():
             about = meta | {"samples": facts}
             write_volume(beside(output, name), drawn, scan.voxel, affine, about, signed=True)
@@ -172,6 +182,7 @@ def record(scan: Scan, problem: Problem, asked: Asked, choice: Choice) -> dict:
     return {
         "input": str(options.input),
         "input_sha256": digest(samples_file(options.input))[:16],
+        "options": asked_for(options),
         "origin": scan.origin,
         "method": choice.method,
         "settings": asdict(methods.settings_of(choice.method, **choice.settings)),
@@ -189,6 +200,14 @@ def record(scan: Scan, problem: Problem, asked: Asked, choice: Choice) -> dict:
         "notes": list(scan.notes),
         "scan": scan.meta,
     }
+
+
+def asked_for(options: argparse.Namespace) -> dict:
+    """The options that were given, as a file can hold them."""
+    plain = (str, int, float, list, tuple)
+    given = {k: str(v) if isinstance(v, Path) else v for k, v in vars(options).items()}
+    given.pop("command", None)
+    return {k: v for k, v in given.items() if isinstance(v, plain) and v not in ([], False)}
 
 
 def given_voxel(scan: Scan, voxel: list[float] | None) -> Scan:

@@ -4,6 +4,7 @@ from itertools import cycle
 from math import ceil
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -194,6 +195,41 @@ def counts(table: pd.DataFrame, of: str, scale: str = "linear") -> Figure:
     return fig
 
 
+def sizes(table: pd.DataFrame) -> Figure:
+    """Time and memory against the column ``voxels``, a line for each method: means over volumes."""
+    fig, axes = plt.subplots(1, 2, figsize=(10.5, 3.4), squeeze=False, layout="constrained")
+    labels = {"seconds": "time [s]", "peak_memory_mb": "peak memory [MB]"}
+    for ax, (column, label) in zip(axes[0], labels.items(), strict=True):
+        for method, rows in table.groupby("method", sort=False):
+            ax.plot(rows.groupby("voxels")[column].mean(), **style(method))
+        ax.set(xlabel="voxels", ylabel=label, xscale="log", yscale="log")
+        ax.grid(alpha=0.3)
+    legend(fig, axes)
+    return fig
+
+
+def coverage(table: pd.DataFrame) -> Figure:
+    """How often errors lie within one and two standard deviations, for each dataset.
+
+    The table is that of `recon.study.draws.coverage`. Dashed lines are the shares of a Gaussian.
+    """
+    fig, ax = plt.subplots(figsize=(9, 0.6 * len(table) + 1.5), layout="constrained")
+    places = range(len(table))
+    for number, (share, marker) in enumerate(((0.683, "o"), (0.954, "s")), start=1):
+        label = f"within {number} standard deviation{'s' * (number > 1)}"
+        ax.axvline(share, color=f"C{number}", ls="--", lw=0.8)
+        ax.plot(table[f"within_{number}"], places, marker, color=f"C{number}", label=label)
+        plain = table[f"plain_within_{number}"]
+        ax.plot(plain, places, marker, mfc="none", color=f"C{number}", label=f"{label}, plain")
+    ax.set(xlim=(0, 1), xlabel="share of the voxels in the object")
+    ax.set_yticks(places, [f"{row.dataset}, R = {row.R:g}" for row in table.itertuples()])
+    ax.margins(y=0.3)
+    ax.invert_yaxis()
+    ax.grid(axis="x", alpha=0.3)
+    legend(fig, np.array([ax]))
+    return fig
+
+
 def averages(table: pd.DataFrame) -> Figure:
     """PSNR of the mean of several draws against their number, a line for each volume."""
     fig, ax = plt.subplots(figsize=(5, 3.4), layout="constrained")
@@ -285,7 +321,7 @@ def _errors(table: pd.DataFrame, by: str, column: str, xlabel: str, ylabel: str)
             means = rows.groupby(column)["error"].mean()
             ax.plot(means.index, means, markersize=4, **look[name])
         ax.set(xlabel=xlabel, yscale="log")
-        ax.set_title(scan(table, dataset, 3.4, f"R = {acceleration:g}"))
+        ax.set_title(scan(table, dataset, 2.4, f"R = {acceleration:g}"))
         ax.grid(alpha=0.3)
     axes[0, 0].set_ylabel(ylabel)
     legend(fig, axes)
@@ -329,6 +365,7 @@ def verdicts(counts: pd.DataFrame) -> Figure:
         bars = ax.barh(counts.index, counts[name], left=left, color=color, label=name)
         ax.bar_label(bars, [str(n) if n else "" for n in counts[name]], label_type="center")
         left = left + counts[name]
+    ax.margins(y=0.3)
     ax.invert_yaxis()
     ax.set(xlabel="claims")
     fig.legend(loc="outside right upper", fontsize=8)

@@ -30,13 +30,15 @@ def ahead(
     """How far one method lies ahead of another or behind it, one sentence for each dataset.
 
     ``by`` names the column that holds ``better`` and ``worse``. With another column than "method"
-    (a prior, a varied value, a number of draws) each method has a sentence of its own. ``metric``
-    is one of `METRICS`.
+    (a prior, a varied value, a number of draws) each method has a sentence of its own, but for the
+    column "entry", which has methods and priors (see `claims.entries`). ``metric`` is one of
+    `METRICS`.
     """
     if better == worse:
         return []
     table = table.assign(**{by: table[by].map(claims.as_text)})
-    keys = ["dataset", *(["method"] if by != "method" and "method" in table else [])]
+    alone = by not in ("method", "entry") and "method" in table
+    keys = ["dataset", *(["method"] if alone else [])]
     keys += ["varied"] if by == "value" else []
     found = []
     for group, rows in table.groupby(keys, sort=False, dropna=False):
@@ -157,7 +159,9 @@ def show(*sentences: list[str]) -> None:
 def _place(about: dict[str, str]) -> str:
     """Where a sentence holds: on a dataset and, if it is not about methods, with a method."""
     with_method = f" with {style(about['method'])['label']}" if "method" in about else ""
-    return f"On {about['dataset']}{with_method}"
+    place = about["dataset"]
+    place = place.capitalize() if place.startswith("at ") else f"On {place}"
+    return place + with_method
 
 
 def _side(by: str, name: str, setting: str) -> str:
@@ -170,6 +174,8 @@ def _side(by: str, name: str, setting: str) -> str:
         return "one draw" if name == "1" else f"the mean of {name} draws"
     if by == "prior":
         return f"the prior {name}"
+    if by == "entry" and name not in ("matched", "diverse"):
+        return f"the prior with {name}" if "kernels" in name else style(name)["label"]
     if by == "dimension":
         return f"the {name} prior"
     if name == "diverse, part held out":

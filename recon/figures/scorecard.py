@@ -1,12 +1,15 @@
 """Every claim in one table: what this configuration decides, and what others say of the same."""
 
 import json
+from collections.abc import Mapping
 
 import pandas as pd
 
 from recon.figures import claims
+from recon.study.config import Config
 from recon.study.study import Study
 
+TOO_SMALL = {"smoke"}  # configurations that say nothing of quality
 PAPERS = {"A": "Paper A", "B": "Paper B", "C": "Paper C", "ours": "Ours"}
 
 
@@ -15,12 +18,37 @@ def state(holds: bool | None) -> str:
     return "undecided" if holds is None or pd.isna(holds) else "holds" if holds else "fails"
 
 
-def others(study: Study) -> dict[str, dict[str, dict]]:
-    """The claims of other configurations: for each configuration, its claims by identifier."""
+def card(config: Config, tables: Mapping[str, pd.DataFrame]) -> list[dict]:
+    """The claims that tables decide, named by their comparisons, in the order of these.
+
+    Each says which ``scans`` it is about, by the labels of the datasets: names such as ``brain_2x``
+    mean phantoms in one configuration and people in another.
+    """
+    lines = []
+    for name in (name for name in config.comparisons if name in tables):
+        table = tables[name]
+        known = {name: section.label for name, section in config.datasets.items()}
+        labels = {name: known.get(name, name) for name in table["dataset"].unique()}
+        for line in claims.scorecard(name, table):
+            about = line.pop("datasets")
+            # A claim about all scans of one voxel size names none of them.
+            named = [dataset for dataset in about if dataset in labels] or list(labels)
+            scans = {labels[name] for name in named}
+            lines.append(line | {"comparison": name, "scans": sorted(scans)})
+    return lines
+
+
+def key(line: dict) -> tuple[str, ...]:
+    """What the same claim has in common in all configurations: its identifier and its scans."""
+    return line["id"], *line.get("scans", [])
+
+
+def others(study: Study) -> dict[str, dict[tuple, dict]]:
+    """The claims of other configurations: for each configuration, its claims by their `key`."""
     found = {}
     for path in sorted(study.figures.parent.glob("*/scorecard.json")):
-        if path.parent != study.figures:
-            found[path.parent.name] = {c["id"]: c for c in json.loads(path.read_text())}
+        if path.parent != study.figures and path.parent.name not in TOO_SMALL:
+            found[path.parent.name] = {key(line): line for line in json.loads(path.read_text())}
     return found
 
 
@@ -30,12 +58,12 @@ def board(study: Study) -> pd.DataFrame:
     Claims of this configuration come from its tables, those of others from their scorecards. The
     ``verdict`` and its numbers are those of the configuration that has most volumes.
     """
-    mine = study.config.name
-    made = (c for n in study.config.comparisons for c in claims.scorecard(n, study.comparison(n)))
-    cards = {mine: {claim["id"]: claim for claim in made}} | others(study)
+    mine, names = study.config.name, study.config.comparisons
+    made = card(study.config, {name: study.comparison(name) for name in names})
+    cards = {mine: {key(line): line for line in made}} | others(study)
     rows = []
-    for name in dict.fromkeys(name for card in cards.values() for name in card):
-        by = {config: card[name] for config, card in cards.items() if name in card}
+    for name in dict.fromkeys(name for lines in cards.values() for name in lines):
+        by = {config: lines[name] for config, lines in cards.items() if name in lines}
         decided_by, claim = max(by.items(), key=lambda item: item[1].get("volumes") or 0)
         about = {"paper": PAPERS[claim["paper"]], "claim": claim["statement"]}
         about |= {"verdict": state(claim["holds"]), "decided by": decided_by}

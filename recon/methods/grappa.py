@@ -11,7 +11,6 @@ from recon.methods.common import Callback, NonNegative, checked, ignore, says
 from recon.methods.ranges import decades, whole
 from recon.mri.grappa import grappa as filled
 from recon.mri.problem import Problem
-from recon.mri.sense import Sense
 from recon.progress import note
 
 
@@ -46,7 +45,7 @@ def grappa(
     if empty:
         far = f"{empty} of {every} phase encodes have no measured neighbour and stay zero"
         note(f"grappa: {far}; take a larger reach")
-    return Sense(operator.maps, operator.mask | True, stack=operator.stack).adjoint(found.kspace)
+    return operator.masked(operator.mask | True).adjoint(found.kspace)
 
 
 METHOD = Method(

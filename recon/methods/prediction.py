@@ -59,8 +59,7 @@ class HeldOut:
 
     def missed(self, volume: Complex[Tensor, "x y z"]) -> float:
         """The squared error of a volume, estimated."""
-        operator = self.problem.operator
-        whole = Sense(operator.maps, self.weight > 0, stack=operator.stack)
+        whole = self.problem.operator.masked(self.weight > 0)
         error = (whole.forward(volume) - self.samples).abs().square().sum((0, 1))
         return float((self.weight * error).sum()) - self.noise
 
@@ -125,7 +124,7 @@ def hold_out(problem: Problem, seed: int = 0) -> HeldOut:
     device, data = problem.kspace.device, problem.kspace
     fresh = complex_noise(tuple(data.shape), problem.noise, generator).to(device)
     used = problem.operator.mask & ~kept.to(device)
-    operator = Sense(problem.operator.maps, used, stack=problem.operator.stack)
+    operator = problem.operator.masked(used)
     given = (data + ADDED * fresh) * used
     level = problem.noise * (1 + ADDED**2) ** 0.5
     rest = replace(

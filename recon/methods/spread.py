@@ -25,7 +25,6 @@ from recon.errors import ReconError
 from recon.methods import prediction
 from recon.methods.prediction import HeldOut, Twin
 from recon.mri.problem import Problem
-from recon.mri.sense import Sense
 from recon.phantoms import complex_noise
 
 # What makes the draws of a method differ that gives one volume otherwise.
@@ -114,7 +113,7 @@ def errors(piece: HeldOut | Twin, volumes: Complex[Tensor, "n x y z"]) -> tuple[
         return float(error), float(found.var(0).sum()) * more
     operator = piece.problem.operator
     kept = (piece.weight > 0) & ~operator.mask
-    whole = Sense(operator.maps, kept, stack=operator.stack)
+    whole = operator.masked(kept)
     found = torch.stack([whole.forward(volume) for volume in volumes])
     weight = piece.weight * kept
     error = (weight * (found.mean(0) - piece.samples).abs().square()).sum()

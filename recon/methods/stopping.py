@@ -9,7 +9,6 @@ from torch import Tensor
 from recon.errors import ReconError
 from recon.methods.kept_back import FEWEST, candidates, drawn
 from recon.mri.problem import Problem
-from recon.mri.sense import Sense
 
 EVERY = 25  # iterations between two looks
 PATIENCE = 12  # looks without a better volume, after which fitting ends
@@ -32,11 +31,10 @@ class KeptBack:
         generator = torch.Generator().manual_seed(seed)
         kept = drawn(among, number, mask, generator).to(problem.kspace.device)
 
-        maps, stack = problem.operator.maps, problem.operator.stack
-        rest = Sense(maps, problem.operator.mask & ~kept, stack=stack)
+        rest = problem.operator.masked(problem.operator.mask & ~kept)
         given = problem.kspace * ~kept
         self.problem = replace(problem, operator=rest, kspace=given, rhs=rest.adjoint(given))
-        self._of_kept = Sense(maps, kept, stack=stack)
+        self._of_kept = rest.masked(kept)
         self._samples = problem.kspace * kept
         self._least, self._since = float("inf"), 0
         self.best: Complex[Tensor, "x y z"] = problem.rhs

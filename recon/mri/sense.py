@@ -1,5 +1,6 @@
 """The multi-coil forward model ``y = M F S x``."""
 
+from copy import copy
 from functools import cached_property
 
 import torch
@@ -40,11 +41,7 @@ class Sense:
         chunk_bytes: int | None = None,
         stack: bool = False,
     ):
-        if mask.shape != maps.shape[-2:]:
-            raise ReconError(
-                f"mask has shape {tuple(mask.shape)} but the maps have {tuple(maps.shape)}; "
-                "the mask must match their (y, z)"
-            )
+        _check(mask, maps)
         ny, nz = mask.shape
         self.modulation = fourier.modulation(ny, maps.device)[:, None].repeat(1, nz)
         if not stack:
@@ -58,6 +55,13 @@ class Sense:
         self.coils_per_chunk = max(1, (chunk_bytes or CHUNK_BYTES) // one)
         slab_bytes = chunk_bytes or (CACHE_BYTES if maps.device.type == "cpu" else CHUNK_BYTES)
         self.slab = max(1, slab_bytes // (maps[..., 0, :, :].numel() * maps.element_size()))
+
+    def masked(self, mask: Bool[Tensor, "y z"]) -> "Sense":
+        """The operator of the same coils for another mask; it holds the same maps in memory."""
+        _check(mask, self.modulated_maps)
+        other = copy(self)
+        other.mask = mask
+        return other
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -128,3 +132,12 @@ class Sense:
         coils = (maps * self.split(volume)[:, None]).sum(0)
         kspace = torch.fft.fftn(coils, dim=axes).mul_(self.mask)
         return self.joined((torch.fft.ifftn(kspace, dim=axes) * maps.conj()).sum(1))
+
+
+def _check(mask: Tensor, maps: Tensor) -> None:
+    """Refuses a mask that does not match the (y, z) of the maps."""
+    if mask.shape != maps.shape[-2:]:
+        raise ReconError(
+            f"mask has shape {tuple(mask.shape)} but the maps have {tuple(maps.shape)}; "
+            "the mask must match their (y, z)"
+        )

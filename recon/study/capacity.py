@@ -73,6 +73,12 @@ def costs(study: Study, table: pd.DataFrame, by: str = "method") -> pd.DataFrame
     return means.reset_index()
 
 
+def voxels(study: Study, table: pd.DataFrame) -> list[int]:
+    """How many voxels the volume of each row of a table has."""
+    rows = table[["dataset", "volume"]].to_dict("records")
+    return [study.volume(row["dataset"], row["volume"]).target.numel() for row in rows]
+
+
 def numbers(model: representations.Representation) -> int:
     """How many real numbers a representation has."""
     return sum(parameter.numel() for parameter in model.parameters())

@@ -169,7 +169,7 @@ def check_notebooks(config: Config) -> None:
     """Refuses a notebook without its comparison, and a comparison that no notebook shows."""
     for notebook in config.notebooks:
         text = (ROOT / "notebooks" / f"{notebook}.ipynb").read_text()
-        for name in re.findall(r'comparison\(\\"(\w+)\\"', text):
+        for name in re.findall(r'(?:comparison\(|tables\[)\\"(\d\d_\w+)\\"', text):
             if name not in config.comparisons:
                 shows = f"notebook {notebook} shows the comparison {name}"
                 refuse(config, f"{shows}; add it under comparisons")

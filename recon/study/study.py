@@ -255,6 +255,15 @@ class Study(Inputs):
                         out.append((case, change))
         return out
 
+    def _origin(self, name: str, case: Case) -> str:
+        """Where the settings of a case of a comparison come from.
+
+        These are defaults too where they are to be tuned, and nobody has done so.
+        """
+        said = self.config.comparisons[name].settings
+        searched = said == "tuned" and methods.lookup(case.method).space
+        return "defaults" if searched and not self.tuning(case.dataset, case.method) else said
+
     def _settings(self, which: tuple, origin: str) -> dict | None:
         """What takes the place of tuned settings in a comparison; None where nothing does."""
         if origin == "tuned":
@@ -312,7 +321,7 @@ class Study(Inputs):
                 varied, value = next(iter(change.items()), ("", float("nan")))
                 chosen = ", ".join(said(key, case.settings[key], grid[key]) for key in grid)
                 about = {"varied": varied, "value": value, "chosen": chosen}
-                about["settings"] = self.config.comparisons[name].settings
+                about["settings"] = self._origin(name, case)
                 rows.append(self.run(case) | about)
         table = pd.DataFrame(rows)
         table.attrs["labels"] = {name: d.label for name, d in self.config.datasets.items()}

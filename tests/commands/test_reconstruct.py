@@ -58,6 +58,8 @@ def test_reconstruct_recovers_the_image(scan_file, scene, tmp_path, capsys):
         and made["settings"]["weight"] == 1e-4
         and made["acceleration"] == 1
     )
+    given = {"input": str(scan_file), "output": str(out), "method": "cg_sense"}
+    assert made["options"] == given | {"set": ["weight=0.0001"]}
     assert "24 × 32 × 28" in capsys.readouterr().out
 
 
@@ -192,6 +194,16 @@ def run(*arguments) -> int:
 
 def test_masks_of_the_help_are_those_there_are():
     assert set(MASKS) == set(masks.KINDS)
+
+
+def test_a_picture_of_somebody_else_is_kept(scan_file, tmp_path, capsys):
+    """One beside a volume of this name is ours, and is replaced."""
+    (tmp_path / "out.png").write_bytes(b"a photograph")
+    assert run(scan_file, tmp_path / "out.nii.gz", "--method", "zero_filled") == 2
+    assert "out.png: is there already" in capsys.readouterr().err
+    assert (tmp_path / "out.png").read_bytes() == b"a photograph"
+    for _ in range(2):
+        assert run(scan_file, tmp_path / "new.nii.gz", "--method", "zero_filled") == 0
 
 
 def test_a_sidecar_of_somebody_else_is_kept(scan_file, tmp_path, capsys):

@@ -88,6 +88,7 @@ def study(tmp_path):
     cells = [nbformat.v4.new_code_cell("", outputs=[ran])]
     executed = study.results / "notebooks" / "10_methods_without_shift.ipynb"
     executed.parent.mkdir(parents=True)
+    (study.figures / "10_methods_without_shift.md").write_text("\n\n".join(TYPED))
     nbformat.write(nbformat.v4.new_notebook(cells=cells), executed)
     return study
 

@@ -155,6 +155,21 @@ def test_values_are_compared_by_their_text():
     assert "with Variational (paper A), `t_max` = 400 is 0.7 dB ahead of `t_max` = 1000" in sentence
 
 
+def test_entries_are_compared_across_methods_and_priors():
+    """Their table has one dataset for all scans of one voxel size; see `claims.entries`."""
+    rows = [
+        {"dataset": "at 4× voxels", "volume": volume, "R": 4.0, "entry": entry, "psnr": psnr}
+        | {"method": "field_trilinear" if entry.startswith("field") else "variational"}
+        for volume in "ab"
+        for entry, psnr in (("matched", 30.0), ("field_trilinear", 29.0), ("fourier kernels", 28.0))
+    ]
+    end = "behind the matched prior at R = 4 (mean over 2 volumes)."
+    (field,) = findings.ahead(pd.DataFrame(rows), "field_trilinear", "matched", by="entry")
+    assert field.startswith("At 4× voxels, ") and field.endswith(f"is 1.0 dB {end}")
+    (kernels,) = findings.ahead(pd.DataFrame(rows), "fourier kernels", "matched", by="entry")
+    assert kernels == f"At 4× voxels, the prior with fourier kernels is 2.0 dB {end}"
+
+
 def test_draws_are_counted():
     rows = [
         {"dataset": "knee", "volume": "a", "method": "tpdm_dds", "R": 8.0, "draws": n, "psnr": p}

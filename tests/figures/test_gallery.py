@@ -65,7 +65,6 @@ def study(tmp_path):
         (study.figures / f"{name}.json").write_text(json.dumps(made))
     other = json.dumps(made | {"git": "", "dirty": False})
     (study.figures / "12_slices_knee.json").write_text(other)
-    (study.figures / "10_methods_without_shift.svg").write_text("<svg/>")
     (study.figures / "12_no_sidecar.png").write_bytes(b"picture")
     scores().to_csv(study.figures / "10_methods_without_shift.csv", index=False)
     for name in config.notebooks:
@@ -84,7 +83,7 @@ def test_the_page_links_to_notebooks_pictures_sidecars_and_tables(study):
     assert [link for link in links if link.endswith(".html")] == [
         f"{name}.html" for name in study.config.notebooks
     ]
-    files = ["10_methods_without_shift.svg", "10_methods_without_shift.json", "12_slices_knee.png"]
+    files = ["10_methods_without_shift.png", "10_methods_without_shift.json", "12_slices_knee.png"]
     files += ["10_methods_without_shift.csv", "12_slices_knee.json"]
     assert set(files) <= set(links)
     shown = found.of("img", "src")
@@ -132,7 +131,9 @@ def test_the_scorecard_is_written_whole_and_in_words(study):
     found = page(study)
     card = json.loads((study.figures / "scorecard.json").read_text())
     decided = claims.scorecard("10_methods_without_shift", scores())
-    assert card == json.loads(json.dumps(decided)) and len(card) == 16
+    about = {"comparison": "10_methods_without_shift", "scans": ["<knee>"]}
+    expected = [{k: v for k, v in line.items() if k != "datasets"} | about for line in decided]
+    assert card == json.loads(json.dumps(expected)) and len(card) == 16
     text = " ".join(found.text.split())
     said = "Annealed (ours) has a higher mean PSNR than Variational (paper A) at every R"
     assert text.count(said) == 2  # beside its figure, and in the scorecard
@@ -186,7 +187,19 @@ def test_captions_and_short_tables():
         "steps = 16",
         "churn = 0",
     ]
+    named = pd.concat([varied.assign(varied="slab", value=1), varied.assign(value="annealed")])
+    labels = [label for label, _ in short(named, words).rows]
+    assert labels == ["slab = 1", "steps = annealed", "churn = annealed"], "no method, no prior"
     assert short(table.drop(columns="psnr"), words) is None and caption(None, words) == ""
+
+
+def test_findings_are_in_words():
+    words = Words(load("smoke"))
+    said = "- On knee, variational leads.\n  - knee_2x: dds has more than annealed\n- knees"
+    first, second, last = words.sentences(said).splitlines()
+    assert first == "- On Knee phantom, Variational (paper A) leads."
+    assert second == "  - Knee phantom, 2× voxels: DDS+TV has more than Annealed (ours)"
+    assert last == "- knees"
 
 
 def test_volumes_inside_the_page_are_small():

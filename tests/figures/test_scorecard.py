@@ -35,6 +35,7 @@ def test_other_configurations_have_a_column(study):
     folder.mkdir(parents=True)
     name = "ours.2.slices.infusion<inr.nrmse"
     claim = {"paper": "ours", "statement": "as said", "measured": 0.1, "low": -1.0, "high": 1.0}
+    claim["scans"] = [study.config.datasets["slices"].label]
     same, new = ({"id": one, "holds": None, "volumes": 8} | claim for one in (name, "C.31.new"))
     (folder / "scorecard.json").write_text(json.dumps([same, new]))
     both = scorecard.board(study)
@@ -42,6 +43,21 @@ def test_other_configurations_have_a_column(study):
     row = both[ahead.reindex(both.index, fill_value=False)].iloc[0]
     assert (row["smoke"], row["study"], row["verdict"]) == ("holds", "undecided", "undecided")
     assert (row["decided by"], row["volumes"]) == ("study", 8)  # it has more of them
+
+
+def test_the_same_name_of_other_scans_is_another_claim(study):
+    """Phantoms and people may share the name of a dataset; a tiny run says nothing of quality."""
+    mine = scorecard.card(study.config, {"20_slices": study.comparison("20_slices")})
+    assert {line["comparison"] for line in mine} == {"20_slices"}
+    for config, scans in (("real", ["T1w brain"]), ("smoke", mine[0]["scans"])):
+        lines = [line | {"scans": scans, "holds": False, "volumes": 99} for line in mine]
+        folder = study.figures.parent / config
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "scorecard.json").write_text(json.dumps(lines))
+    board = scorecard.board(study)
+    assert len(board) == 2 * len(mine)
+    assert set(board.loc[board["decided by"] == "smoke", "verdict"]) == {"holds", "undecided"}
+    assert len(scorecard.others(study)["real"]) == len(mine)
 
 
 def test_counts_have_every_paper_and_every_verdict(study):

@@ -153,3 +153,16 @@ def test_refusals(generator):
         Problem.build(maps[:1], torch.ones(6, 8, dtype=torch.bool), maps)
     with pytest.raises(ReconError, match="empty"):
         Problem.build(maps, torch.zeros(6, 8, dtype=torch.bool), maps)
+
+
+def test_another_mask_keeps_coils_orientation_and_chunks(generator):
+    maps = complex_normal(3, 8, 6, 5, generator=generator)
+    first, second = (torch.rand(6, 5, generator=generator) < 0.5 for _ in range(2))
+    one = Sense(maps, first, chunk_bytes=1, stack=True)
+    other, expected = one.masked(second), Sense(maps, second, chunk_bytes=1, stack=True)
+    volume = complex_normal(8, 6, 5, generator=generator)
+    assert torch.equal(other.forward(volume), expected.forward(volume))
+    assert torch.equal(other.normal(volume), expected.normal(volume))
+    assert torch.equal(one.mask, first) and (other.slab, other.coils_per_chunk) == (1, 1)
+    with pytest.raises(ReconError, match="mask has shape"):
+        one.masked(second[:, 1:])

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections import Counter
 
+import pandas as pd
 import pytest
 
 from recon.__main__ import main
@@ -13,7 +14,7 @@ from recon.schema import ROOT
 from recon.study import jobs
 from recon.study.config import Comparison, load
 from recon.study.costs import Costs, drawn, iterations, load_costs, pixel_area, size, work
-from recon.study.plan import Planned, plan, said
+from recon.study.plan import Planned, Planner, plan, said
 from recon.study.workspace import Workspace
 
 ONE = {"overhead": 1.0, "data": 1.0, "pixels": 1.0}
@@ -156,6 +157,20 @@ def test_cores_divide_the_work_but_no_job():
     assert whole.hours(1) == pytest.approx(total)
     assert whole.hours(1, speed=4) == pytest.approx(total / 4)
     assert whole.hours(1000) == pytest.approx(longest)
+
+
+@pytest.mark.parametrize("config", ["demo", "r3dm"])
+def test_the_plan_is_within_a_factor_of_two_of_what_the_figures_took(config):
+    """Their tables have the seconds of each case, on processors that differ."""
+    study, planned, took = Planned(load(config)), 0.0, 0.0
+    for name in study.config.comparisons:
+        path = ROOT / "figures" / config / f"{name}.csv"
+        table = pd.read_csv(path) if path.exists() else pd.DataFrame()
+        if "seconds" in table:
+            planner = Planner(study, load_costs())
+            planned += sum(planner.cases(name, *pair) for pair in study.config.compared(name))
+            took += table["seconds"].sum()
+    assert took > 600 and 0.5 < planned / took < 2, planned / took
 
 
 def test_trials_of_tuning_are_counted(tmp_path):

@@ -13,7 +13,7 @@ from recon.methods.search import at_edge, search
 from recon.mri import metrics
 from recon.study import provenance
 from recon.study.config import CONFIGS, Comparison, Config, Tuning, load
-from recon.study.preflight import check, check_device
+from recon.study.preflight import check, check_device, check_notebooks
 from recon.study.provenance import file_hash
 from recon.study.study import Study, said
 from recon.study.tuning import inside, race, tune
@@ -535,11 +535,26 @@ def test_the_shipped_configurations_pass_the_checks(name):
     check(load(name))
 
 
-def test_what_the_configuration_fixes_is_not_searched():
+@pytest.mark.parametrize("name", sorted(path.stem for path in CONFIGS.glob("*.yaml")))
+def test_every_configuration_has_the_comparisons_that_its_notebooks_show(name):
+    check_notebooks(load(name, listed=False))
+
+
+def test_a_notebook_without_its_comparison_is_refused():
+    """Whether the notebook asks the study for the table, or takes it from several."""
+    config = load("smoke")
+    for name in ("20_slices", "21_sizes"):
+        fewer = {key: c for key, c in config.comparisons.items() if key != name}
+        with pytest.raises(ReconError, match=f"shows the comparison {name}; add it"):
+            check_notebooks(config.model_copy(update={"comparisons": fewer}))
+
+
+def test_what_the_configuration_fixes_is_not_searched(tmp_path):
     """It would take the place of what is found; null gives it back to the tuning."""
     section = Tuning(trials=4, widen=0, edges="report")
     found = inside("inr", section, 0, lambda values: 1.0, {"bandwidth"})
     assert set(found["space"]) == {"learning_rate"}
-    study = load("study_infusion")
-    assert "learning_rate" not in study.methods["infusion"]
-    assert "learning_rate" in load("infusion").methods["infusion"]
+    change = {"like": "infusion", "name": "free", "methods": {"infusion": {"sigma": None}}}
+    (tmp_path / "free.yaml").write_text(yaml.safe_dump(change))
+    assert "sigma" not in load(tmp_path / "free.yaml").methods["infusion"]
+    assert "sigma" in load("infusion").methods["infusion"]

@@ -31,9 +31,10 @@ NO_SCRIPT = (
 def execute(study: Study, name: str, executed: Path) -> None:
     """Runs ``notebooks/NAME.ipynb`` into ``executed``.
 
-    Where it succeeds it is copied to the results, and its page to the figures. Figures that an
-    earlier version of the notebook made, and this one did not, are deleted. Raises `ReconError`
-    where it fails; ``executed`` then has what was run, and the traceback.
+    Where it succeeds it is copied to the results. Its page, and what it found for the gallery, go
+    to the figures. Figures that an earlier version of the notebook made, and this one did not, are
+    deleted. Raises `ReconError` where it fails; ``executed`` then has what was run, and the
+    traceback.
     """
     source = ROOT / "notebooks" / f"{name}.ipynb"
     if "config" not in papermill.inspect_notebook(str(source)):
@@ -46,6 +47,7 @@ def execute(study: Study, name: str, executed: Path) -> None:
     for old in before & written(study.figures, name):
         old[0].unlink()
     write_text(study.figures / f"{name}.html", page(executed, name))
+    write_text(study.figures / f"{name}.md", found(executed))
     copy(executed, target)
 
 
@@ -74,6 +76,13 @@ def written(folder: Path, name: str) -> set[tuple[Path, int, int]]:
     named = folder.glob(f"{number(name)}_*")
     found = ((path, path.stat()) for path in named if path.suffix != ".part")
     return {(path, stat.st_ino, stat.st_mtime_ns) for path, stat in found}
+
+
+def found(executed: Path) -> str:
+    """What a notebook found, in Markdown: the text that its last cell computed."""
+    outputs = nbformat.read(executed, nbformat.NO_CONVERT).cells[-1].get("outputs", [])
+    texts = [o["data"]["text/markdown"] for o in outputs if "text/markdown" in o.get("data", {})]
+    return "\n\n".join(texts) + "\n" * bool(texts)
 
 
 def page(executed: Path, title: str) -> str:

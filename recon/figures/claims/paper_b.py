@@ -58,4 +58,5 @@ CLAIMS = {
     "21_volumes": partial(errors, pairs=IN_3D, figure="4"),
     "21_networks": networks,
     "22_voxels": partial(errors, pairs=WITHOUT_NETWORK, figure="22"),
+    "23_heads": partial(errors, pairs=IN_2D, figure="23"),
 }

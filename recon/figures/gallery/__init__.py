@@ -15,9 +15,8 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from recon.figures import claims
+from recon.figures import scorecard
 from recon.figures.gallery import chapters, viewers, words
-from recon.figures.scorecard import others
 from recon.files import write_text
 from recon.study.config import number
 from recon.study.study import Study
@@ -29,24 +28,19 @@ STYLE = (TEMPLATES / "page.css").read_text()  # of this page and of those of the
 def write(study: Study) -> None:
     """Writes ``scorecard.json`` and ``index.html`` beside the figures."""
     tables = {path.stem: pd.read_csv(path) for path in _shown(study, "csv")}
-    decided = {
-        name: claims.scorecard(name, tables[name])
-        for name in study.config.comparisons
-        if name in tables
-    }
-    card = [claim for family in decided.values() for claim in family]
-    write_text(study.figures / "scorecard.json", json.dumps(card, indent=1))
-    write_text(study.figures / "index.html", _page(study, tables, decided))
+    lines = scorecard.card(study.config, tables)
+    write_text(study.figures / "scorecard.json", json.dumps(lines, indent=1))
+    write_text(study.figures / "index.html", _page(study, tables, lines))
 
 
-def _page(study: Study, tables: dict[str, pd.DataFrame], decided: dict[str, list[dict]]) -> str:
+def _page(study: Study, tables: dict[str, pd.DataFrame], lines: list[dict]) -> str:
     """The page; a picture without a sidecar is no figure and is left out."""
     spoken = words.Words(study.config)
-    elsewhere = others(study)
-    verdicts = {
-        name: [words.verdict(claim, spoken, elsewhere) for claim in family]
-        for name, family in decided.items()
-    }
+    elsewhere = scorecard.others(study)
+    verdicts: dict[str, list[words.Verdict]] = {}
+    for line in lines:
+        told = words.verdict(line, spoken, elsewhere)
+        verdicts.setdefault(line["comparison"], []).append(told)
     pictures = [path for path in _shown(study, "png") if path.with_suffix(".json").exists()]
     parts = chapters.parts(study, pictures, tables, verdicts, spoken)
     templates = Environment(

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from recon.figures.claims import as_text
 from recon.figures.claims.rules import LEVEL, by_subject, interval
 from recon.figures.gallery.words import Words
 
@@ -40,8 +39,7 @@ def short(table: pd.DataFrame, words: Words) -> Short | None:
     columns = [f"{words.dataset(dataset)}, R = {r:g}" for (dataset, r), _ in scans]
     rows = []
     for entry, group in table.groupby(by, sort=False, dropna=False):
-        named = [v for v in entry if not pd.isna(v)]
-        label = " = ".join(words.entry(as_text(v)) for v in named) or "–"
+        label = _label(by, entry, words) or "–"
         cells = []
         for (dataset, r), _ in scans:
             here = group[(group["dataset"] == dataset) & (group["R"] == r)]
@@ -68,7 +66,7 @@ def caption(table: pd.DataFrame | None, words: Words) -> str:
     for dataset, rows in table.groupby("dataset", sort=False):
         top = rows[rows["R"] == rows["R"].max()]
         means = top.groupby(by, sort=False, dropna=False)["psnr"].mean().sort_values()
-        names = [_label(entry, words) for entry in means.index]
+        names = [_label(by, entry, words) for entry in means.index]
         order = list(zip(names, means, strict=True))[::-1]
         shown = order if len(order) <= MOST + 1 else [*order[:MOST], order[-1]]
         parts = [f"{name} {psnr:.1f} dB" for name, psnr in shown]
@@ -80,7 +78,8 @@ def caption(table: pd.DataFrame | None, words: Words) -> str:
     return " ".join(said)
 
 
-def _label(entry: object, words: Words) -> str:
-    """The words for one entry, which may have several parts."""
+def _label(by: list[str], entry: object, words: Words) -> str:
+    """The words for one entry, which has a part for each of the columns ``by``."""
     parts = entry if isinstance(entry, tuple) else (entry,)
-    return " = ".join(words.entry(as_text(p)) for p in parts if not pd.isna(p))
+    named = [(column, part) for column, part in zip(by, parts, strict=True) if not pd.isna(part)]
+    return " = ".join(words.entry(column, part) for column, part in named)

@@ -44,7 +44,6 @@ class Picture:
     name: str
     title: str
     image: str  # the file that is shown
-    large: str  # the file that a click opens
     caption: str
     summary: Short | None
     rows: int  # of the table beside it; 0 where there is none
@@ -89,9 +88,8 @@ class Part:
     @property
     def strip(self) -> Picture | None:
         """The picture that stands for the part: the first of slices, or else the first of all."""
-        shown = [p for p in self.pictures if p.large == p.image]
-        slices = (p for p in shown if re.search("_(slices|planes|pictures)_", p.name))
-        return next(slices, next(iter(shown), None))
+        slices = (p for p in self.pictures if re.search("_(slices|planes|pictures)_", p.name))
+        return next(slices, next(iter(self.pictures), None))
 
 
 def parts(
@@ -109,7 +107,7 @@ def parts(
         shown = [picture(path, source, tables, verdicts, words) for path in mine]
         title, claimed = opening(source)
         page = (study.figures / f"{name}.html").exists()
-        chapter = Chapter(name, title, claimed, findings(study, name), shown, page)
+        chapter = Chapter(name, title, claimed, findings(study, name, words), shown, page)
         out.setdefault(name[0], Part(*PARTS.get(name[0], OTHER))).chapters.append(chapter)
     return list(out.values())
 
@@ -124,12 +122,10 @@ def picture(
     """A figure, from its files and from the notebook that made it."""
     name, table = path.stem, tables.get(path.stem)
     title, anchor = origin(source, name)
-    chart = path.with_suffix(".svg").exists()
     return Picture(
         name,
         title,
         f"{name}.png",
-        f"{name}{'.svg' if chart else '.png'}",
         caption(table, words),
         None if table is None else short(table, words),
         0 if table is None else len(table),
@@ -163,15 +159,10 @@ def origin(source: nbformat.NotebookNode, name: str) -> tuple[str, str]:
     return best[1], best[2]
 
 
-def findings(study: Study, name: str) -> Markup:
-    """What the executed notebook found: the text of its last cell; empty where it did not run."""
-    path = study.results / "notebooks" / f"{name}.ipynb"
-    if not path.exists():
-        return Markup("")
-    ran = nbformat.read(path, nbformat.NO_CONVERT)
-    outputs = ran.cells[-1].get("outputs", [])
-    texts = [o["data"]["text/markdown"] for o in outputs if "text/markdown" in o.get("data", {})]
-    return html("\n\n".join(texts))
+def findings(study: Study, name: str, words: Words) -> Markup:
+    """What the executed notebook found, as it left it; empty where it did not run."""
+    path = study.figures / f"{name}.md"
+    return html(words.sentences(path.read_text())) if path.exists() else Markup("")
 
 
 def html(markdown: str) -> Markup:

@@ -4,7 +4,8 @@ import re
 from dataclasses import dataclass
 
 from recon import methods
-from recon.figures.scorecard import PAPERS, state
+from recon.figures.claims import as_text
+from recon.figures.scorecard import PAPERS, key, state
 from recon.figures.style import style
 from recon.study.config import Config
 
@@ -22,9 +23,16 @@ class Words:
         """The label of a dataset."""
         return self.datasets.get(name, name)
 
-    def entry(self, name: object) -> str:
-        """The label of a method, a prior or a value."""
-        return style(name)["label"]
+    def entry(self, column: str, name: object) -> str:
+        """The label of a method or a prior; a setting and its value are called what they are."""
+        return as_text(name) if column in ("varied", "value") else style(name)["label"]
+
+    def sentences(self, text: str) -> str:
+        """Findings in words: datasets and methods by their labels."""
+        names = "|".join(map(re.escape, sorted(self.datasets, key=len, reverse=True)))
+        where = re.compile(rf"(?:(?<=On )|(?<=- ))({names})(?=[ ,:])")
+        text = where.sub(lambda m: self.datasets[m[1]], text)
+        return self.pattern.sub(lambda m: self.methods[m[0]], text)
 
     def statement(self, text: str) -> str:
         """A claim in words: its dataset first, then methods by their labels."""
@@ -48,7 +56,7 @@ class Verdict:
     elsewhere: dict[str, str]  # the state in other configurations
 
 
-def verdict(claim: dict, words: Words, elsewhere: dict[str, dict[str, dict]]) -> Verdict:
+def verdict(claim: dict, words: Words, elsewhere: dict[str, dict[tuple, dict]]) -> Verdict:
     """A line of the scorecard in words; ``elsewhere`` is what `scorecard.others` finds."""
     numbers = "no data"
     if claim["measured"] is not None:
@@ -68,8 +76,8 @@ def verdict(claim: dict, words: Words, elsewhere: dict[str, dict[str, dict]]) ->
         state(claim["holds"]),
         numbers,
         {
-            n: state(card[claim["id"]]["holds"])
-            for n, card in elsewhere.items()
-            if claim["id"] in card
+            name: state(lines[key(claim)]["holds"])
+            for name, lines in elsewhere.items()
+            if key(claim) in lines
         },
     )
