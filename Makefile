@@ -48,9 +48,11 @@ bench: $(INSTALLED)
 	.venv/bin/python -m tests.bench.memory_of_methods
 	.venv/bin/python -m tests.bench.memory_of_methods --networks
 
-# The papers' configurations, with all of their subjects, on small stand-ins for their data.
+# The papers' configurations, with all of their subjects, on small stand-ins for their data. With
+# PROFILE=slurm the jobs go through a virtual cluster on this machine.
 rehearsal: $(INSTALLED)
-	OMP_NUM_THREADS=1 .venv/bin/python -m tests.workflow.rehearsal results/rehearsal
+	OMP_NUM_THREADS=1 .venv/bin/python -m tests.workflow.rehearsal --profile "$$PROFILE" \
+	    results/rehearsal
 
 gpu: $(INSTALLED)
 	.venv/bin/python -m pytest -q -m gpu tests

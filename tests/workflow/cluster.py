@@ -58,6 +58,10 @@ PartitionName=all Nodes=plain,gpu Default=YES MaxTime=INFINITE State=UP
 """
 
 
+# The profile asks for jobs every 40 seconds, which suits jobs of hours.
+SOON = ["--slurm-init-seconds-before-status-checks", "3", "--seconds-between-status-checks", "3"]
+
+
 def missing() -> list[str]:
     """The programs of SLURM and munge that are not installed."""
     return [name for name in PROGRAMS if shutil.which(name, path=PLACES) is None]

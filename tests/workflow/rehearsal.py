@@ -3,6 +3,7 @@
 ``python -m tests.workflow.rehearsal FOLDER [CONFIG ...]`` makes the stand-ins of each configuration
 in FOLDER and runs it there with all subjects, in a copy of the repository. `make rehearsal` calls
 it. What a rehearsal changes is said by `small`; what it leaves alone is all that touches data.
+``--profile slurm`` sends the jobs through a virtual cluster on this machine.
 """
 
 import argparse
@@ -11,6 +12,8 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 import yaml
@@ -18,6 +21,7 @@ import yaml
 from recon.download.entries import SPLITS
 from recon.schema import ROOT
 from tests.data import standins
+from tests.workflow import cluster
 
 CONFIGS = ("paper", "paper_brain", "paper_7t")
 # The settings of methods that say how much is computed.
@@ -126,28 +130,33 @@ def copied(folder: Path) -> Path:
 
 
 def workflow(
-    copy: Path, data: Path, config: str, *arguments: str
+    copy: Path, data: Path, config: str, *arguments: str, profile: str = "default"
 ) -> subprocess.CompletedProcess[str]:
-    """Runs the workflow in a copy of the repository, with ``data`` as DATA_ROOT."""
-    return subprocess.run(
-        [sys.executable, "-m", "workflow.scripts.run"]
-        + ["--profile", "workflow/profiles/default", "--config", f"run={config}", *arguments],
-        cwd=copy,
-        env=os.environ | {"PYTHONPATH": str(copy), "DATA_ROOT": str(data)},
-        capture_output=True,
-        text=True,
-    )
+    """Runs the workflow in a copy of the repository, with ``data`` as DATA_ROOT.
+
+    Its profile is one of ``workflow/profiles``; that of SLURM gets a cluster for this run.
+    """
+    call = [sys.executable, "-m", "workflow.scripts.run"]
+    call += ["--profile", f"workflow/profiles/{profile}", "--config", f"run={config}", *arguments]
+    with ExitStack() as stack:
+        environment = dict(os.environ)
+        if profile == "slurm":
+            place = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "cluster"
+            environment = stack.enter_context(cluster.running(place))
+            call += cluster.SOON
+        environment |= {"PYTHONPATH": str(copy), "DATA_ROOT": str(data)}
+        return subprocess.run(call, cwd=copy, env=environment, capture_output=True, text=True)
 
 
 def rehearse(
-    name: str, folder: Path, *arguments: str, subjects: int | None = None
+    name: str, folder: Path, *arguments: str, subjects: int | None = None, profile: str = "default"
 ) -> subprocess.CompletedProcess[str]:
     """Makes the stand-ins of a configuration and runs it on them, in copies below ``folder``."""
     values, data, copy = small(name, subjects), folder / "data", copied(folder / "repository")
     standins.make(data, asked(name, subjects))
     file = copy / f"{values['name']}.yaml"
     file.write_text(yaml.safe_dump(values, sort_keys=False))
-    return workflow(copy, data, file.name, *arguments)
+    return workflow(copy, data, file.name, *arguments, profile=profile)
 
 
 def main() -> int:
@@ -156,9 +165,11 @@ def main() -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("configs", nargs="*", default=CONFIGS)
     parser.add_argument("--subjects", type=int, help="of each split; without it, all")
+    parser.add_argument("--profile", default="default", help="of the workflow")
     options = parser.parse_args()
     for name in options.configs:
-        done = rehearse(name, options.folder.absolute(), subjects=options.subjects)
+        chosen = {"subjects": options.subjects, "profile": options.profile}
+        done = rehearse(name, options.folder.absolute(), **chosen)
         print(done.stderr[-3000:])
         if done.returncode:
             return done.returncode

@@ -18,6 +18,7 @@ import pandas as pd
 import pytest
 
 from tests.workflow import cluster
+from tests.workflow.cluster import SOON
 from tests.workflow.repository import call, copied, run, started
 
 pytestmark = pytest.mark.slurm
@@ -25,8 +26,6 @@ pytestmark = pytest.mark.slurm
 CONFIG = os.environ.get("SLURM_CONFIG", "tiny.yaml")
 NAME = Path(CONFIG).stem
 COSTS = ["seconds", "peak_memory_mb"]
-# The profile asks every 40 seconds, which suits jobs of hours.
-SOON = ["--slurm-init-seconds-before-status-checks", "3", "--seconds-between-status-checks", "3"]
 
 TINY = """
 name: tiny
