@@ -145,6 +145,10 @@ def test_the_scorecard_is_written_whole_and_in_words(study):
     )
 
 
+def found_text(study) -> str:
+    return " ".join(page(study).text.split())
+
+
 def test_other_configurations_stand_beside(study):
     gallery.write(study)
     card = json.loads((study.figures / "scorecard.json").read_text())
@@ -153,6 +157,11 @@ def test_other_configurations_stand_beside(study):
     (other / "scorecard.json").write_text(json.dumps([card[0] | {"holds": False}]))
     found = page(study)
     assert "study: fails" in found.text and "../study/index.html" not in found.of("a", "href")
+    more = [card[0] | {"holds": False, "volumes": 99, "agree": 3}]  # it has the verdict
+    (other / "scorecard.json").write_text(json.dumps(more))
+    states = [a["data-state"] for tag, a in page(study).tags if "data-state" in a]
+    assert card[0]["holds"] is None and states[0] == "fails"
+    assert "study: measured" in found_text(study) and "smoke: undecided" in found_text(study)
     (other / "index.html").write_text("")
     assert "../study/index.html" in page(study).of("a", "href")
 

@@ -39,7 +39,7 @@ def _page(study: Study, tables: dict[str, pd.DataFrame], lines: list[dict]) -> s
     elsewhere = scorecard.others(study)
     verdicts: dict[str, list[words.Verdict]] = {}
     for line in lines:
-        told = words.verdict(line, spoken, elsewhere)
+        told = words.verdict(line, study.config.name, spoken, elsewhere)
         verdicts.setdefault(line["comparison"], []).append(told)
     pictures = [path for path in _shown(study, "png") if path.with_suffix(".json").exists()]
     parts = chapters.parts(study, pictures, tables, verdicts, spoken)

@@ -51,21 +51,23 @@ class Verdict:
     paper: str  # "A", "B", "C" or "ours"
     source: str  # "Paper A, Figure 3"
     statement: str
-    state: str  # "holds", "fails" or "undecided"
+    state: str  # "holds", "fails" or "undecided", for the configuration with most volumes
     numbers: str
-    elsewhere: dict[str, str]  # the state in other configurations
+    elsewhere: dict[str, str]  # the state in the other configurations
 
 
-def verdict(claim: dict, words: Words, elsewhere: dict[str, dict[tuple, dict]]) -> Verdict:
-    """A line of the scorecard in words; ``elsewhere`` is what `scorecard.others` finds."""
-    numbers = "no data"
-    if claim["measured"] is not None:
-        numbers = f"measured {claim['measured']:.3g}"
-        if claim["low"] is not None:
-            numbers += f" ({claim['low']:.3g} to {claim['high']:.3g})"
-        numbers += f", threshold {claim['threshold']:g}; "
-        numbers += f"{claim['agree']} of {claim['volumes']} volumes agree"
-    figure = claim["figure"]
+def verdict(
+    claim: dict, config: str, words: Words, elsewhere: dict[str, dict[tuple, dict]]
+) -> Verdict:
+    """A line of the scorecard of ``config`` in words; ``elsewhere`` is from `scorecard.others`.
+
+    It has the verdict of the configuration that knows most volumes.
+    """
+    lines = {config: claim} | {
+        n: card[key(claim)] for n, card in elsewhere.items() if key(claim) in card
+    }
+    decided_by = max(lines, key=lambda name: lines[name].get("volumes") or 0)
+    decided, figure = lines.pop(decided_by), claim["figure"]
     number = figure.split(",")[-1].strip()
     where = f", Figure {figure}" if number[:1].isdigit() or number[:2] == "A." else ""
     return Verdict(
@@ -73,11 +75,18 @@ def verdict(claim: dict, words: Words, elsewhere: dict[str, dict[tuple, dict]]) 
         claim["paper"],
         PAPERS.get(claim["paper"], claim["paper"]) + where,
         words.statement(claim["statement"]),
-        state(claim["holds"]),
-        numbers,
-        {
-            name: state(lines[key(claim)]["holds"])
-            for name, lines in elsewhere.items()
-            if key(claim) in lines
-        },
+        state(decided["holds"]),
+        ("" if decided_by == config else f"{decided_by}: ") + numbers(decided),
+        {name: state(line["holds"]) for name, line in lines.items()},
     )
+
+
+def numbers(claim: dict) -> str:
+    """The numbers that a verdict rests on."""
+    if claim["measured"] is None:
+        return "no data"
+    said = f"measured {claim['measured']:.3g}"
+    if claim["low"] is not None:
+        said += f" ({claim['low']:.3g} to {claim['high']:.3g})"
+    said += f", threshold {claim['threshold']:g}; "
+    return said + f"{claim['agree']} of {claim['volumes']} volumes agree"
