@@ -161,7 +161,7 @@ def test_other_configurations_stand_beside(study):
     (other / "scorecard.json").write_text(json.dumps(more))
     states = [a["data-state"] for tag, a in page(study).tags if "data-state" in a]
     assert card[0]["holds"] is None and states[0] == "fails"
-    assert "study: measured" in found_text(study) and "smoke: undecided" in found_text(study)
+    assert "study: no data" in found_text(study) and "smoke: undecided" in found_text(study)
     (other / "index.html").write_text("")
     assert "../study/index.html" in page(study).of("a", "href")
 
