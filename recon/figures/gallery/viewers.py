@@ -37,14 +37,17 @@ def data(study: Study, words: Words) -> dict | None:
     found = {row["method"]: study.reconstruction(row) for row in rows[:MOST]}
     best = rows[0]["method"]
     slices = {"Truth": truth} | {
-        f"{words.entry(row['method'])}, {row['psnr']:.1f} dB": found[row["method"]]
+        f"{words.entry('method', row['method'])}, {row['psnr']:.1f} dB": found[row["method"]]
         for row in rows[:MOST]
     }
     return {
         "about": f"{words.dataset(dataset)}, R = {table['R'].iloc[0]:g}",
         "aspect": scan.voxel[2] / scan.voxel[1],
         "slices": {label: png(take(v, 0), top) for label, v in slices.items()},
-        "volumes": {"Truth": volume(truth, top), words.entry(best): volume(found[best], top)},
+        "volumes": {
+            "Truth": volume(truth, top),
+            words.entry("method", best): volume(found[best], top),
+        },
         "voxel": list(scan.voxel),
     }
 
