@@ -218,7 +218,7 @@ class Config(Strict):
                 absent = f"shipped file {file} is missing; restore it, or {cure}"
                 raise ReconError(f"config {self.name}: {absent}")
         for notebook in self.notebooks:
-            if not (ROOT / "notebooks" / f"{notebook}.ipynb").is_file():
+            if not notebook_file(notebook).is_file():
                 absent = f"there is no notebook notebooks/{notebook}.ipynb"
                 raise ReconError(f"config {self.name}: {absent}; correct 'notebooks'")
 
@@ -413,6 +413,11 @@ def _resolved(name: str, datasets: dict, seen: tuple[str, ...] = ()) -> object:
         raise ValueError(f"{wrong}, which is not under datasets, or like itself")
     own = {key: value for key, value in section.items() if key != "like"}
     return _resolved(model, datasets, (*seen, name)) | own
+
+
+def notebook_file(name: str) -> Path:
+    """Where the notebook of a name lies."""
+    return ROOT / "notebooks" / f"{name}.ipynb"
 
 
 def number(name: str) -> str:

@@ -13,8 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from recon.errors import ReconError
-from recon.schema import ROOT
-from recon.study.config import Config
+from recon.study.config import Config, notebook_file
 
 KNOWN = ("tables", "all tables", "volumes", "example", "downloads")
 
@@ -48,7 +47,7 @@ def needs_of(notebook: str | None, config: Config) -> Needs:
     """What the notebook of a name reads of the results of a configuration; None reads nothing."""
     if notebook is None:
         return Needs()
-    words, needs = stated(ROOT / "notebooks" / f"{notebook}.ipynb"), Needs()
+    words, needs = stated(notebook_file(notebook)), Needs()
     if "all tables" in words:
         needs.comparisons = list(config.comparisons)
     if "tables" in words:

@@ -18,7 +18,7 @@ from recon.mri.masks import Mask
 from recon.networks.weights import load_weights
 from recon.schema import ROOT
 from recon.study import gpus
-from recon.study.config import Config
+from recon.study.config import Config, notebook_file
 
 
 def check(config: Config) -> None:
@@ -168,7 +168,7 @@ def check_weights(config: Config, name: str) -> None:
 def check_notebooks(config: Config) -> None:
     """Refuses a notebook without its comparison, and a comparison that no notebook shows."""
     for notebook in config.notebooks:
-        text = (ROOT / "notebooks" / f"{notebook}.ipynb").read_text()
+        text = notebook_file(notebook).read_text()
         for name in re.findall(r'(?:comparison\(|tables\[)\\"(\d\d_\w+)\\"', text):
             if name not in config.comparisons:
                 shows = f"notebook {notebook} shows the comparison {name}"

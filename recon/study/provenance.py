@@ -20,7 +20,7 @@ from recon.errors import ReconError
 from recon.files import digest
 from recon.networks import trained
 from recon.schema import ROOT
-from recon.study.config import Config
+from recon.study.config import Config, notebook_file
 from recon.study.use import code_hash, hashed, instructions, parse, root
 
 # A dataset's cases depend on the keys in ASKED; its prepared volumes do not. No prepared volume
@@ -124,7 +124,7 @@ def notebook_code(notebook: str, config: Config) -> str:
     It may compute for itself: with what it imports, and with the methods and representations that
     it names. Then the configuration's datasets count, too.
     """
-    path = ROOT / "notebooks" / f"{notebook}.ipynb"
+    path = notebook_file(notebook)
     tree = ast.parse("\n".join(code_cells(notebook)))
     roots = sorted(set(_imported(tree) | _named(tree)))
     data = {name: s.model_dump_json() for name, s in config.datasets.items()} if roots else {}
@@ -133,7 +133,7 @@ def notebook_code(notebook: str, config: Config) -> str:
 
 def code_cells(notebook: str) -> list[str]:
     """The code of a notebook; its text changes no figure."""
-    content = json.loads((ROOT / "notebooks" / f"{notebook}.ipynb").read_text())
+    content = json.loads(notebook_file(notebook).read_text())
     return ["".join(c["source"]) for c in content["cells"] if c["cell_type"] == "code"]
 
 

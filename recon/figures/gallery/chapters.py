@@ -16,8 +16,7 @@ from markupsafe import Markup
 
 from recon.figures.gallery.captions import Short, caption, short
 from recon.figures.gallery.words import Verdict, Words
-from recon.schema import ROOT
-from recon.study.config import number
+from recon.study.config import notebook_file, number
 from recon.study.study import Study
 
 PARTS = {
@@ -102,7 +101,7 @@ def parts(
     """The parts that the configuration's notebooks belong to, in their order."""
     out: dict[str, Part] = {}
     for name in study.config.notebooks:
-        source = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", nbformat.NO_CONVERT)
+        source = nbformat.read(notebook_file(name), nbformat.NO_CONVERT)
         mine = [path for path in pictures if number(path.stem) == number(name)]
         shown = [picture(path, source, tables, verdicts, words) for path in mine]
         title, claimed = opening(source)
