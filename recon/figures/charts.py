@@ -4,7 +4,6 @@ from itertools import cycle
 from math import ceil
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -213,8 +212,9 @@ def coverage(table: pd.DataFrame) -> Figure:
 
     The table is that of `recon.study.draws.coverage`. Dashed lines are the shares of a Gaussian.
     """
-    fig, ax = plt.subplots(figsize=(9, 0.6 * len(table) + 1.5), layout="constrained")
-    places = range(len(table))
+    size = (9, 0.6 * len(table) + 1.5)
+    fig, axes = plt.subplots(figsize=size, squeeze=False, layout="constrained")
+    ax, places = axes[0, 0], range(len(table))
     for number, (share, marker) in enumerate(((0.683, "o"), (0.954, "s")), start=1):
         label = f"within {number} standard deviation{'s' * (number > 1)}"
         ax.axvline(share, color=f"C{number}", ls="--", lw=0.8)
@@ -226,7 +226,7 @@ def coverage(table: pd.DataFrame) -> Figure:
     ax.margins(y=0.3)
     ax.invert_yaxis()
     ax.grid(axis="x", alpha=0.3)
-    legend(fig, np.array([ax]))
+    legend(fig, axes)
     return fig
 
 
@@ -365,7 +365,6 @@ def verdicts(counts: pd.DataFrame) -> Figure:
         bars = ax.barh(counts.index, counts[name], left=left, color=color, label=name)
         ax.bar_label(bars, [str(n) if n else "" for n in counts[name]], label_type="center")
         left = left + counts[name]
-    ax.margins(y=0.3)
     ax.invert_yaxis()
     ax.set(xlabel="claims")
     fig.legend(loc="outside right upper", fontsize=8)

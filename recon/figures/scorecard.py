@@ -43,6 +43,11 @@ def key(line: dict) -> tuple[str, ...]:
     return line["id"], *line.get("scans", [])
 
 
+def decides(lines: Mapping[str, dict]) -> str:
+    """Of the configurations that tell of a claim, the one that knows most volumes."""
+    return max(lines, key=lambda config: lines[config].get("volumes") or 0)
+
+
 def others(study: Study) -> dict[str, dict[tuple, dict]]:
     """The claims of other configurations: for each configuration, its claims by their `key`."""
     found = {}
@@ -64,7 +69,8 @@ def board(study: Study) -> pd.DataFrame:
     rows = []
     for name in dict.fromkeys(name for lines in cards.values() for name in lines):
         by = {config: lines[name] for config, lines in cards.items() if name in lines}
-        decided_by, claim = max(by.items(), key=lambda item: item[1].get("volumes") or 0)
+        decided_by = decides(by)
+        claim = by[decided_by]
         about = {"paper": PAPERS[claim["paper"]], "claim": claim["statement"]}
         about |= {"verdict": state(claim["holds"]), "decided by": decided_by}
         about |= {key: claim.get(key) for key in ("measured", "low", "high", "volumes")}

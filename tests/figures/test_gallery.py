@@ -77,6 +77,10 @@ def page(study):
     return Page((study.figures / "index.html").read_text())
 
 
+def found_text(study) -> str:
+    return " ".join(page(study).text.split())
+
+
 def test_the_page_links_to_notebooks_pictures_sidecars_and_tables(study):
     found = page(study)
     links = found.of("a", "href")
@@ -110,7 +114,7 @@ def test_a_figure_leads_to_the_cell_that_made_it(study):
 
 
 def test_the_page_says_where_pictures_come_from(study):
-    text = " ".join(page(study).text.split())
+    text = found_text(study)
     assert "commit 0123456789 with local changes, x86 <64>, 12 s · sidecar · table, 6 rows" in text
     assert "commit unknown, x86 <64>, 12 s · sidecar" in text
     assert "make figures CONFIG=smoke TARGET=results/smoke/notebooks/12_resolution" in text
@@ -143,10 +147,6 @@ def test_the_scorecard_is_written_whole_and_in_words(study):
     assert len(states) == 32 and states.count("undecided") == 2 * len(
         [claim for claim in card if claim["holds"] is None]
     )
-
-
-def found_text(study) -> str:
-    return " ".join(page(study).text.split())
 
 
 def test_other_configurations_stand_beside(study):

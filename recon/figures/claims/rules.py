@@ -61,7 +61,7 @@ class Claim:
         words = {name: getattr(self, name) for name in ("id", "paper", "figure", "statement")}
         line = words | {"measured": None, "low": None, "high": None, "threshold": self.threshold}
         line |= {"holds": None, "volumes": len(alone), "agree": int((alone > 0).sum())}
-        line["datasets"] = sorted(set(gains["dataset"])) if len(gains) else []
+        line["datasets"] = sorted(set(gains["dataset"]))
         over = over.dropna(subset="gain")
         if over.empty:
             return line

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from recon import methods
 from recon.figures.claims import as_text
-from recon.figures.scorecard import PAPERS, key, state
+from recon.figures.scorecard import PAPERS, decides, key, state
 from recon.figures.style import style
 from recon.study.config import Config
 
@@ -66,7 +66,7 @@ def verdict(
     lines = {config: claim} | {
         n: card[key(claim)] for n, card in elsewhere.items() if key(claim) in card
     }
-    decided_by = max(lines, key=lambda name: lines[name].get("volumes") or 0)
+    decided_by = decides(lines)
     decided, figure = lines.pop(decided_by), claim["figure"]
     number = figure.split(",")[-1].strip()
     where = f", Figure {figure}" if number[:1].isdigit() or number[:2] == "A." else ""
