@@ -18,12 +18,18 @@ from recon.study.study import Study
 
 
 def small_png(fig: Figure) -> bytes:
-    """The figure as PNG with 256 colours of its own, at half to a third of the size."""
-    drawn, small = BytesIO(), BytesIO()
+    """The figure as PNG with 256 colours of its own."""
+    drawn = BytesIO()
     fig.savefig(drawn, format="png", dpi=150)
-    with PIL.Image.open(drawn) as picture:
-        flat = picture.convert("RGB").quantize(256, dither=PIL.Image.Dither.NONE)
-    flat.save(small, format="png", optimize=True)
+    return flat(drawn.getvalue())
+
+
+def flat(png: bytes) -> bytes:
+    """A PNG with 256 colours of its own, at half to a third of the size."""
+    small = BytesIO()
+    with PIL.Image.open(BytesIO(png)) as picture:
+        few = picture.convert("RGB").quantize(256, dither=PIL.Image.Dither.NONE)
+    few.save(small, format="png", optimize=True)
     return small.getvalue()
 
 

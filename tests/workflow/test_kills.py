@@ -135,6 +135,7 @@ OPENERS = {
     ".png": lambda path: PIL.Image.open(path).load(),
     ".svg": lambda path: path.read_text().rindex("</svg>"),
     ".html": lambda path: path.read_text().rindex("</html>"),
+    ".md": lambda path: ("\n" + path.read_text()).rindex("\n", -1),
     ".ipynb": lambda path: nbformat.read(path, nbformat.NO_CONVERT),
 }
 

@@ -1,6 +1,11 @@
 """Pages of notebooks are complete without a network."""
 
+from base64 import b64decode, b64encode
+from io import BytesIO
+
 import nbformat
+import numpy as np
+import PIL.Image
 import pytest
 
 from recon.schema import ROOT
@@ -30,3 +35,15 @@ def test_pictures_that_lie_beside_the_page_are_linked():
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("", outputs=[picture])])
     output = linked(notebook).cells[0].outputs[0]
     assert output.data == {"text/html": "<img src='10_a.png' alt='10_a'>"}
+
+
+def test_other_pictures_stay_in_the_page_and_become_small():
+    noise = np.random.default_rng(0).integers(0, 255, (40, 50, 3), np.uint8)
+    drawn = BytesIO()
+    PIL.Image.fromarray(noise).save(drawn, "PNG")
+    picture = {"image/png": b64encode(drawn.getvalue()).decode()}
+    output = nbformat.v4.new_output("display_data", picture)
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("", outputs=[output])])
+    small = linked(notebook).cells[0].outputs[0].data["image/png"]
+    with PIL.Image.open(BytesIO(b64decode(small))) as kept:
+        assert kept.mode == "P" and kept.size == (50, 40)

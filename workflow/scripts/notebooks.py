@@ -1,6 +1,7 @@
 """Executes a notebook with papermill; a notebook that fails is kept with its traceback."""
 
 import re
+from base64 import b64decode, b64encode
 from html import escape
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from nbclient.exceptions import DeadKernelError
 from recon.errors import ReconError
 from recon.figures.gallery import STYLE
 from recon.figures.gallery.chapters import formula, html
+from recon.figures.saving import flat
 from recon.files import copy, refusals, write_text
 from recon.schema import ROOT
 from recon.study.config import number
@@ -104,13 +106,19 @@ def still(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
 
 def linked(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """The notebook with links in place of the pictures that lie as files beside its page."""
+    """The notebook with links in place of the pictures that lie as files beside its page.
+
+    Pictures that lie nowhere else stay in the page, with 256 colours each.
+    """
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             file = output.get("metadata", {}).get("image/png", {}).get("file")
             if file:
                 picture = f"<img src='{escape(file)}' alt='{escape(Path(file).stem)}'>"
                 output.data = nbformat.NotebookNode({"text/html": picture})
+            elif "image/png" in output.get("data", {}):
+                small = flat(b64decode(output.data["image/png"]))
+                output.data["image/png"] = b64encode(small).decode()
     return notebook
 
 
