@@ -18,7 +18,12 @@ SAMPLERS = {
     "tpdm_dds": {"gamma": 25.0, "eta": 0.95, "steps": 80},
     "dds": {"weight": 0.0, "steps": 80},
     "diffusion_mbir": {"weight": 0.0, "steps": 120, "cg_iterations": 2},
+    "r3dm": {"tv": 0.0, "l1": 0.0, "slices": 0.0, "steps": 80},
+    # The perpendicular plane never has its turn: slices across z are draws of their own.
+    "tpdm": {"zeta": 0.1, "steps": 300, "every": 10**6, "primary": 2, "perpendicular": 0},
 }
+# TPDM needs planes of both kinds, so it sees the scan this many times, as slices of a volume.
+TPDM_SLICES = 5
 
 
 class Uneven:
@@ -60,13 +65,25 @@ def scan(image: Tensor, generator: torch.Generator) -> Problem:
     return Problem(operator, kspace, operator.adjoint(kspace), noise=0.0, scale=1.0)
 
 
+def repeated(problem: Problem, slices: int) -> Problem:
+    """The same slice several times along z. All kz of its phase encodes are measured."""
+    shape = (*SHAPE[:2], slices)
+    mask = problem.operator.mask.expand(N, slices)
+    operator = Sense(torch.ones(1, *shape, dtype=torch.complex64), mask)
+    kspace = operator.forward(problem.rhs.expand(shape))
+    return Problem(operator, kspace, operator.adjoint(kspace), noise=0.0, scale=1.0)
+
+
 def draws(problem: Problem, prior: object, method: str, count: int, **changes: float) -> Tensor:
-    """Volumes of as many seeds, as (draw, pixel)."""
-    options = SAMPLERS[method] | changes
+    """Slices of as many seeds, as (draw, pixel)."""
+    options, slices = SAMPLERS[method] | changes, TPDM_SLICES if method == "tpdm" else 1
+    if slices > 1:
+        problem = repeated(problem, slices)
     volumes = [
-        methods.reconstruct(problem, method, prior, seed=seed, **options) for seed in range(count)
+        methods.reconstruct(problem, method, prior, seed=seed, **options)
+        for seed in range(-(-count // slices))
     ]
-    return torch.stack(volumes).flatten(1)
+    return torch.cat(volumes, dim=2).flatten(0, 1).T[:count]
 
 
 def normal(*shape: int, generator: torch.Generator) -> Tensor:
