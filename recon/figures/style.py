@@ -3,6 +3,7 @@
 import textwrap
 from collections.abc import Iterable
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -23,6 +24,13 @@ _SHIFTS = {
 }
 _FACTORS = {"1": ("C2", "o"), "2": ("C1", "s"), "4": ("C3", "v")}
 MARKERS = "osv^DPX"
+# The cycle of seaborn's palette "colorblind", after Wong 2011 (Nature Methods 8, 441). The hues
+# have matplotlib's order: C0 is blue, C1 orange, C2 green, C3 red.
+COLOURS = (
+    *("#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc"),
+    *("#ca9161", "#fbafe4", "#949494", "#ece133", "#56b4e9"),
+)
+plt.rcParams["axes.prop_cycle"] = plt.cycler(color=COLOURS)
 WIDEST = 38  # letters beside an axis
 PER_INCH = 11  # letters of a title
 

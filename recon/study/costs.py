@@ -21,6 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from recon import networks
 from recon.data import source
+from recon.data.opening import open_scan
 from recon.data.resolution import coarse_shape
 from recon.data.section import Dataset
 from recon.download import registry
@@ -155,17 +156,34 @@ def factor(config: Config, dataset: str) -> float:
 def size(config: Config, dataset: str) -> tuple[Shape, int]:
     """The voxels and coils of a dataset's problems, as its section or the registry says.
 
-    Raises `ReconError` where neither does.
+    Where neither does, the first test scan is read. Raises `ReconError` where it is not here.
     """
     section = config.datasets[dataset]
-    known = registry.lookup(section.kind) if section.kind in source.registered() else None
-    shape = section.shape or (known.shape if known else None)
-    coils = section.virtual_coils or (known.coils if known else section.coils)
+    shape, coils = declared(section)
     if shape is None or coils is None:
-        raise ReconError(f"the size of dataset {dataset} is not known before its files are read")
+        return _read(section.model_dump_json(), dataset)
     coils = section.options.get("coils_between", [coils])[-1]
     shape = coarse_shape(shape, section.voxel_factor)
     return ((1, *shape[:2]) if sliced(section) else shape), coils
+
+
+def declared(section: Dataset) -> tuple[Shape | None, int | None]:
+    """The voxels, before they are made larger, and the coils that are known without a file."""
+    known = registry.lookup(section.kind) if section.kind in source.registered() else None
+    shape = section.shape or (known.shape if known else None)
+    return shape, section.virtual_coils or (known.coils if known else section.coils)
+
+
+@cache
+def _read(section: str, dataset: str) -> tuple[Shape, int]:
+    """The voxels and coils of a dataset's first test scan, which is read."""
+    found = Dataset.model_validate_json(section)
+    try:
+        coils, *shape = open_scan(found, found.test[0]).kspace.shape
+    except ReconError as error:
+        unknown = f"the size of dataset {dataset} is not known before its files are read"
+        raise ReconError(f"{unknown}: {error}") from error
+    return tuple(shape), found.virtual_coils or coils
 
 
 def sliced(section: Dataset) -> bool:

@@ -22,6 +22,7 @@ from recon.study.config import number
 from recon.study.costs import (
     Costs,
     Machine,
+    declared,
     operations,
     pixel_area,
     size,
@@ -109,9 +110,13 @@ class Planner:
         return voxels * coils * (self.costs.prepare_reference if light else self.costs.prepare)
 
     def measured(self, dataset: str) -> tuple[int, int]:
-        """The voxels that are measured, before they are made larger, and the coils."""
+        """The voxels that are measured, before they are made larger, and the coils.
+
+        A slice is cut from a volume where the section says the volume's size.
+        """
         section = self.config.datasets[dataset]
-        whole = section.model_copy(update={"voxel_factor": 1.0, "test": ["whole"]})
+        whole = {"test": ["whole"]} if None not in declared(section) else {}
+        whole = section.model_copy(update={"voxel_factor": 1.0} | whole)
         config = self.config.model_copy(update={"datasets": {dataset: whole}})
         shape, coils = size(config, dataset)
         return math.prod(shape), coils

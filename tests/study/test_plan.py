@@ -5,10 +5,13 @@ import subprocess
 import sys
 from collections import Counter
 
+import nibabel as nib
+import numpy as np
 import pandas as pd
 import pytest
 
 from recon.__main__ import main
+from recon.data.section import Dataset
 from recon.errors import ReconError
 from recon.schema import ROOT
 from recon.study import jobs
@@ -140,6 +143,17 @@ def test_sizes_follow_the_section_or_the_registry():
     assert size(config, "knee_2x") == ((32, 40, 40), 8)
     assert size(config, "slices") == ((1, 64, 80), 20)
     assert size(load("paper_7t", listed=False), "ahead_2x")[1] == 12
+
+
+def test_the_size_of_files_is_read_from_the_first_test_scan(tmp_path):
+    """At the voxel size that is asked for; a file that is missing is one line that names it."""
+    volume = np.random.default_rng(0).random((12, 16, 20), np.float32)
+    nib.save(nib.Nifti1Image(volume, np.eye(4)), tmp_path / "a.nii.gz")
+    options = {"path": str(tmp_path), "coils": 3, "voxel_factor": 2, "train": [], "validation": []}
+    there, gone = (Dataset(kind="folder", label="", test=[s], **options) for s in ("a", "b"))
+    assert size(small(datasets={"mine": there}), "mine") == ((6, 8, 10), 3)
+    with pytest.raises(ReconError, match=r"size of dataset mine is not known .*: .*b\.\*"):
+        size(small(datasets={"mine": gone}), "mine")
 
 
 def test_a_case_of_two_comparisons_is_computed_once(tmp_path):
