@@ -316,6 +316,18 @@ def test_entries_put_scans_of_one_voxel_size_together():
     assert claims.kernels_of("knee_2x") == "as it is"
 
 
+def test_kernels_are_compared_with_a_grid_that_resizes_the_volume():
+    rows = of_other_voxels(matched=30, variational=25, fourier=28, field_trilinear=26)
+    found = claims.entries(rows, "prior")
+    assert list(found["entry"].unique()) == [
+        "matched", "as it is", "fourier kernels", "field_trilinear",
+    ]  # fmt: skip
+    told = {c["statement"]: c["holds"] for c in claims.scorecard("16_smaller_voxels", rows)}
+    assert [h for s, h in told.items() if s.endswith("above field_trilinear in mean PSNR")] == [
+        True
+    ]
+
+
 def test_scorecard_of_larger_voxels():
     rows = of_other_voxels(matched=30, variational=27, field_trilinear=29.8, field_nearest=26)
     told = {c["statement"]: c["holds"] for c in claims.scorecard("15_larger_voxels", rows)}

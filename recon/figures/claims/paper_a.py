@@ -208,7 +208,11 @@ LARGER_KERNELS = [
     ("fourier kernels", "fourier kernels, gain not kept", 0.0, "ours"),
     ("bilinear kernels", "bilinear kernels, gain not kept", 0.0, "ours"),
 ]
-SMALLER_KERNELS = [("diverse", "fourier kernels", 0.0, "A"), *LARGER_KERNELS]
+SMALLER_KERNELS = [
+    ("diverse", "fourier kernels", 0.0, "A"),
+    ("fourier kernels", "field_trilinear", 0.0, "A"),
+    *LARGER_KERNELS,
+]
 
 
 def other_voxels(

@@ -165,12 +165,16 @@ def entries(table: pd.DataFrame, by: str = "method") -> pd.DataFrame:
     """The table with one dataset for all scans of one voxel size, and a column ``entry``.
 
     An entry is "matched" or "diverse" for such a prior. Else it is the value of the column ``by``,
-    for a prior what is done with its kernels (see `kernels_of`). So what is done with a prior of
-    other voxels can be compared with a prior that needs no help.
+    for a prior what is done with its kernels (see `kernels_of`), or the field that stands between
+    the scan and a prior as it is. So what is done with a prior of other voxels can be compared with
+    a prior that needs no help.
     """
     shift = shift_of(table)
     served = shift.isin(["matched", "diverse"])
-    other = table["prior"].map(kernels_of) if by == "prior" else table[by]
+    other = table[by]
+    if by == "prior":
+        fields = table["method"].str.startswith("field_")
+        other = table["method"].where(fields, table["prior"].map(kernels_of))
     voxels = table["voxel_factor"].map(as_text)
     return table.assign(entry=shift.where(served, other), dataset="at " + voxels + "× voxels")
 
