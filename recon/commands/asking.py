@@ -153,38 +153,49 @@ def check_options(options: argparse.Namespace) -> None:
     for flag, given in (("--set", options.set), ("--network", options.network)):
         if given and not options.method:
             raise ReconError(f"{flag} {given[0]}: that belongs to a method; give --method, too")
-    check_choice(options)
     method = methods.lookup(options.method or "annealed")
-    if options.acceleration is None:
-        for name in ("mask", "calibration"):
-            if getattr(options, name) is not None:
-                raise ReconError(f"--{name} belongs to --acceleration; give both or neither")
     if options.prior and not method.needs:
         raise ReconError(f"method {options.method} needs no network; do not give --prior")
-    if options.seed is not None:
-        if not 0 <= options.seed < 2**63:
-            raise ReconError(f"--seed {options.seed}: choose a number from 0 to 2⁶³ − 1")
-        if options.acceleration is None and "seed" not in vars(method.settings()):
-            raise ReconError(f"method {options.method} draws nothing; do not give --seed")
-    if options.save_maps:
-        given = [options.input, options.maps, options.prior]
-        if base(options.save_maps) in [base(p) for p in given if p]:
-            raise ReconError(f"--save-maps {options.save_maps}: would overwrite what is read")
-        if options.coils:
-            raise ReconError("maps of virtual coils belong to no scan; do not give --coils")
-        if options.all:
-            raise ReconError("--save-maps writes one file, --all reads many frames; give one")
-    regular = (options.mask or "").startswith("uniform")
-    if options.seed is not None and regular and "seed" not in vars(method.settings()):
-        raise ReconError(f"a mask {options.mask} draws nothing; do not give --seed")
-    if options.maps and options.espirit:
-        raise ReconError("--espirit estimates maps and --maps gives them; choose one")
+    check_choice(options)
+    check_undersampling(options, draws="seed" in vars(method.settings()))
+    check_maps_options(options)
     for name, least in (("coils", 1), ("acceleration", 1)):
         value = getattr(options, name)
         if value is not None and not value >= least:
             raise ReconError(f"--{name} {value}: choose at least {least}")
     if options.voxel and not all(0 < v < 1000 for v in options.voxel):
         raise ReconError(f"--voxel {options.voxel}: expected three sizes in mm")
+
+
+def check_undersampling(options: argparse.Namespace, draws: bool) -> None:
+    """Refuses a mask or a seed that nothing uses; ``draws`` says whether the method draws."""
+    if options.acceleration is None:
+        for name in ("mask", "calibration"):
+            if getattr(options, name) is not None:
+                raise ReconError(f"--{name} belongs to --acceleration; give both or neither")
+    if options.seed is None:
+        return
+    if not 0 <= options.seed < 2**63:
+        raise ReconError(f"--seed {options.seed}: choose a number from 0 to 2⁶³ − 1")
+    if options.acceleration is None and not draws:
+        raise ReconError(f"method {options.method} draws nothing; do not give --seed")
+    if (options.mask or "").startswith("uniform") and not draws:
+        raise ReconError(f"a mask {options.mask} draws nothing; do not give --seed")
+
+
+def check_maps_options(options: argparse.Namespace) -> None:
+    """Refuses options of the maps that contradict each other."""
+    if options.maps and options.espirit:
+        raise ReconError("--espirit estimates maps and --maps gives them; choose one")
+    if not options.save_maps:
+        return
+    given = [options.input, options.maps, options.prior]
+    if base(options.save_maps) in [base(p) for p in given if p]:
+        raise ReconError(f"--save-maps {options.save_maps}: would overwrite what is read")
+    if options.coils:
+        raise ReconError("maps of virtual coils belong to no scan; do not give --coils")
+    if options.all:
+        raise ReconError("--save-maps writes one file, --all reads many frames; give one")
 
 
 def check_choice(options: argparse.Namespace) -> None:

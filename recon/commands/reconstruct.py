@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,15 +52,56 @@ def reconstruct(options: argparse.Namespace) -> None:
         asked = replace(asked, choice=choice, tuned=True)  # all frames are treated alike
 
 
+@dataclass(frozen=True)
+class Posed:
+    """A scan that was checked, and its problem."""
+
+    scan: Scan
+    problem: Problem
+    seen: list  # how far k-space was measured on both sides of each axis
+    axes: list[int]  # those of which one side was measured
+    explained: float | None  # the share of the data that the maps explain, where it was asked
+
+
 def run(scan: Scan, output: Path, asked: Asked) -> Choice:
     """Reconstructs one frame and writes it; returns how."""
     from recon import methods
-    from recon.io import write_maps, write_volume
-    from recon.io.preview import write_preview
+    from recon.io import write_maps
+    from recon.mri.problem import maps_of_scan
+
+    options, posed = asked.options, pose(scan, asked)
+    for line in told(posed.scan, posed.problem, posed.axes, options):
+        print(line, flush=True)
+    begun = time.perf_counter()
+    problem = posed.problem.to(asked.device)
+    choice = chosen(problem, posed.scan, asked)
+    volume = methods.reconstruct(problem, choice.method, choice.networks, **choice.settings)
+    volume = problem.unscale(volume).cpu()
+    volume, completed = completed_by_pocs(volume, posed.seen, posed.axes, options.partial_fourier)
+    meta = record(posed.scan, problem, asked, choice) | {
+        "explained_by_maps": posed.explained,
+        "partial_fourier": ["xyz"[a] for a in completed],
+        "seconds": round(time.perf_counter() - begun, 2),
+    }
+    shape = write(volume, posed.scan, output, options, meta)
+    if options.samples:
+        volumes, facts = draws(problem, choice, options.samples)
+        if completed:
+            print("  Mean and std are of volumes before POCS; what it added has no error bar.")
+        write_beside(output, volumes, posed.scan, meta | {"samples": facts})
+    if options.save_maps:
+        write_maps(options.save_maps, maps_of_scan(problem, posed.scan))
+    size, took = " × ".join(map(str, shape)), f"{meta['seconds']:.1f} s"
+    print(f"{output}: {size} voxels, R = {meta['acceleration']:.1f}, {choice.method}, {took}")
+    return choice
+
+
+def pose(scan: Scan, asked: Asked) -> Posed:
+    """The problem of a scan. What cannot be reconstructed as asked is refused."""
     from recon.mri import partial_fourier
     from recon.mri.channels import alive
     from recon.mri.plausibility import check_maps, plausible
-    from recon.mri.problem import maps_of_scan, pose_scan
+    from recon.mri.problem import pose_scan
 
     options = asked.options
     check_memory(scan.kspace.nbytes, f"{scan.name}: reconstructing it")
@@ -78,39 +119,34 @@ def run(scan: Scan, output: Path, asked: Asked) -> Choice:
     problem = pose_scan(scan, options.coils, keep, asked.maps, asked.espirit)
     given = asked.maps is not None
     explained = None if options.force else check_maps(scan, problem, given)
-    for line in told(scan, problem, axes, options):
-        print(line, flush=True)
-    begun = time.perf_counter()
-    problem = problem.to(asked.device)
-    choice = chosen(problem, scan, asked)
-    volume = methods.reconstruct(problem, choice.method, choice.networks, **choice.settings)
-    volume = problem.unscale(volume).cpu()
-    volume, completed = completed_by_pocs(volume, seen, axes, options.partial_fourier)
+    return Posed(scan, problem, seen, axes, explained)
+
+
+def write(
+    volume: Any, scan: Scan, output: Path, options: argparse.Namespace, meta: dict
+) -> tuple[int, ...]:
+    """Writes the volume, its picture, and its phase where it is asked for; returns its size."""
+    from recon.io import write_volume
+    from recon.io.preview import write_preview
+
     volume, affine = cropped(volume, scan)
-    meta = record(scan, problem, asked, choice) | {
-        "explained_by_maps": explained,
-        "partial_fourier": ["xyz"[a] for a in completed],
-        "seconds": round(time.perf_counter() - begun, 2),
-    }
     write_volume(output, volume, scan.voxel, affine, meta, complex=options.complex)
     if options.phase:
         write_volume(beside(output, "phase"), volume.angle(), scan.voxel, affine, meta, signed=True)
     write_preview(preview_file(output), volume.abs().numpy(), scan.voxel, affine)
-    if options.samples:
-        volumes, facts = draws(problem, scan, choice, options.samples)
-        if completed:
-            print("  Mean and std are of volumes before POCS; what it added has no error bar.")
-        for name, drawn in volumes.items():
-            about = meta | {"samples": facts}
-            write_volume(beside(output, name), drawn, scan.voxel, affine, about, signed=True)
-    if options.save_maps:
-        write_maps(options.save_maps, maps_of_scan(problem, scan))
-    size, took = " × ".join(map(str, volume.shape)), f"{meta['seconds']:.1f} s"
-    print(f"{output}: {size} voxels, R = {meta['acceleration']:.1f}, {choice.method}, {took}")
-    return choice
+    return tuple(volume.shape)
 
 
-def draws(problem: Problem, scan: Scan, choice: Choice, number: int) -> tuple[dict, dict]:
+def write_beside(output: Path, volumes: dict[str, Any], scan: Scan, meta: dict) -> None:
+    """Writes volumes by their names beside the reconstruction."""
+    from recon.io import write_volume
+
+    for name, volume in volumes.items():
+        volume, affine = cropped(volume, scan)
+        write_volume(beside(output, name), volume, scan.voxel, affine, meta, signed=True)
+
+
+def draws(problem: Problem, choice: Choice, number: int) -> tuple[dict, dict]:
     """Mean magnitude of ``number`` draws and its expected error, and what is said of them.
 
     The draws are those of the chosen method where it samples, else those of `SAMPLER` with its
@@ -128,8 +164,7 @@ def draws(problem: Problem, scan: Scan, choice: Choice, number: int) -> tuple[di
     took = time.perf_counter() - begun
     what = f"{number} draws of {method} took {took:.0f} s; their spread was multiplied by"
     print(f"  {what} {found.factor:.2f}, as the scan itself says.", flush=True)
-    both = {"mean": found.mean, "std": found.std}
-    volumes = {name: cropped(volume.cpu(), scan)[0] for name, volume in both.items()}
+    volumes = {"mean": found.mean.cpu(), "std": found.std.cpu()}
     facts = {"method": method, "draws": number, "seconds": round(took, 1), "factor": found.factor}
     return volumes, facts
 

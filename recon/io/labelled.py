@@ -33,35 +33,8 @@ def scan_of(
         )
     axes = checked_axes(array.shape, axes, path)
     check_size(path, array.size, 1, array.size)
-    for name in (*COUNTERS, "slice"):
-        if getattr(selection, name) is not None and name not in axes:
-            raise ReconError(f"{path}: has no {name} to choose: its axes are {', '.join(axes)}")
-    frames, notes = {}, []
-    for name in (n for n in (*COUNTERS, "slice") if n in axes):
-        count, wanted = array.shape[axes.index(name)], getattr(selection, name)
-        if name in COUNTERS:
-            frames[name] = list(range(count))
-        if name == "slice" and wanted is None:
-            continue
-        if wanted is not None:
-            chosen(path, name, wanted, list(range(count)))
-        elif count > 1:
-            notes.append(first_of(name, count))
-        at = wanted or 0
-        array = np.take(array, range(at, at + 1), axis=axes.index(name))
-    if "average" in axes and array.shape[axes.index("average")] > 1:
-        axis = axes.index("average")
-        seen = (array != 0).sum(axis, keepdims=True).clip(1)
-        array = (array.sum(axis, keepdims=True) / seen).astype(array.dtype)
-    size = dict(zip(axes, array.shape, strict=True))
-    stack = size.get("slice", 1) > 1
-    if stack and size.get("z", 1) > 1:
-        raise ReconError(f"{path}: holds slabs of a 3D scan; choose one with --slice N")
-    order = [axes.index(n) for n in ("coil", "x", "y", "slice" if stack else "z") if n in axes]
-    rest = [a for a in range(array.ndim) if a not in order]
-    array = array.transpose(*rest, *order).reshape([array.shape[a] for a in order])
-    array = array if "coil" in axes else array[None]
-    array = array if array.ndim == 4 else array[..., None]
+    array, frames, notes = selected(array, axes, selection, path)
+    array, stack = ordered(averaged(array, axes), axes, path)
     with np.errstate(over="ignore", invalid="ignore"):  # too large for complex64: refused later
         kspace = torch.from_numpy(np.array(array, dtype=np.complex64, order="C"))
     return Scan(
@@ -73,6 +46,56 @@ def scan_of(
         stack=stack,
         notes=tuple(notes),
     )
+
+
+def selected(
+    array: np.ndarray, axes: tuple[str, ...], selection: Selection, path: Path
+) -> tuple[np.ndarray, dict[str, list[int]], list[str]]:
+    """The array with one entry along each counter, and a slice where one was asked for.
+
+    Beside it stand the entries that each counter has, and a note for each that nobody chose.
+    """
+    frames, notes = {}, []
+    for name in (*COUNTERS, "slice"):
+        wanted = getattr(selection, name)
+        if name not in axes:
+            if wanted is not None:
+                raise ReconError(f"{path}: has no {name} to choose: its axes are {', '.join(axes)}")
+            continue
+        axis = axes.index(name)
+        count = array.shape[axis]
+        if name in COUNTERS:
+            frames[name] = list(range(count))
+        if name == "slice" and wanted is None:
+            continue
+        if wanted is not None:
+            chosen(path, name, wanted, list(range(count)))
+        elif count > 1:
+            notes.append(first_of(name, count))
+        array = np.take(array, [wanted or 0], axis=axis)
+    return array, frames, notes
+
+
+def averaged(array: np.ndarray, axes: tuple[str, ...]) -> np.ndarray:
+    """The mean over averages, of those that measured a sample."""
+    if "average" not in axes or array.shape[axes.index("average")] == 1:
+        return array
+    axis = axes.index("average")
+    seen = (array != 0).sum(axis, keepdims=True).clip(1)
+    return (array.sum(axis, keepdims=True) / seen).astype(array.dtype)
+
+
+def ordered(array: np.ndarray, axes: tuple[str, ...], path: Path) -> tuple[np.ndarray, bool]:
+    """The array as (coil, x, y, z), and whether z counts slices."""
+    size = dict(zip(axes, array.shape, strict=True))
+    stack = size.get("slice", 1) > 1
+    if stack and size.get("z", 1) > 1:
+        raise ReconError(f"{path}: holds slabs of a 3D scan; choose one with --slice N")
+    order = [axes.index(n) for n in ("coil", "x", "y", "slice" if stack else "z") if n in axes]
+    rest = [a for a in range(array.ndim) if a not in order]
+    array = array.transpose(*rest, *order).reshape([array.shape[a] for a in order])
+    array = array if "coil" in axes else array[None]
+    return (array if array.ndim == 4 else array[..., None]), stack
 
 
 def checked_axes(shape: tuple[int, ...], axes: Sequence[str] | None, path: Path) -> tuple[str, ...]:
