@@ -10,7 +10,8 @@ from torch import Tensor
 from recon.mri import fourier
 from recon.study.study import Study
 
-LABELS = ["dataset", "volume", "method", "prior", "dimension", "R", "target"]
+# What is kept of a row; an entry of `recon.figures.claims.entries` where it has one.
+LABELS = ["dataset", "volume", "method", "prior", "dimension", "R", "target", "entry"]
 
 
 def errors_by_shell(study: Study, table: pd.DataFrame, shells: int = 10) -> pd.DataFrame:
@@ -32,7 +33,7 @@ def relative_errors(
     rows = []
     for row, found, target, _ in in_the_object(study, table):
         share = parts(found - target) / parts(target)
-        about = {name: row[name] for name in LABELS}
+        about = {name: row[name] for name in LABELS if name in row}
         rows += [
             about | {"frequency": (n + 0.5) / len(share), "error": float(part.sqrt())}
             for n, part in enumerate(share)
