@@ -164,7 +164,7 @@ def sweeps(table: pd.DataFrame) -> Figure:
 
 
 def counts(table: pd.DataFrame, of: str, scale: str = "linear") -> Figure:
-    """PSNR and time against a number, the column ``value``: how many there are ``of`` something.
+    """PSNR and time against a number, the column ``value``: how much there is ``of`` something.
 
     There is a row of panels for each dataset, and a line for each method and R: the mean over the
     volumes. ``scale`` is that of the axes of the number and of time, "linear" or "log".
@@ -182,11 +182,11 @@ def counts(table: pd.DataFrame, of: str, scale: str = "linear") -> Figure:
                 means = claims.one_row_each(rows, "value").groupby("value")[column].mean()
                 look = style(method) | {"linestyle": lines[acceleration]}
                 look["label"] += f", R = {acceleration:g}"
-                ax.plot(means.index.astype(int), means, **look)
+                ax.plot(means.index.astype(float), means, **look)
             ax.set(xlabel=of, ylabel=label, xscale=scale)
             ax.set_yscale(scale if column == "seconds" else "linear")
-            numbers = sorted(shown["value"].astype(int).unique())
-            ax.set_xticks(numbers, list(map(str, numbers)), minor=False)
+            numbers = sorted(shown["value"].astype(float).unique())
+            ax.set_xticks(numbers, [f"{number:g}" for number in numbers], minor=False)
             ax.set_xticks([], minor=True)
             ax.set_title(scan(table, dataset, 4.5) if len(datasets) > 1 else "")
             ax.grid(alpha=0.3)

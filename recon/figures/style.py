@@ -64,13 +64,19 @@ def style(name: str | float) -> dict[str, str]:
 
 
 def looks(names: Iterable[str | float]) -> dict[str | float, dict[str, str]]:
-    """The look of each of several lines; names that have none of their own get one by place."""
+    """The look of each of several lines; names that have none of their own get one by place.
+
+    Their colours are those of the cycle that the others leave.
+    """
     names = list(names)
     unknown = [name for name in names if as_text(name) not in (*methods.names(), *PRIORS)]
-    numbered = {
-        name: {"color": f"C{(i + i // 7) % 10}", "marker": MARKERS[i % len(MARKERS)]}
-        for i, name in enumerate(unknown)
-    }
+    taken = {style(name)["color"] for name in names if name not in unknown}
+    free = [c for c in (f"C{i}" for i in range(len(COLOURS))) if c not in taken] or ["C7"]
+    numbered = {}
+    for i, name in enumerate(unknown):
+        rounds, place = divmod(i, len(free))  # in each round a colour has another marker
+        marker = MARKERS[(place + rounds) % len(MARKERS)]
+        numbered[name] = {"color": free[place], "marker": marker}
     return {name: style(name) | numbered.get(name, {}) for name in names}
 
 

@@ -2,4 +2,4 @@
 
 from recon.methods.variational import over
 
-METHOD = over({"kind": "gaussians", "waves": True}, "Gabor functions (ours)", "#66a61e", "8")
+METHOD = over({"kind": "gaussians", "waves": True}, "Gabor functions (ours)", "#aa4499", "8")

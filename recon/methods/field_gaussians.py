@@ -2,4 +2,4 @@
 
 from recon.methods.variational import over
 
-METHOD = over("gaussians", "Gaussians (paper A)", "#e7298a", "d")
+METHOD = over("gaussians", "Gaussians (paper A)", "#882255", "d")

@@ -2,4 +2,4 @@
 
 from recon.methods.variational import over
 
-METHOD = over("implicit", "Implicit network (paper A)", "#7570b3", "p")
+METHOD = over("implicit", "Implicit network (paper A)", "#999933", "p")

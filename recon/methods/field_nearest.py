@@ -2,4 +2,4 @@
 
 from recon.methods.variational import over
 
-METHOD = over("nearest", "Nearest grid (paper A)", "#d95f02", ">")
+METHOD = over("nearest", "Nearest grid (paper A)", "#88ccee", ">")

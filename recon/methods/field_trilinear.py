@@ -2,4 +2,4 @@
 
 from recon.methods.variational import over
 
-METHOD = over("voxels", "Trilinear grid (paper A)", "#1b9e77", "<")
+METHOD = over("voxels", "Trilinear grid (paper A)", "#332288", "<")

@@ -7,7 +7,7 @@ from matplotlib.colors import to_rgb
 from skimage.color import rgb2lab
 
 from recon import methods
-from recon.figures.style import COLOURS, PRIORS, style
+from recon.figures.style import COLOURS, PRIORS, looks, style
 
 SHIFTS = [name for name in PRIORS if not name.isdigit()]
 FACTORS = [name for name in PRIORS if name.isdigit()] + ["diverse", "diverse, part held out"]
@@ -82,3 +82,9 @@ def test_colours_of_the_cycle_differ_for_the_colour_blind(deficiency):
     cycle = plt.rcParams["axes.prop_cycle"].by_key()["color"]
     assert cycle == list(COLOURS)
     assert closest(cycle, deficiency) > 10
+
+
+def test_names_without_a_look_take_colours_that_are_free():
+    found = looks(["matched", "diverse", "as it is", "fourier kernels", "field_trilinear"])
+    assert len({look["color"] for look in found.values()}) == len(found)
+    assert len(looks([f"prior {n}" for n in range(30)])) == 30
