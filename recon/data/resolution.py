@@ -14,6 +14,7 @@ from torch import Tensor
 
 from recon.errors import ReconError
 from recon.mri import coils, fourier
+from recon.mri.noise import noise_covariance, noise_levels, noise_root
 from recon.mri.resample import central_frequencies, crop_kspace, noise_to_white, trilinear
 from recon.mri.scan import Scan
 
@@ -33,7 +34,7 @@ def coarser(scan: Scan, factor: float | tuple[float, float, float], method: str 
         return scan
     # the noise level is estimated from the outskirts of k-space, which are cut off below
     if scan.noise is None and scan.levels is None:
-        scan = replace(scan, levels=coils.noise_levels(scan.kspace))
+        scan = replace(scan, levels=noise_levels(scan.kspace))
     shape = coarse_shape(scan.shape, factors)
     # the amplitude of the image grows by this factor, as the samples of k-space keep their values
     gain = math.sqrt(math.prod(scan.shape) / math.prod(shape))
@@ -78,7 +79,7 @@ def _interpolated(
         # simulated without noise
         factor = torch.zeros((scan.coils, scan.coils), dtype=torch.complex64)
     else:
-        factor = coils.noise_root(coils.noise_covariance(scan.noise)) / math.sqrt(2)
+        factor = noise_root(noise_covariance(scan.noise)) / math.sqrt(2)
     parts = [
         [noise_to_white(scan.shape, shape, generator) for _ in range(scan.coils)]
         for _ in ("real", "imaginary")

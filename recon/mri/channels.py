@@ -8,6 +8,7 @@ from jaxtyping import Complex
 from torch import Tensor
 
 from recon.mri import coils, fourier
+from recon.mri.noise import noise_covariance, noise_levels, whitening_matrix
 from recon.mri.scan import Scan
 
 # Channels repeat one another where a mixture of them has this share of the largest variance.
@@ -34,11 +35,11 @@ def channels(
     """
     matrix, noise, levels = None, 2**-0.5, scan.levels
     if has_noise_scan(scan) and scan.origin == "measured":
-        matrix = coils.whitening_matrix(coils.noise_covariance(scan.noise))
+        matrix = whitening_matrix(noise_covariance(scan.noise))
     elif has_noise_scan(scan):
         noise = float(torch.view_as_real(scan.noise).std())
     else:
-        levels = coils.noise_levels(scan.kspace) if levels is None else levels
+        levels = noise_levels(scan.kspace) if levels is None else levels
         noise = float(levels.square().mean().sqrt())
     if virtual_coils is not None:
         strongest = coils.compression_matrix(mixed(centre(scan), matrix), virtual_coils)
@@ -73,7 +74,7 @@ def alive(scan: Scan) -> Scan:
         notes.append(f"The noise scan has {scan.noise.shape[1]} samples; it was left out.")
         scan = replace(scan, noise=None)
     if has_noise_scan(scan):
-        covariance = coils.noise_covariance(scan.noise)
+        covariance = noise_covariance(scan.noise)
         silent = bool((covariance.diagonal().real == 0).any())
         spread = torch.linalg.eigvalsh(covariance.to(torch.complex128))
         if silent or spread[0] < REPEATED * spread[-1]:

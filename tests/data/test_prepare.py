@@ -13,6 +13,7 @@ from recon.data.section import Dataset
 from recon.data.simulate import simulate
 from recon.mri import coils, fourier, masks
 from recon.mri.channels import channels, mixed
+from recon.mri.noise import noise_covariance
 from recon.mri.problem import undersampled
 from recon.mri.resample import crop_kspace
 from tests.conftest import complex_normal
@@ -110,9 +111,7 @@ def test_a_measured_scan_is_whitened_by_its_noise_scan(scan, generator):
     assert std == pytest.approx(2**-0.5) and torch.view_as_real(white).std() == pytest.approx(
         std, rel=0.02
     )
-    assert torch.allclose(
-        coils.noise_covariance(white), torch.eye(6, dtype=torch.complex64), atol=1e-3
-    )
+    assert torch.allclose(noise_covariance(white), torch.eye(6, dtype=torch.complex64), atol=1e-3)
 
 
 def test_virtual_coils_keep_white_noise_and_the_object(scan, prepared, tmp_path):

@@ -10,6 +10,7 @@ from recon.data.resolution import coarser
 from recon.data.simulate import simulate
 from recon.mri import coils, fourier
 from recon.mri.channels import channels
+from recon.mri.noise import noise_covariance
 from recon.mri.scan import Scan
 from tests.conftest import complex_normal
 
@@ -85,9 +86,7 @@ def test_noise_stays_white_at_its_level(generator, method, factor):
     )
     middle = fourier.crop(coarse.kspace, [max(1, n // 2) for n in coarse.shape])
     for part in (coarse.kspace, middle):
-        assert torch.allclose(
-            coils.noise_covariance(part.flatten(1)), mixing @ mixing.mH, atol=0.06
-        )
+        assert torch.allclose(noise_covariance(part.flatten(1)), mixing @ mixing.mH, atol=0.06)
 
 
 @pytest.mark.parametrize("method", METHODS)
