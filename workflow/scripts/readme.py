@@ -6,6 +6,7 @@ that returns its rows and names it in `TABLES`. A test fails where a page does n
 tables say.
 """
 
+import json
 import re
 from collections.abc import Callable, Sequence
 
@@ -145,6 +146,23 @@ def real_slices() -> Rows:
     return rows
 
 
+def speed() -> Rows:
+    """What `make bench` measured of our code and of its peers on the CPU."""
+    rows = [["what", "ours", "peer", "its time", "ratio"]]
+    for found in json.loads((ROOT / "figures" / "benchmarks.json").read_text()):
+        if found["device"] == "cpu":
+            times = [clock(found[side]) for side in ("ours_s", "peer_s")]
+            ratio = f"{found['ratio']:.0f}" if found["ratio"] >= 10 else f"{found['ratio']:.1f}"
+            rows.append([found["name"], times[0], found["peer"], times[1], ratio])
+    return rows
+
+
+def clock(seconds: float) -> str:
+    """A time in milliseconds or seconds, with two digits or whole."""
+    value, unit = (1e3 * seconds, "ms") if seconds < 1 else (seconds, "s")
+    return f"{value:.1f} {unit}" if value < 10 else f"{value:.0f} {unit}"
+
+
 TABLES: dict[str, Callable[[], Rows]] = {
     "methods": lambda: methods("demo", slices=True),
     "priors": lambda: priors(
@@ -175,6 +193,7 @@ TABLES: dict[str, Callable[[], Rows]] = {
         {"1": "prior of 2 mm", "2": "of 4 mm", "4": "of 8 mm", "diverse": "diverse"},
     ),
     "real slices": real_slices,
+    "speed": speed,
 }
 
 
