@@ -63,11 +63,11 @@ def fields() -> Rows:
     named = {
         "matched": "voxels, matched prior",
         "diverse": "voxels, diverse prior",
-        "as it is": "voxels, the other prior as it is",
+        "as it is": "voxels, the same prior unchanged",
         "padding kernels": "kernels padded with zeros",
     }
     columns, cells = [], {}
-    for side, table in zip(("4×, of 2×", "2×, of 4×"), tables, strict=True):
+    for side, table in zip(("4× voxels, 2× prior", "2× voxels, 4× prior"), tables, strict=True):
         table = table.drop_duplicates(["entry", "volume", "R"])
         for rate in sorted(table["R"].unique()):
             columns.append(f"{side}, R = {rate:g}")
@@ -75,7 +75,7 @@ def fields() -> Rows:
             for entry, value in means.items():
                 cells.setdefault(entry, {})[columns[-1]] = f"{value:.1f}"
     cells.pop("variational")  # the other prior as it is
-    rows = [["reconstructed with a prior of", *columns]]
+    rows = [["what carries the volume", *columns]]
     for entry, found in cells.items():
         label = named.get(entry, style(entry)["label"].replace(" (paper A)", ""))
         label = label.replace("fourier", "Fourier")
