@@ -100,11 +100,14 @@ def explained(name: str) -> list[str]:
     return lines
 
 
-def varied(name: str, setting: str, value: float | str) -> Any:
+def varied(name: str, setting: str, value: float | str, configured: Any = None) -> Any:
     """A value from a configuration, in the type of the setting; impossible values are refused.
 
-    Whole numbers stay whole, though a configuration reads them as real ones.
+    Whole numbers stay whole, though a configuration reads them as real ones. A representation that
+    is named alone has the settings of the one that is ``configured``, such as its width.
     """
+    if isinstance(configured, dict) and isinstance(value, str):
+        value = configured | {"kind": value}
     integer = isinstance(getattr(lookup(name).settings(), setting), int)
     whole = isinstance(value, float) and value.is_integer() and integer
     return getattr(settings_of(name, **{setting: int(value) if whole else value}), setting)

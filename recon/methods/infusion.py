@@ -40,7 +40,7 @@ from recon.representations import Representation
 class INFusionSettings(INRSettings):
     """Paper B: a prior step in every iteration, ten noise levels, LPIPS with VGG-16, and a weight
     that falls from 1/500 to 0. Its largest noise is 1, in its own scale. At unit spread of the
-    slices 0.3 was better than 1 (notebook 22).
+    slices 0.3 was better on a validation slice (docs/results.md).
     """
 
     weight: Positive = says(1.0, "of the distance at the beginning; it falls linearly to 0")

@@ -38,12 +38,14 @@ from recon.mri.prepared import support
 from recon.mri.problem import Problem
 from recon.mri.sense import Sense
 from recon.phantoms import complex_noise
+from recon.progress import note
 
 SHARE = 0.05  # of the samples outside the calibration region that is kept back
 ADDED = 0.5  # the noise that is added to the others, relative to theirs
 LEAST = 1e-7  # a squared error below this is rounding
 RINGS = 8  # around the centre of k-space, in which samples stand for each other
 SLICES = 3  # of a volume, spread over it, on which settings are tried
+PATIENT = 3  # minutes of trials before which a user is told
 SLAB = 16  # neighbouring slices, for a method that couples them
 
 
@@ -209,10 +211,13 @@ def _calibration(problem: Problem, along: int, start: int, depth: int) -> Tensor
 def depth_of(method: str) -> int:
     """How many slices a trial of a method reconstructs.
 
-    A diffusion prior sees slices one by one. Other methods are cheap, and some couple slices.
+    A diffusion prior sees slices one by one. Other methods are cheap, and some couple slices: those
+    that work along an axis, and a network that gives all voxels along z at once.
     """
-    known = methods.lookup(method)
-    return SLAB if not known.needs or "axis" in vars(known.settings()) else 1
+    settings = vars(methods.lookup(method).settings())
+    columns = (settings.get("representation") or {}).get("columns", False)
+    couples = columns or "axis" in settings
+    return SLAB if couples or not methods.lookup(method).needs else 1
 
 
 def held_out_parts(problem: Problem, method: str, seed: int = 0) -> list[HeldOut]:
@@ -271,10 +276,13 @@ def choose(
     fixed, begun = fixed or {}, time.perf_counter()
     small = parts(problem, depth_of(method))
     held = [hold_out(part, seed) for part in small]
-    twins = []
+    twins, started = [], time.perf_counter()
     for part in small:
         first = methods.reconstruct(part, method, networks, **oriented(method, part, fixed))
         twins.append(twin_of(part, first, seed))
+    minutes = 2 * trials * (time.perf_counter() - started) / 60
+    if minutes > PATIENT:
+        note(f"{method}: {trials} trials of settings take about {minutes:.0f} minutes")
     space = {k: v for k, v in methods.lookup(method).space.items() if k not in fixed}
     errors: list[tuple[float, float]] = []
 

@@ -1,6 +1,8 @@
 """What representations can hold: how well they fit a volume that is known (paper A, Figure A.7)."""
 
+import multiprocessing
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
 import pandas as pd
@@ -14,6 +16,7 @@ from recon.mri import fourier
 from recon.mri.problem import Problem
 from recon.representations.fitting import Descent, fit
 from recon.study.cases import Stopwatch, psnr_of
+from recon.study.costs import positions
 from recon.study.study import Study
 
 RATE = 0.1  # of Adam, in the scale of `Problem`
@@ -61,7 +64,8 @@ def costs(study: Study, table: pd.DataFrame, by: str = "method") -> pd.DataFrame
     """
     counts = []
     for row in table.to_dict("records"):
-        form = {"representation": row["value"]} if row["varied"] == "representation" else {}
+        change = {"representation": row["value"]} if row["varied"] == "representation" else {}
+        form = study.typed(row["method"], change)
         case = study.case(row["dataset"], row["volume"], row["R"], row["method"], **form)
         start = study.problem(row["dataset"], row["volume"], row["R"]).rhs
         choice = case.settings["representation"] | {"warm": 0}
@@ -71,6 +75,32 @@ def costs(study: Study, table: pd.DataFrame, by: str = "method") -> pd.DataFrame
     columns = ["parameters", "seconds", "peak_memory_mb", "psnr"]
     means = table.assign(parameters=counts).groupby(["dataset", by], sort=False)[columns].mean()
     return means.reset_index()
+
+
+def gradients(forms: dict[str, dict[str, Any]], shape: tuple[int, int, int]) -> pd.DataFrame:
+    """Time and memory of one gradient of representations of a volume, each in a process of its own.
+
+    ``forms`` names them. ``points`` is at how many positions a network is evaluated,
+    ``rises_mb`` by how much the memory of the process rises meanwhile.
+    """
+    spawn, rows = multiprocessing.get_context("spawn"), []
+    for name, form in forms.items():
+        with ProcessPoolExecutor(1, mp_context=spawn) as pool:
+            rows.append({"network": name} | pool.submit(_gradient, form, shape).result())
+    return pd.DataFrame(rows)
+
+
+def _gradient(form: dict[str, Any], shape: tuple[int, int, int]) -> dict[str, float]:
+    """What one gradient of a representation takes."""
+    torch.set_num_threads(1)
+    choice = representations.chosen(form)
+    model = representations.make(choice, torch.zeros(shape, dtype=torch.complex64))
+    with Stopwatch("cpu") as begun:
+        pass  # its memory is that of the process before
+    with Stopwatch("cpu") as watch:
+        model.volume().abs().square().sum().backward()
+    found = {"parameters": numbers(model), "points": positions(choice, shape)}
+    return found | {"seconds": watch.seconds, "rises_mb": watch.megabytes - begun.megabytes}
 
 
 def voxels(study: Study, table: pd.DataFrame) -> list[int]:

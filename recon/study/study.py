@@ -248,12 +248,17 @@ class Study(Inputs):
                 for prior in named or [None]:
                     for change in (v for v in variations if set(v) <= takes):
                         at = dataset, acceleration, method, prior
-                        typed = self._chosen(at, _typed(method, change), section.choose)
+                        typed = self._chosen(at, self.typed(method, change), section.choose)
                         which = dataset, subject, acceleration, method, prior
                         tuned = self._settings(which, section.settings)
                         case = self.case(*which, tuned=tuned, **typed)
                         out.append((case, change))
         return out
+
+    def typed(self, method: str, values: dict) -> dict:
+        """Values of settings that a comparison varies, in the types that the method takes."""
+        given = self.config.methods.get(method, {})
+        return {key: methods.varied(method, key, v, given.get(key)) for key, v in values.items()}
 
     def _origin(self, name: str, case: Case) -> str:
         """Where the settings of a case of a comparison come from.
@@ -302,7 +307,7 @@ class Study(Inputs):
             return sum(self.trial(case) for case in cases)
 
         points = [dict(zip(grid, point, strict=True)) for point in product(*grid.values())]
-        tried = [change | _typed(method, point) for point in points]
+        tried = [change | self.typed(method, point) for point in points]
         return max(tried, key=score) if len(tried) > 1 else tried[0]
 
     def comparison(self, name: str, pairs: list[tuple[str, str]] | None = None) -> pd.DataFrame:
@@ -345,8 +350,3 @@ def counted(
     needs = methods.lookup(method).needs
     priors = {r: by(found) for r, found in networks.items() if needs[r] in methods.PRIORS}
     return networks | priors, list(priors.values())
-
-
-def _typed(method: str, values: dict) -> dict:
-    """Values from a configuration, in the types of the settings of a method."""
-    return {key: methods.varied(method, key, value) for key, value in values.items()}

@@ -96,3 +96,6 @@ def test_slices_of_one_subject_are_no_several_subjects():
     assert found["volume"].tolist() == ["200", "201"] and found["gain"].tolist() == [2.0, 3.0]
     line = rules.smallest_gain(gains, rules.about("2", "a", "said", "B")).judged()
     assert line["volumes"] == 2 and line["measured"] == pytest.approx(2.5)
+    scans = ["patient04_study1_T1W@14", "patient04_study1_FLAIR@9", "patient04_study2_T2W"]
+    person = pd.DataFrame({"dataset": "a", "volume": scans, "R": 8.0, "gain": 1.0})
+    assert rules.by_subject(person)["volume"].tolist() == ["patient04"]

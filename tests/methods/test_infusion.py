@@ -180,3 +180,11 @@ def test_a_missing_backbone_is_refused_before_any_work(tmp_path):
 
 def test_fit_never_stops_by_itself(problem):
     assert not fitting.never(0, problem.rhs)
+
+
+def test_a_representation_that_is_named_alone_keeps_what_is_configured():
+    """So networks of one width are compared, and not one width with another's default."""
+    configured = {"kind": "columns", "width": 32}
+    found = methods.varied("inr", "representation", "mlp", configured)
+    assert (found["kind"], found["width"], found["columns"]) == ("mlp", 32, False)
+    assert methods.varied("inr", "representation", "mlp")["width"] == 256

@@ -149,3 +149,12 @@ def test_a_2d_scan_with_two_sets_of_maps_is_not_cut(generator):
     mask = torch.rand(10, 1, generator=generator) < 0.7
     problem = Problem.build(torch.ones(3, 12, 10, 1) + 0j, mask, maps)
     assert prediction.parts(problem, 1) == [problem]
+
+
+@pytest.mark.parametrize(
+    ("method", "slices"),
+    [("annealed", 1), ("l1_wavelet", 16), ("dds", 16), ("inr", 16), ("infusion", 16)],
+)
+def test_methods_that_couple_slices_are_tried_on_slabs(method, slices):
+    """The hybrid network of INFusion is another network on a single slice."""
+    assert prediction.depth_of(method) == slices

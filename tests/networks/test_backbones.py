@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from safetensors.torch import save_file
 
 from recon import ReconError
@@ -86,3 +87,55 @@ def test_files_that_hold_no_backbone_are_refused_in_one_line(tmp_path, generator
         with pytest.raises(ReconError, match=why) as refused:
             backbones.check("vgg", tmp_path / f"{name}.safetensors")
         assert "\n" not in str(refused.value)
+
+
+def written_out(layers, tensors, slices, target):
+    """LPIPS from its definition (Zhang et al. 2018, equation 1), pixel by pixel, without our code.
+
+    ``layers`` are convolutions (stride, padding), poolings (size, stride) and "tap".
+    """
+    scale = target.abs().max()
+    total, images = 0.0, []
+    for image in (slices, target):
+        colours = torch.cat([image, torch.zeros_like(image[:, :1])], 1) / scale
+        mean, spread = torch.tensor([-0.030, -0.088, -0.188]), torch.tensor([0.458, 0.448, 0.450])
+        images.append((colours - mean[:, None, None]) / spread[:, None, None])
+    taps, place = 0, 0
+    for kind, *how in layers:
+        if kind == "tap":
+            one, other = (h / h.pow(2).sum(1, keepdim=True).sqrt() for h in images)
+            weight = tensors[f"lin{taps}.model.1.weight"][0, :, 0, 0]
+            squares = torch.einsum("c,nchw->nhw", weight, (one - other) ** 2)
+            total, taps = total + squares.mean((1, 2)), taps + 1
+            continue
+        if kind == "pool":
+            images = [F.max_pool2d(h, *how) for h in images]
+        else:
+            w, b = (tensors[f"features.{place}.{part}"] for part in ("weight", "bias"))
+            images = [F.relu(F.conv2d(h, w, b, *how)) for h in images]
+        place += 1 if kind == "pool" else 2  # a convolution and its ReLU
+    return total
+
+
+CONV, TAP = ("conv", 1, 1), ("tap",)
+LAYERS = {
+    "vgg": [
+        *(CONV, CONV, TAP, ("pool", 2, 2), CONV, CONV, TAP, ("pool", 2, 2), CONV, CONV, CONV, TAP),
+        *(("pool", 2, 2), CONV, CONV, CONV, TAP, ("pool", 2, 2), CONV, CONV, CONV, TAP),
+    ],
+    "alex": [
+        *(("conv", 4, 2), TAP, ("pool", 3, 2), ("conv", 1, 2), TAP, ("pool", 3, 2)),
+        *(CONV, TAP, CONV, TAP, CONV, TAP),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", ["vgg", "alex"])
+def test_lpips_is_its_definition(name, tmp_path, generator):
+    tensors = weights(name, generator)
+    tensors |= {k: v.abs() for k, v in tensors.items() if k.startswith("lin")}
+    save_file(tensors, tmp_path / "w.safetensors")
+    backbone = backbones.load(name, tmp_path / "w.safetensors")
+    one, other = (torch.randn(1, 2, 64, 64, generator=generator) for _ in range(2))
+    expected = written_out(LAYERS[name], tensors, one, other)
+    assert torch.allclose(lpips(backbone, 16, other)(one), expected, rtol=1e-4)

@@ -5,6 +5,7 @@ import torch
 from recon import representations
 from recon.methods.common import ignore
 from recon.representations.fitting import Descent, fit
+from recon.study import capacity
 from recon.study.capacity import fully_sampled, grid, numbers
 
 
@@ -32,3 +33,14 @@ def test_voxels_hold_everything_and_more_gaussians_hold_more():
 def test_settings_are_combined():
     found = grid("implicit", width=[32, 64], layers=[2, 3])
     assert len(found) == 4 and found[1] == {"kind": "implicit", "width": 32, "layers": 3}
+
+
+def test_the_hybrid_network_is_evaluated_at_fewer_points_and_takes_less_memory():
+    """Without chunks, the gradient of the network of all coordinates holds every voxel."""
+    forms = {
+        kind: {"kind": kind, "width": 64, "layers": 2, "chunk": 10**9}
+        for kind in ("mlp", "columns")
+    }
+    full, hybrid = capacity.gradients(forms, (48, 48, 48)).to_dict("records")
+    assert (full["points"], hybrid["points"]) == (48**3, 48**2)
+    assert full["rises_mb"] > 4 * hybrid["rises_mb"]

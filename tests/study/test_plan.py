@@ -116,6 +116,8 @@ def test_an_implicit_network_costs_its_weights_at_every_voxel_or_column():
     assert voxels == 4 * 5 * 6 * (8 * 8 + 2 * 8 * 8 + 2 * 8)
     columns = work({"representation": form | {"columns": True}}, (4, 5, 6), 2)
     assert columns == 4 * 5 * (8 * 8 + 2 * 8 * 8 + 6 * 2 * 8)
+    slices = [work({"representation": form | {"columns": c}}, (1, 5, 6), 2) for c in (False, True)]
+    assert slices[0] == slices[1], "each pixel of a slice is a point of its own"
 
 
 def test_slices_that_are_denoised():

@@ -81,11 +81,12 @@ class Claim:
 def by_subject(gains: pd.DataFrame) -> pd.DataFrame:
     """The mean gain of each subject at each R: slices of one subject do not count as several.
 
-    The name of a slice begins with that of its volume, before "@" or ":".
+    The name of a slice begins with that of its volume, before "@" or ":". The name of a volume may
+    begin with that of its person, before "_study".
     """
     if gains.empty:
         return gains
-    subject = gains["volume"].astype(str).str.split("[@:]", n=1, regex=True).str[0]
+    subject = gains["volume"].astype(str).str.split("[@:]|_study", n=1, regex=True).str[0]
     return (
         gains.assign(volume=subject)
         .groupby(["dataset", "volume", "R"], as_index=False, sort=False)["gain"]
