@@ -62,6 +62,7 @@ class Dataset(Strict):
     networks_of: str | None = None
     # Another dataset, whose tuned settings this one takes; it is not tuned itself.
     settings_of: str | None = None
+    settings: dict[str, dict] = {}  # of methods, on this dataset alone
 
     @model_validator(mode="before")
     @classmethod

@@ -65,7 +65,7 @@ def costs(study: Study, table: pd.DataFrame, by: str = "method") -> pd.DataFrame
     counts = []
     for row in table.to_dict("records"):
         change = {"representation": row["value"]} if row["varied"] == "representation" else {}
-        form = study.typed(row["method"], change)
+        form = study.typed(row["dataset"], row["method"], change)
         case = study.case(row["dataset"], row["volume"], row["R"], row["method"], **form)
         start = study.problem(row["dataset"], row["volume"], row["R"]).rhs
         choice = case.settings["representation"] | {"warm": 0}

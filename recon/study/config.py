@@ -152,6 +152,10 @@ class Config(Strict):
             if dataset.prior is not None and dataset.prior not in self.networks:
                 unknown = f"dataset {name} names the prior {dataset.prior!r}"
                 raise ValueError(f"{unknown}, which is not under networks")
+            for method in dataset.settings:
+                if method not in self.methods:
+                    unknown = f"dataset {name} has settings of {method!r}"
+                    raise ValueError(f"{unknown}, which is not under methods")
             self._lenders(name, dataset)
             stated = "subjects" in self.tuning.model_fields_set
             tuned = dataset.settings_of is None
@@ -234,6 +238,10 @@ class Config(Strict):
     def shown_in(self, notebook: str) -> list[str]:
         """The comparisons that a notebook shows: those whose name starts with its number."""
         return [name for name in self.comparisons if number(name) == number(notebook)]
+
+    def given(self, dataset: str, method: str) -> dict[str, Any]:
+        """The settings of a method on a dataset, as this configuration says them."""
+        return self.methods.get(method, {}) | self.datasets[dataset].settings.get(method, {})
 
     def methods_on(self, dataset: str) -> list[str]:
         """The methods that some comparison runs on ``dataset``, in the order of ``methods``."""

@@ -68,6 +68,9 @@ def check_settings(config: Config) -> None:
     """Refuses unknown methods, and settings that they do not take."""
     for method, values in config.methods.items():
         methods.settings_of(method, **values)
+    for dataset, section in config.datasets.items():
+        for method in section.settings:
+            methods.settings_of(method, **config.given(dataset, method))
     for name, comparison in config.comparisons.items():
         on = dict(config.compared(name))
         compared = {method for dataset in on for method in config.methods_in(name, dataset)}

@@ -25,7 +25,7 @@ from recon.study.use import code_hash, hashed, instructions, parse, root
 
 # A dataset's cases depend on the keys in ASKED; its prepared volumes do not. No prepared volume
 # depends on a key in CHOICES.
-ASKED = {"mask", "accelerations", "prior", "networks_of", "settings_of"}
+ASKED = {"mask", "accelerations", "prior", "networks_of", "settings_of", "settings"}
 CHOICES = {"label", *SPLITS, *ASKED}
 SHOWING = ("recon.study.", "recon.figures.")  # what every notebook is made anew for
 
@@ -61,12 +61,13 @@ def method_code(config: Config, method: str, dataset: str | None = None) -> str:
     if dataset is None:
         dataset = next((d for d in config.datasets if method in config.methods_on(d)), None)
     used = [config.networks[n] for n in config.serving(method, dataset)] if dataset else []
-    return reconstruction_code(method, configured(config, method), used)
+    return reconstruction_code(method, configured(config, method, dataset), used)
 
 
-def configured(config: Config, method: str) -> dict:
+def configured(config: Config, method: str, dataset: str | None = None) -> dict:
     """The settings of a method as a configuration has them, without what is tuned."""
-    return vars(methods.settings_of(method, **config.methods[method]))
+    given = config.given(dataset, method) if dataset else config.methods[method]
+    return vars(methods.settings_of(method, **given))
 
 
 @cache
@@ -164,16 +165,16 @@ def cases_code(config: Config, comparison: str, dataset: str) -> list[str]:
     networks, hashes = config.networks_in(comparison, dataset), []
     for method in config.methods_in(comparison, dataset):
         used = [config.networks[name] for name in networks] if methods.lookup(method).needs else []
-        for settings in _varied(config, method, config.comparisons[comparison].vary):
+        vary = config.comparisons[comparison].vary
+        for settings in _varied(configured(config, method, dataset), method, vary):
             hashes.append(reconstruction_code(method, settings, used))
     if config.comparisons[comparison].settings == "scan":
         hashes.append(choice_code())
     return [*hashes, scoring_code(), trial_code(), table_code()]
 
 
-def _varied(config: Config, method: str, vary: dict[str, list]) -> list[dict]:
+def _varied(settings: dict, method: str, vary: dict[str, list]) -> list[dict]:
     """The settings of a method, once for each representation that a comparison varies."""
-    settings = configured(config, method)
     if "representation" not in settings or "representation" not in vary:
         return [settings]
     names = vary["representation"]

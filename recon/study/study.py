@@ -65,8 +65,7 @@ class Study(Inputs):
         prior of the dataset serves. ``tuned`` replaces what was tuned on validation volumes.
         """
         tuned = self.tuned(dataset, method, acceleration) if tuned is None else tuned
-        configured = self.config.methods
-        chosen = tuned | configured.get(method, {}) | changes
+        chosen = tuned | self.config.given(dataset, method) | changes
         settings = asdict(methods.settings_of(method, **chosen))
         serving = {}
         for role, need in methods.lookup(method).needs.items():
@@ -248,16 +247,17 @@ class Study(Inputs):
                 for prior in named or [None]:
                     for change in (v for v in variations if set(v) <= takes):
                         at = dataset, acceleration, method, prior
-                        typed = self._chosen(at, self.typed(method, change), section.choose)
+                        typed = self.typed(dataset, method, change)
+                        typed = self._chosen(at, typed, section.choose)
                         which = dataset, subject, acceleration, method, prior
                         tuned = self._settings(which, section.settings)
                         case = self.case(*which, tuned=tuned, **typed)
                         out.append((case, change))
         return out
 
-    def typed(self, method: str, values: dict) -> dict:
+    def typed(self, dataset: str, method: str, values: dict) -> dict:
         """Values of settings that a comparison varies, in the types that the method takes."""
-        given = self.config.methods.get(method, {})
+        given = self.config.given(dataset, method)
         return {key: methods.varied(method, key, v, given.get(key)) for key, v in values.items()}
 
     def _origin(self, name: str, case: Case) -> str:
@@ -282,7 +282,7 @@ class Study(Inputs):
         key = hashed([self.key(case), provenance.choice_code()])[:20]
         path = self.results / "choices" / f"{key}.json"
         if not path.exists():
-            fixed = self.config.methods.get(case.method, {})
+            fixed = self.config.given(case.dataset, case.method)
 
             def work(problem: Problem, networks: dict, settings: dict) -> prediction.Found:
                 return prediction.choose(problem, case.method, networks, fixed=fixed)
@@ -307,7 +307,7 @@ class Study(Inputs):
             return sum(self.trial(case) for case in cases)
 
         points = [dict(zip(grid, point, strict=True)) for point in product(*grid.values())]
-        tried = [change | self.typed(method, point) for point in points]
+        tried = [change | self.typed(dataset, method, point) for point in points]
         return max(tried, key=score) if len(tried) > 1 else tried[0]
 
     def comparison(self, name: str, pairs: list[tuple[str, str]] | None = None) -> pd.DataFrame:
