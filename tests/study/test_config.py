@@ -56,6 +56,15 @@ def test_unknown_key_is_named_with_its_place(tmp_path, smoke):
     assert "networks.knee.epochs" in message and "remove it" in message
 
 
+def test_settings_of_a_dataset_that_no_method_takes_are_refused(tmp_path, smoke):
+    smoke["datasets"]["knee"]["settings"] = {"landweber": {}}
+    assert "'landweber', which is not under methods" in refused(tmp_path, smoke)
+    for wrong in ({"wait": 1}, {"weight": -1}):
+        smoke["datasets"]["knee"]["settings"] = {"annealed": wrong}
+        with pytest.raises(ReconError, match=next(iter(wrong))):
+            check_settings(Config.model_validate(smoke))
+
+
 def test_a_subject_in_two_splits_is_refused(tmp_path, smoke):
     smoke["datasets"]["knee"]["test"].append(smoke["datasets"]["knee"]["train"][0])
     assert "more than one of train, validation and test" in refused(tmp_path, smoke)

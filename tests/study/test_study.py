@@ -58,6 +58,18 @@ def test_case_takes_tuned_then_configured_then_given_settings(study):
     assert study.case("knee", 200, 5, "cg_sense").settings["weight"] == 0.01
 
 
+def test_a_dataset_may_give_methods_other_settings(study):
+    """They take the place of the configuration's; what is tuned and given is as without them."""
+    section = study.config.datasets["knee"].model_copy(
+        update={"settings": {"cg_sense": {"iterations": 9}}}
+    )
+    own = study.config.model_copy(update={"datasets": {"knee": section}})
+    other = Study(own, study.root)
+    assert other.case("knee", 200, 4, "cg_sense").settings == {"weight": 0.01, "iterations": 9}
+    assert other.case("knee", 200, 4, "cg_sense", iterations=3).settings["iterations"] == 3
+    assert study.case("knee", 200, 4, "cg_sense").settings["iterations"] == 5
+
+
 def test_settings_come_from_validation_from_the_scan_or_from_the_defaults(study, monkeypatch):
     """What was chosen on a scan is kept; a reference takes no part in it."""
     path = study.tuning_path("knee", "cg_sense")
