@@ -10,8 +10,7 @@ from torch import Tensor
 from recon.mri import fourier
 from recon.study.study import Study
 
-# What is kept of a row; an entry of `recon.figures.claims.entries` where it has one.
-LABELS = ["dataset", "volume", "method", "prior", "dimension", "R", "target", "entry"]
+LABELS = ["dataset", "volume", "method", "prior", "dimension", "R", "target"]
 
 
 def errors_by_shell(study: Study, table: pd.DataFrame, shells: int = 10) -> pd.DataFrame:
@@ -33,7 +32,7 @@ def relative_errors(
     rows = []
     for row, found, target, _ in in_the_object(study, table):
         share = parts(found - target) / parts(target)
-        about = {name: row[name] for name in LABELS if name in row}
+        about = {name: row[name] for name in (*LABELS, "entry") if name in row}
         rows += [
             about | {"frequency": (n + 0.5) / len(share), "error": float(part.sqrt())}
             for n, part in enumerate(share)
