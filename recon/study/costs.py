@@ -112,14 +112,18 @@ def work(settings: Mapping[str, Any], shape: Shape, coils: int) -> float:
 
 
 def positions(form: Mapping[str, Any], shape: Shape) -> int:
-    """At how many points an implicit network is evaluated; a slice has no columns."""
-    return math.prod(shape[:2] if form["columns"] and min(shape) > 1 else shape)
+    """At how many points an implicit network is evaluated."""
+    return math.prod(shape[:2] if columns(form, shape) else shape)
+
+
+def columns(form: Mapping[str, Any], shape: Shape) -> bool:
+    """Whether an implicit network gives all voxels along z at once; a slice has no columns."""
+    return form["columns"] and min(shape) > 1
 
 
 def weights(form: Mapping[str, Any], shape: Shape) -> int:
     """How many weights an implicit network has, in its linear layers."""
-    width = form["width"]
-    out = shape[2] if form["columns"] and min(shape) > 1 else 1
+    width, out = form["width"], shape[2] if columns(form, shape) else 1
     return width * (2 * form["features"] + (form["layers"] - 1) * width + 2 * out)
 
 
