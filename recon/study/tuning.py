@@ -8,7 +8,7 @@ import numpy as np
 
 from recon import methods
 from recon.errors import ReconError
-from recon.methods.search import at_edge, search
+from recon.methods.search import Trial, at_edge, search
 from recon.progress import track
 from recon.study.config import Tuning
 from recon.study.study import Study
@@ -19,7 +19,7 @@ def tune(study: Study, dataset: str, method: str) -> dict:
 
     A trial's score is the mean PSNR over the validation volumes (see `race`). What was computed is
     kept, so that a killed tuning goes on where it was. An optimum at the edge of its range widens
-    the range, and the search begins again with the same number of trials.
+    the range, which is then searched with as many trials again.
     """
     section = study.config.tuning
     subjects = study.config.chosen_on(dataset)
@@ -28,7 +28,7 @@ def tune(study: Study, dataset: str, method: str) -> dict:
     parts = {"trials": {}, "best": {}, "at_edge": {}, "space": {}, "widened": {}}
     for acceleration in study.config.tuned_at(dataset, method):
         label = f"tuning {method} at R = {acceleration:g}"
-        # Each search has as many trials; a widened range is searched anew.
+        # Each search has as many trials.
         progress = chain.from_iterable(track(range(section.trials), label) for _ in count())
 
         def one(values: dict, subject: str | int, acceleration: float = acceleration) -> float:
@@ -40,7 +40,7 @@ def tune(study: Study, dataset: str, method: str) -> dict:
             next(progress)
             return raced(values)
 
-        fixed = study.config.methods.get(method, {})
+        fixed = study.config.given(dataset, method)
         found = inside(method, section, study.config.seed, score, fixed)
         if found["at_edge"] and section.edges == "refuse":
             where = f"{label} on {dataset}: {', '.join(found['at_edge'])} chosen at the edge"
@@ -57,8 +57,8 @@ def race(
     """The score of settings: the mean over the subjects of ``one(settings, subject)``, in dB.
 
     Settings that are more than ``margin`` behind the best ones on the first subject are not run on
-    the others. They get the best mean less what they are behind. So they cannot be chosen, and the
-    search still learns how bad they are.
+    the others. They get the best mean less what they are behind. So they cannot be chosen, as the
+    best ones stay among the trials, and the search still learns how bad they are.
     """
     leader: dict[str, float] = {}
 
@@ -83,15 +83,17 @@ def inside(
 ) -> dict:
     """Searches until the best settings lie inside their ranges, or these are widened no more.
 
-    Settings that are ``fixed`` by the configuration are not searched, as theirs would be used in
-    place of what is found.
+    The best are those of all searches. A search of a wider range may miss what one of a narrower
+    range has found. Settings that are ``fixed`` by the configuration are not searched, as theirs
+    would be used in place of what is found.
     """
     space = {
         name: found for name, found in methods.lookup(method).space.items() if name not in fixed
     }
+    trials: list[Trial] = []
     widened: list[str] = []
     for times in range(section.widen + 1):
-        trials = search(method, space, section.trials, seed, score)
+        trials += search(method, space, section.trials, seed, score)
         best = max(trials, key=lambda trial: trial["score"])["settings"]
         edges = at_edge(space, best)
         if not edges or times == section.widen:

@@ -179,7 +179,22 @@ def test_an_optimum_at_an_edge_widens_the_range_until_it_lies_inside():
     found = inside("l1_wavelet", section, 0, lambda values: -abs(log(values["weight"] / 20)))
     assert found["widened"] and set(found["widened"]) == {"weight"} and not found["at_edge"]
     assert found["space"]["weight"][0] == 0.02 and found["space"]["weight"][1] > 20
-    assert 10 < found["best"]["weight"] < 40 and len(found["trials"]) == 16
+    assert 10 < found["best"]["weight"] < 40
+    assert len(found["trials"]) == 16 * (1 + len(found["widened"]))
+
+
+def test_what_a_narrower_range_has_found_is_not_lost():
+    """A search of the wider range that finds nothing better leaves the best at the old edge."""
+    scores = []
+
+    def score(values: dict) -> float:
+        scores.append(log(values["weight"]) if len(scores) < 16 else -10.0)
+        return scores[-1]
+
+    found = inside("l1_wavelet", Tuning(trials=16, widen=4), 0, score)
+    best = max(found["trials"], key=lambda trial: trial["psnr"])
+    assert found["best"] == best["settings"] and best in found["trials"][:16]
+    assert found["widened"] == ["weight"] and not found["at_edge"] and len(scores) == 32
 
 
 @pytest.mark.parametrize("edges", ["refuse", "report"])
