@@ -2,9 +2,11 @@
 
 A kernel is a function of space that was learned at the pixels of the training. On pixels of another
 size it is sampled anew. With r pixels where one was, a kernel of k taps gets about r k of them, and
-its sum would grow r-fold along each axis. So each tap is divided by r, which keeps the gain of the
-convolution. Both public codes leave this out for bilinear resizing (``gain=False``), so that what
-they compare is as much the gain as the interpolation.
+its sum would grow r-fold along each axis. The sum is the gain of the convolution for what is
+smooth. Each tap is divided by r, which nearly keeps it. What is still missing, as samples are few
+or taps are cut off, is spread evenly over the taps. Both public codes keep no gain where they
+resize bilinearly (``gain=False``), so that what they compare is as much the gain as the
+interpolation.
 """
 
 import math
@@ -26,13 +28,17 @@ def resized(
 ) -> Float[Tensor, "c 1 p q"]:
     """The kernel on pixels that are ``ratio`` times as dense along each axis.
 
-    "padding" surrounds it with zeros, so that it covers less of space than it was trained for. The
-    number of taps stays odd, or even.
+    "padding" surrounds it with zeros, so that it covers less of space than it was trained for; on
+    larger pixels its outer taps are cut off. The number of taps stays odd, or even.
     """
+    total = kernel.sum((-2, -1), keepdim=True)
     for axis, r in zip((-2, -1), ratio, strict=True):
         weights = tap_weights(kernel.shape[axis], r, how).to(kernel)
         weights = weights / r if gain and how != "padding" else weights
         kernel = (kernel.movedim(axis, -1) @ weights).movedim(-1, axis)
+    if gain:
+        missing = total - kernel.sum((-2, -1), keepdim=True)
+        kernel = kernel + missing / kernel[0, 0].numel()
     return kernel
 
 
@@ -64,8 +70,8 @@ def tap_weights(old: int, ratio: float, how: Resizing) -> Float[Tensor, "old new
 
 
 def places(count: int) -> Float[Tensor, "n"]:
-    """Positions of taps around the centre of a kernel."""
-    return torch.arange(count, dtype=torch.float64) - (count - 1) / 2
+    """Positions of taps around the pixel that they are added up for; see `convolved`."""
+    return torch.arange(count, dtype=torch.float64) - (count - 1) // 2
 
 
 def convolved(
