@@ -231,14 +231,26 @@ def coverage(table: pd.DataFrame) -> Figure:
 
 
 def averages(table: pd.DataFrame) -> Figure:
-    """PSNR of the mean of several draws against their number, a line for each volume."""
-    fig, ax = plt.subplots(figsize=(5, 3.4), layout="constrained")
-    for volume, rows in table.groupby("volume", sort=False):
-        ax.plot(rows["draws"], rows["psnr"], marker="o", label=f"volume {volume}")
+    """PSNR of the mean of several draws against their number, and what a draw's error consists of.
+
+    There is a line for each volume; a dashed one is where infinitely many draws lead. The bars are
+    bias and spread, whose squares add up to the squared error of a draw. The table is that of
+    `recon.study.draws.averaged`.
+    """
+    fig, (ax, parts) = plt.subplots(1, 2, figsize=(9.5, 3.4), layout="constrained")
+    once = table[table["draws"] == 1].reset_index()
+    for i, (volume, rows) in enumerate(table.groupby("volume", sort=False)):
+        ax.plot(rows["draws"], rows["psnr"], f"C{i}", marker="o", label=f"volume {volume}")
+        ax.axhline(rows["psnr_limit"].iloc[0], color=f"C{i}", ls="--", lw=0.8)
+    for column, shift, color in (("bias", -0.2, "C3"), ("spread", 0.2, "C0")):
+        parts.bar(once.index + shift, once[column], 0.4, color=color, label=column)
+    parts.set_xticks(once.index, [f"volume {volume}" for volume in once["volume"]])
+    parts.set_ylabel("part of the error of a draw\n[% of the highest value]")
     ax.set(xlabel="draws averaged", ylabel=psnr_label(table))
     ax.set_xticks(sorted(table["draws"].unique()))
-    ax.grid(alpha=0.3)
-    ax.legend(fontsize=8)
+    for each in (ax, parts):
+        each.grid(alpha=0.3)
+        each.legend(fontsize=8)
     return fig
 
 

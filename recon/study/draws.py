@@ -6,11 +6,13 @@ from typing import Any
 
 import pandas as pd
 import torch
-from jaxtyping import Float
+from jaxtyping import Complex, Float
 from torch import Tensor
 
+from recon import methods
 from recon.methods.spread import spread
 from recon.mri.prepared import Prepared
+from recon.mri.problem import Problem
 from recon.study.study import Study
 
 LABELS = ["dataset", "volume", "method", "R", "target"]
@@ -23,7 +25,8 @@ def averaged(study: Study, table: pd.DataFrame) -> pd.DataFrame:
     ``b² + v / n`` in expectation, with the variance v of a draw and the bias b of the sampler. Both
     are estimated without bias from all draws, on magnitudes inside the object. So ``psnr`` follows
     for every n, and ``psnr_limit`` for infinitely many. ``variance`` is v as a share of the squared
-    error of one draw. For an exact sampler it is a half: the truth, too, is a draw.
+    error of one draw. For an exact sampler it is a half: the truth, too, is a draw. ``bias`` and
+    ``spread`` are b and √v in percent of the highest value of the truth.
     """
     rows = []
     for names, part in table.groupby(LABELS, sort=False):
@@ -33,9 +36,46 @@ def averaged(study: Study, table: pd.DataFrame) -> pd.DataFrame:
         bias, variance = split(torch.stack(drawn), scan.target.abs()[scan.support])
         peak = float(scan.target.abs().max())
         about |= {"variance": variance / (bias + variance), "psnr_limit": _psnr(peak, bias)}
+        parts = {"bias": max(bias, 0.0), "spread": variance}
+        about |= {name: 100 * square**0.5 / peak for name, square in parts.items()}
         for n in range(1, len(drawn) + 1):
             rows.append(about | {"draws": n, "psnr": _psnr(peak, bias + variance / n)})
     return pd.DataFrame(rows)
+
+
+def by_frequency(study: Study, name: str) -> dict[str, float]:
+    """How much the draws of the first scan of a comparison differ in k-space, by whether measured.
+
+    It is the standard deviation of the samples of all coils, in units of the noise level of the
+    data. Where a sample was measured, an exact posterior has no more than 1. The draws are computed
+    anew, since only magnitudes are kept.
+    """
+    dataset, subject = study.config.compared(name)[0]
+    cases = [case for case, _ in study.cases(name, dataset, subject)]
+    problem = study.problem(dataset, subject, cases[0].acceleration)
+    draws = [
+        methods.reconstruct(
+            problem,
+            case.method,
+            {role: study.network(found) for role, found in case.networks.items()},
+            **case.settings,
+        )
+        for case in cases
+    ]
+    return deviations(problem, torch.stack(draws))
+
+
+def deviations(problem: Problem, draws: Complex[Tensor, "draw x y z"]) -> dict[str, float]:
+    """The spread of draws at ``measured`` and at ``missing`` samples, in units of the noise."""
+    mask = problem.operator.mask
+    everywhere = problem.operator.masked(torch.ones_like(mask))
+    mean, square = draws.mean(0), torch.zeros(mask.shape)
+    for draw in draws:
+        square += everywhere.forward(draw - mean).abs().square().mean((0, 1)).cpu()
+    variance = square / (2 * (len(draws) - 1))  # of each real component
+    level, mask = problem.noise, mask.cpu()
+    named = {"measured": mask, "missing": ~mask}
+    return {name: float(variance[where].mean()) ** 0.5 / level for name, where in named.items()}
 
 
 def coverage(

@@ -189,8 +189,10 @@ def test_counts_never_mix_datasets():
 def test_averages_draw_a_line_for_every_volume():
     rows = pd.DataFrame(
         {"volume": ["a", "a", "b", "b"], "draws": [1, 4, 1, 4], "psnr": [30.0, 32, 28, 31]}
+        | {"psnr_limit": [33.0, 33, 32, 32], "bias": [2.0, 2, 3, 3], "spread": [4.0, 4, 5, 5]}
     )
-    (ax,) = figures.averages(rows).axes
+    ax, parts = figures.averages(rows).axes
+    assert [bar.get_height() for bar in parts.patches] == [2, 3, 4, 5]
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("draws averaged", PSNR)
     assert ax.get_xticks().tolist() == [1, 4]
     for name, psnr in (("a", [30, 32]), ("b", [28, 31])):

@@ -265,15 +265,20 @@ def test_scorecards_beyond_the_paper():
 
 def test_tuning_with_the_exchanged_prior_is_compared_on_the_same_scans():
     """Own settings gain 0.2 dB with one prior and 0.5 dB with the other."""
+    own = [("knee", "k_by_1x", 0.2), ("knee_4x", "k_by_4x", 0.5)]
+    kinds = [(prior, d, gain) for prior, name, more in own for d, gain in (("k", 0.0), (name, more))]
     rows = [
         {"dataset": dataset, "volume": v, "R": 8.0, "method": "variational", "prior": prior}
-        | {"psnr": 30 + v + gain}
-        for prior, own, more in (("knee", "k_by_1x", 0.2), ("knee_4x", "k_by_4x", 0.5))
-        for dataset, gain in (("k", 0.0), (own, more))
+        | {"psnr": 30 + v + gain, "voxel_factor": 2.0}
+        | {"trained_at": {"knee": "1", "knee_2x": "2", "knee_4x": "4"}[prior]}
+        for prior, dataset, gain in [*kinds, ("knee_2x", "k", 0.4)]
         for v in range(3)
     ]
     found = claims.scorecard("43_tuned_with_the_prior", pd.DataFrame(rows))
-    assert [(c["holds"], round(c["measured"], 6)) for c in found] == [(True, 0.2), (False, 0.5)]
+    assert [(c["holds"], round(c["measured"], 6)) for c in found] == [
+        (True, 0.2), (True, 0.2),  # little is gained, and the matched prior is ahead still
+        (False, 0.5), (False, -0.1),
+    ]  # fmt: skip
 
 
 def test_the_spread_over_seeds_is_taken_volume_by_volume():
@@ -323,9 +328,8 @@ def test_kernels_are_compared_with_a_grid_that_resizes_the_volume():
         "matched", "as it is", "fourier kernels", "field_trilinear",
     ]  # fmt: skip
     told = {c["statement"]: c["holds"] for c in claims.scorecard("16_smaller_voxels", rows)}
-    assert [h for s, h in told.items() if s.endswith("above field_trilinear in mean PSNR")] == [
-        True
-    ]
+    ahead = {s: h for s, h in told.items() if s.endswith("above field_trilinear in mean PSNR")}
+    assert [ahead[s] for s in ahead if "fourier" in s] == [True]
 
 
 def test_scorecard_of_larger_voxels():

@@ -26,11 +26,14 @@ from recon.figures.claims.rules import (
 
 
 def scorecard(name: str, table: pd.DataFrame) -> list[dict]:
-    """The claims that the table of the comparison ``name`` decides, in every file of this room."""
+    """The claims that the table of the comparison ``name`` decides, in every file of this room.
+
+    They are one family, whichever files they come from.
+    """
     files = rooms.members("figures/claims", "CLAIMS")
     records = [rooms.member("figures/claims", "CLAIMS", f, "file of claims") for f in files]
-    families = [record[name](table) for record in records if name in record]
-    return [line for family in families for line in judged(family)]
+    found = [claim for record in records if name in record for claim in record[name](table)]
+    return judged(found)
 
 
 def summary(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
