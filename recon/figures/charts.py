@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
 from recon.figures import claims
-from recon.figures.style import legend, looks, psnr_label, scan, style
+from recon.figures.style import SETTINGS, legend, looks, psnr_label, scan, style
 
 ABREAST = 3  # panels in a row, where there may be many
 FEW = 4  # values, of which a box says less than dots
@@ -155,7 +155,7 @@ def sweeps(table: pd.DataFrame) -> Figure:
             means = rows.groupby("value")["psnr"].mean().reindex(values)
             name = scan(table, dataset, 4.0, f"R = {acceleration:g}")
             ax.plot(values, means, "o-", label=name)
-        ax.set(xlabel=setting)
+        ax.set(xlabel=SETTINGS.get(setting, setting))
         ax.tick_params(axis="x", labelrotation=30 if sum(map(len, values)) > LONG else 0)
         ax.grid(alpha=0.3)
     axes[0, 0].set_ylabel(psnr_label(table))

@@ -75,7 +75,7 @@ def ranking(table: pd.DataFrame, metric: str = "psnr") -> list[str]:
         if len(means) > 1:
             order = [f"{style(m)['label']} {v:.{decimals}f}{unit}" for m, v in means.items()]
             where = f"On {dataset} at R = {acceleration:g} the order{name} is"
-            found.append(f"{where}: {', '.join(order)} ({_count(len(wide.dropna()))}).")
+            found.append(f"{where}: {', '.join(order)} ({_count(wide.dropna().index)}).")
     return found
 
 
@@ -102,7 +102,7 @@ def settings(table: pd.DataFrame, metric: str = "psnr") -> list[str]:
             if spread < _least(decimals) / 2:
                 highest = f"the value of `{setting}` makes no difference{name}"
                 lowest = f"all agree to within {_least(decimals):g}{unit}"
-            found.append(f"{where}, {highest}; {lowest} ({_count(len(wide.dropna()))}).")
+            found.append(f"{where}, {highest}; {lowest} ({_count(wide.dropna().index)}).")
     return found
 
 
@@ -190,7 +190,7 @@ def _compared(gains: pd.DataFrame, one: str, other: str, metric: str) -> str:
     unit, name, decimals = METRICS[metric]
     means = gains.groupby("R")["gain"].mean()
     low, high = float(means.min()), float(means.max())
-    basis = f"at {_accelerations(means.index)} ({_count(gains['volume'].nunique())})"
+    basis = f"at {_accelerations(means.index)} ({_count(gains['volume'])})"
     if max(abs(low), abs(high)) < _least(decimals) / 2:
         return f"{one} is level with {other}{name} to within {_least(decimals):g}{unit} {basis}"
     if low >= 0:
@@ -226,8 +226,9 @@ def _accelerations(values: pd.Index) -> str:
     return f"R = {low}" if low == high else f"R = {low} to {high}"
 
 
-def _count(volumes: int) -> str:
-    return "1 volume" if volumes == 1 else f"mean over {volumes} volumes"
+def _count(volumes: pd.Series | pd.Index) -> str:
+    found = claims.counted(pd.Series(volumes))
+    return found if found == "1 volume" else f"mean over {found}"
 
 
 def _claims(count: int) -> str:

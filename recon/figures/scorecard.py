@@ -1,11 +1,12 @@
 """Every claim in one table: what this configuration decides, and what others say of the same."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import pandas as pd
 
 from recon.figures import claims
+from recon.figures.style import named
 from recon.study.config import Config
 from recon.study.study import Study
 
@@ -34,8 +35,20 @@ def card(config: Config, tables: Mapping[str, pd.DataFrame]) -> list[dict]:
             # A claim about all scans of one voxel size names none of them.
             named = [dataset for dataset in about if dataset in labels] or list(labels)
             scans = {labels[name] for name in named}
+            origins = table.loc[table["dataset"].isin(named), "origin"] if "origin" in table else []
+            line |= {
+                "question": question(line["statement"], {*about, *labels}),
+                "origins": sorted(set(origins)),
+            }
             lines.append(line | {"comparison": name, "scans": sorted(scans)})
     return lines
+
+
+def question(statement: str, datasets: Collection[str]) -> str:
+    """A claim without the scans that it is about: what is asked of phantoms and of people alike."""
+    place, colon, said = statement.partition(": ")
+    rest = ", ".join(part for part in place.split(", ") if part not in datasets)
+    return f"{rest}: {said}" if colon and rest else said or statement
 
 
 def key(line: dict) -> tuple[str, ...]:
@@ -73,9 +86,30 @@ def board(study: Study) -> pd.DataFrame:
         claim = by[decided_by]
         about = {"paper": PAPERS[claim["paper"]], "claim": claim["statement"]}
         about |= {"verdict": state(claim["holds"]), "decided by": decided_by}
-        about |= {key: claim.get(key) for key in ("measured", "low", "high", "volumes")}
+        about |= {key: claim.get(key) for key in ("measured", "low", "high", "unit", "volumes")}
+        about |= {"question": claim.get("question", claim["statement"])}
+        about |= {"scans": ", ".join(claim.get("origins", []))}
         rows.append(about | {config: state(each["holds"]) for config, each in by.items()})
     return pd.DataFrame(rows, columns=None if rows else ["paper", "claim", "verdict"])
+
+
+def overview(table: pd.DataFrame) -> pd.DataFrame:
+    """Each question once: how many of its claims hold and fail on which kind of scan.
+
+    ``table`` is that of `board`. Its verdicts count once, whatever configurations share a claim.
+    """
+    keys = ["paper", "question", "scans"]
+    table = table.assign(question=table["question"].map(named))
+    told = table.groupby(keys, sort=False)["verdict"].agg(tally).unstack("scans", fill_value="")
+    return told.reindex(table[keys[:2]].drop_duplicates().apply(tuple, axis=1))
+
+
+def tally(states: Collection[str]) -> str:
+    """Verdicts in words: "2 hold, 1 fails"."""
+    words = {"holds": ("holds", "hold"), "fails": ("fails", "fail")}
+    words["undecided"] = ("undecided", "undecided")
+    found = {state: list(states).count(state) for state in words}
+    return ", ".join(f"{n} {words[state][n > 1]}" for state, n in found.items() if n)
 
 
 def counts(table: pd.DataFrame) -> pd.DataFrame:

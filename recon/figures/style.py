@@ -1,5 +1,6 @@
 """How every method and every kind of prior looks in every figure."""
 
+import re
 import textwrap
 from collections.abc import Iterable
 
@@ -51,6 +52,22 @@ def scan(table: pd.DataFrame, dataset: str, inches: float, rest: str = "") -> st
     return "\n".join([*textwrap.wrap(label, most), *([rest] if rest else [])])
 
 
+# What settings are called on axes and in tables, where their names say little.
+SETTINGS = {
+    "t_max": "highest timestep T'",
+    "slices": "slices per axis and iteration",
+    "slab": "slices in a slab",
+    "schedule": "timesteps",
+    "planes": "orientations",
+    "every": "iterations that a sample is kept",
+    "sigma": "largest noise σ",
+    "held_out": "share held out",
+    "distance": "distance",
+    "pixel": "pixels of the prior",
+    "learning_rate": "learning rate",
+}
+
+
 def style(name: str | float) -> dict[str, str]:
     """Label, colour and marker of a method, as it says itself, or of a kind of prior.
 
@@ -61,6 +78,16 @@ def style(name: str | float) -> dict[str, str]:
         method = methods.lookup(name)
         return {"label": method.label, "color": method.color, "marker": method.marker}
     return PRIORS.get(name, {"label": name, "color": "C7", "marker": "."})
+
+
+def named(text: str) -> str:
+    """A text with the labels of methods in place of their names.
+
+    A setting may have the name of a method as its value, and then keeps it.
+    """
+    longest = sorted(methods.names(), key=len, reverse=True)
+    pattern = rf"(?<!` = )\b({'|'.join(longest)})\b(?! has the lowest)"
+    return re.sub(pattern, lambda m: methods.lookup(m[0]).label, text)
 
 
 def looks(names: Iterable[str | float]) -> dict[str | float, dict[str, str]]:

@@ -266,7 +266,9 @@ def test_scorecards_beyond_the_paper():
 def test_tuning_with_the_exchanged_prior_is_compared_on_the_same_scans():
     """Own settings gain 0.2 dB with one prior and 0.5 dB with the other."""
     own = [("knee", "k_by_1x", 0.2), ("knee_4x", "k_by_4x", 0.5)]
-    kinds = [(prior, d, gain) for prior, name, more in own for d, gain in (("k", 0.0), (name, more))]
+    kinds = [
+        (prior, d, gain) for prior, name, more in own for d, gain in (("k", 0.0), (name, more))
+    ]
     rows = [
         {"dataset": dataset, "volume": v, "R": 8.0, "method": "variational", "prior": prior}
         | {"psnr": 30 + v + gain, "voxel_factor": 2.0}

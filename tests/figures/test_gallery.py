@@ -137,11 +137,14 @@ def test_the_scorecard_is_written_whole_and_in_words(study):
     decided = claims.scorecard("10_methods_without_shift", scores())
     about = {"comparison": "10_methods_without_shift", "scans": ["<knee>"]}
     expected = [{k: v for k, v in line.items() if k != "datasets"} | about for line in decided]
+    asked = {line.pop("question") for line in card}
+    assert "annealed has a higher mean PSNR than variational at every R" in asked
+    assert {tuple(line.pop("origins")) for line in card} == {()}, "the table does not say"
     assert card == json.loads(json.dumps(expected)) and len(card) == 16
     text = " ".join(found.text.split())
     said = "Annealed (ours) has a higher mean PSNR than Variational (paper A) at every R"
     assert text.count(said) == 2  # beside its figure, and in the scorecard
-    assert "Ours, Figure 3; measured 1 (1 to 1), threshold 0; 2 of 2 volumes agree" in text
+    assert "Ours, Figure 3; measured 1 dB (1 to 1), threshold 0; 2 of 2 volumes agree" in text
     assert "l1_wavelet" not in found.text
     states = [a["data-state"] for tag, a in found.tags if tag == "li" and "data-state" in a]
     assert len(states) == 32 and states.count("undecided") == 2 * len(
@@ -156,7 +159,7 @@ def test_other_configurations_stand_beside(study):
     other.mkdir()
     (other / "scorecard.json").write_text(json.dumps([card[0] | {"holds": False}]))
     found = page(study)
-    assert "study: fails" in found.text and "../study/index.html" not in found.of("a", "href")
+    assert "study: 1 fails" in found.text and "../study/index.html" not in found.of("a", "href")
     more = [card[0] | {"holds": False, "volumes": 99, "agree": 3}]  # it has the verdict
     (other / "scorecard.json").write_text(json.dumps(more))
     states = [a["data-state"] for tag, a in page(study).tags if "data-state" in a]
@@ -184,8 +187,10 @@ def test_captions_and_short_tables():
     table = scores().assign(dataset="knee")
     table["psnr"] += (table["volume"] == "b") * 0.2
     said = caption(table, words)
-    best = "Annealed (ours) 36.1 dB, Variational (paper A) 35.1 dB, ℓ1-wavelet 33.1 dB."
-    assert said == f"Knee phantom, R = 8 (2 volumes): {best}"
+    best = "Annealed (ours): 36.1 dB; Variational (paper A): 35.1 dB; ℓ1-wavelet: 33.1 dB."
+    assert said == f"Knee phantom, R = 8 (2 volumes). {best}"
+    slices = table.assign(volume=table["volume"] + "@3").replace({"volume": {"b@3": "a@4"}})
+    assert "(2 scans of 1 subject)" in caption(slices, words)
     found = short(table, words)
     assert found.columns == ["Knee phantom, R = 8"]
     assert found.rows[0] == ("Annealed (ours)", ["36.1 ± 1.3"])
@@ -198,7 +203,7 @@ def test_captions_and_short_tables():
     ]
     named = pd.concat([varied.assign(varied="slab", value=1), varied.assign(value="annealed")])
     labels = [label for label, _ in short(named, words).rows]
-    assert labels == ["slab = 1", "steps = annealed", "churn = annealed"], "no method, no prior"
+    assert labels == ["slices in a slab = 1", "steps = annealed", "churn = annealed"], "values"
     assert short(table.drop(columns="psnr"), words) is None and caption(None, words) == ""
 
 

@@ -60,6 +60,25 @@ def test_the_same_name_of_other_scans_is_another_claim(study):
     assert len(scorecard.others(study)["real"]) == len(mine)
 
 
+def test_an_overview_asks_each_question_once(study, monkeypatch):
+    """Of phantoms and of people, in columns of their own."""
+    rows = study.comparison("20_slices")
+    monkeypatch.setattr(study, "comparison", lambda name: rows.assign(origin="phantom"))
+    mine = scorecard.card(study.config, {"20_slices": study.comparison("20_slices")})
+    people = [line | {"scans": ["brain"], "origins": ["measured"], "holds": False} for line in mine]
+    folder = study.figures.parent / "real"
+    folder.mkdir(parents=True)
+    (folder / "scorecard.json").write_text(json.dumps(people))
+    found = scorecard.overview(scorecard.board(study))
+    assert len(found) == len(mine) and list(found.columns) == ["phantom", "measured"]
+    asked = "INFusion (paper B) has a lower mean NRMSE than INR alone (paper B) at every R"
+    row = found.xs(asked, level="question").iloc[0]
+    assert (row["phantom"], row["measured"]) == ("1 holds", "1 fails")
+    assert scorecard.tally(["holds", "fails", "holds", "undecided"]) == (
+        "2 hold, 1 fails, 1 undecided"
+    )
+
+
 def test_counts_have_every_paper_and_every_verdict(study):
     found = scorecard.counts(scorecard.board(study))
     assert list(found.index) == ["Paper A", "Paper B", "Paper C", "Ours"]

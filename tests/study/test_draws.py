@@ -25,7 +25,7 @@ def test_an_exact_sampler_has_as_much_variance_as_bias(generator):
 
 
 def test_the_spread_of_draws_is_told_apart_by_what_was_measured(generator):
-    """One coil; draws that differ by twice the noise where measured, and by five times elsewhere."""
+    """One coil; draws differ by twice the noise where measured, and by five times elsewhere."""
     shape = (6, 16, 16)
     mask = torch.rand(16, 16, generator=generator) < 0.5
     maps = torch.ones(1, *shape, dtype=torch.complex64)

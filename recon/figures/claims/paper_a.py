@@ -94,16 +94,17 @@ def bounds(table: pd.DataFrame, way: str) -> list[Claim]:
     how, out = f"each with its own weight, {way}", []
     for dataset, rows in table.groupby("dataset", sort=False):
         name = f"{dataset}.{way}"
-        out += [_paper_bound(str(dataset), rows, name, how), _best_bound(str(dataset), rows, name, how)]
+        out += [
+            _paper_bound(str(dataset), rows, name, how),
+            _best_bound(str(dataset), rows, name, how),
+        ]
         said = f"{dataset}: timesteps up to 0.4 T give a higher mean PSNR than up to 0.04 T"
         words = about("A.2", f"{name}.small", f"{said} at every R, {how}", "ours")
         out.append(smallest_gain(paired_gain(rows, "400", "40", "psnr", "value"), words))
     return out
 
 
-def _paper_bound(
-    dataset: str, rows: pd.DataFrame, name: str, how: str = "all else equal"
-) -> Claim:
+def _paper_bound(dataset: str, rows: pd.DataFrame, name: str, how: str = "all else equal") -> Claim:
     """The paper's bound of the timesteps against no bound."""
     said = (
         f"{dataset}: timesteps up to 0.4 T give a higher mean PSNR than up to T at every R, {how}"
@@ -112,9 +113,7 @@ def _paper_bound(
     return smallest_gain(gains, about("A.2", f"{name}.t_max", said))
 
 
-def _best_bound(
-    dataset: str, rows: pd.DataFrame, name: str, how: str = "all else equal"
-) -> Claim:
+def _best_bound(dataset: str, rows: pd.DataFrame, name: str, how: str = "all else equal") -> Claim:
     """The paper's bound of the timesteps against the best of all others, volume by volume."""
     said = (
         f"{dataset}: no other bound of the timesteps gives a PSNR more than 0.1 dB above that of "

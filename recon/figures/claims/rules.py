@@ -39,6 +39,12 @@ class Claim:
     against: pd.DataFrame | None = None
 
     @property
+    def unit(self) -> str:
+        """That of the difference, as its statement tells: PSNR where it names no other metric."""
+        others = {"SSIM": " in SSIM", "NRMSE": " % of NRMSE", "memory": " MB", "time": " s"}
+        return next((unit for name, unit in others.items() if f" {name}" in self.statement), " dB")
+
+    @property
     def decidable(self) -> bool:
         """Whether every R has the two volumes that an interval needs."""
         sides = [by_subject(g) for g in (self.gains, self.against) if g is not None]
@@ -47,10 +53,12 @@ class Claim:
     def judged(self, family: int = 1) -> dict:
         """The line of the scorecard, as one of ``family`` claims that are decided together.
 
-        ``measured`` is the mean at the worst R, and ``low`` to ``high`` its interval. The claim
-        holds only if it does so at every R, which needs no correction for the number of R. It fails
-        if it does at some R, which does. ``agree`` counts the volumes that satisfy it alone.
-        ``holds`` is None where the interval contains the threshold, or where there is none.
+        ``measured`` is the smallest mean over all R. The claim holds if its interval is above the
+        threshold at every R; this needs no correction for the number of R. It fails if it is below
+        at some R; this does. So ``low`` is the lowest of the lower ends, and ``high`` the lowest of
+        the upper ends, which are wider. Both may be those of another R than ``measured``. ``agree``
+        counts the volumes that satisfy it alone. ``holds`` is None where the interval contains the
+        threshold, or where there is none.
         """
         sign = 1 if self.above else -1
         gains = by_subject(self.gains)
@@ -61,6 +69,7 @@ class Claim:
         words = {name: getattr(self, name) for name in ("id", "paper", "figure", "statement")}
         line = words | {"measured": None, "low": None, "high": None, "threshold": self.threshold}
         line |= {"holds": None, "volumes": len(alone), "agree": int((alone > 0).sum())}
+        line["unit"] = self.unit
         line["datasets"] = sorted(set(gains["dataset"]))
         over = over.dropna(subset="gain")
         if over.empty:
@@ -78,17 +87,29 @@ class Claim:
         return line | {"low": ends[0], "high": ends[1], "holds": holds}
 
 
-def by_subject(gains: pd.DataFrame) -> pd.DataFrame:
-    """The mean gain of each subject at each R: slices of one subject do not count as several.
+def subjects(volumes: pd.Series) -> pd.Series:
+    """The subjects of volumes and slices, from their names.
 
     The name of a slice begins with that of its volume, before "@" or ":". The name of a volume may
     begin with that of its person, before "_study".
     """
+    return volumes.astype(str).str.split("[@:]|_study", n=1, regex=True).str[0]
+
+
+def counted(volumes: pd.Series) -> str:
+    """How many volumes there are, or slices of how many subjects."""
+    count, people = volumes.nunique(), subjects(volumes).nunique()
+    if people < count:
+        return f"{count} scans of {people} subject{'s' if people > 1 else ''}"
+    return f"{count} volume{'s' if count > 1 else ''}"
+
+
+def by_subject(gains: pd.DataFrame) -> pd.DataFrame:
+    """The mean gain of each subject at each R: slices of one subject do not count as several."""
     if gains.empty:
         return gains
-    subject = gains["volume"].astype(str).str.split("[@:]|_study", n=1, regex=True).str[0]
     return (
-        gains.assign(volume=subject)
+        gains.assign(volume=subjects(gains["volume"]))
         .groupby(["dataset", "volume", "R"], as_index=False, sort=False)["gain"]
         .mean()
     )

@@ -16,6 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from recon.figures import scorecard
+from recon.figures.current import not_kept
 from recon.figures.gallery import chapters, viewers, words
 from recon.files import write_text
 from recon.study.config import number
@@ -43,6 +44,10 @@ def _page(study: Study, tables: dict[str, pd.DataFrame], lines: list[dict]) -> s
         verdicts.setdefault(line["comparison"], []).append(told)
     pictures = [path for path in _shown(study, "png") if path.with_suffix(".json").exists()]
     parts = chapters.parts(study, pictures, tables, verdicts, spoken)
+    folder = study.figures.parent
+    pages = [str(p.relative_to(folder)) for p in folder.glob("*/index.html")]
+    # A link to a page that a checkout does not have would lead nowhere.
+    here = {Path(page).parent.name for page in set(pages) - set(not_kept(folder, pages))}
     templates = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -60,11 +65,8 @@ def _page(study: Study, tables: dict[str, pd.DataFrame], lines: list[dict]) -> s
         runs=b64encode(sha256(script.encode()).digest()).decode(),
         parts=parts,
         verdicts=[verdict for family in verdicts.values() for verdict in family],
-        configs=sorted(
-            page.parent.name
-            for page in study.figures.parent.glob("*/index.html")
-            if page.parent != study.figures
-        ),
+        configs=sorted(here - {study.config.name}),
+        others=chapters.others(parts, elsewhere, here),
         viewer=viewers.data(study, spoken),
     )
 

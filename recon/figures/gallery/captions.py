@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from recon.figures.claims.rules import LEVEL, by_subject, interval
+from recon.figures.claims.rules import LEVEL, by_subject, counted, interval
 from recon.figures.gallery.words import Words
 
 MOST = 4  # entries that a caption names
@@ -23,7 +23,7 @@ class Short:
 def differing(table: pd.DataFrame) -> list[str]:
     """The columns that tell rows of one volume and R apart, for what they vary."""
     found = [c for c in DIFFERS if c in table and table[c].nunique() > 1]
-    if "varied" in table and table["varied"].nunique() > 1:
+    if "varied" in table and ("value" in found or table["varied"].nunique() > 1):
         found = ["varied", *found]
     return found or [c for c in ("method", "prior") if c in table][:1]
 
@@ -45,7 +45,7 @@ def short(table: pd.DataFrame, words: Words) -> Short | None:
             here = group[(group["dataset"] == dataset) & (group["R"] == r)]
             cells.append(_mean(here) if len(here) else "–")
         rows.append((label, cells))
-    return Short("Mean PSNR in dB", columns, rows)
+    return Short("Mean PSNR in dB ± half of its 95 % interval", columns, rows)
 
 
 def _mean(rows: pd.DataFrame) -> str:
@@ -69,12 +69,11 @@ def caption(table: pd.DataFrame | None, words: Words) -> str:
         names = [_label(by, entry, words) for entry in means.index]
         order = list(zip(names, means, strict=True))[::-1]
         shown = order if len(order) <= MOST + 1 else [*order[:MOST], order[-1]]
-        parts = [f"{name} {psnr:.1f} dB" for name, psnr in shown]
+        parts = [f"{name}: {psnr:.1f} dB" for name, psnr in shown]
         if len(order) > MOST + 1:
             parts.insert(MOST, "…")
         where = f"{words.dataset(dataset)}, R = {rows['R'].max():g}"
-        count = top["volume"].nunique()
-        said.append(f"{where} ({count} volume{'s' if count > 1 else ''}): {', '.join(parts)}.")
+        said.append(f"{where} ({counted(top['volume'])}). {'; '.join(parts)}.")
     return " ".join(said)
 
 
@@ -82,4 +81,7 @@ def _label(by: list[str], entry: object, words: Words) -> str:
     """The words for one entry, which has a part for each of the columns ``by``."""
     parts = entry if isinstance(entry, tuple) else (entry,)
     named = [(column, part) for column, part in zip(by, parts, strict=True) if not pd.isna(part)]
-    return " = ".join(words.entry(column, part) for column, part in named)
+    said = {column: words.entry(column, part) for column, part in named}
+    if {"varied", "value"} <= set(said):
+        said = {"varied": f"{said.pop('varied')} = {said.pop('value')}"} | said
+    return ", ".join(said.values())

@@ -16,6 +16,7 @@ from markupsafe import Markup
 
 from recon.figures.gallery.captions import Short, caption, short
 from recon.figures.gallery.words import Verdict, Words
+from recon.figures.scorecard import state
 from recon.study.config import notebook_file, number
 from recon.study.study import Study
 
@@ -49,6 +50,7 @@ class Picture:
     made: dict  # the sidecar
     anchor: str  # of the cell that made it
     verdicts: list[Verdict]
+    drawn: bool  # whether it is here as .svg too
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,17 @@ class Chapter:
     found: Markup
     pictures: list[Picture]
     page: bool  # whether the page of the executed notebook is here
+
+
+@dataclass(frozen=True)
+class Card:
+    """What another configuration says of a paper that this one has no notebook of."""
+
+    title: str
+    subtitle: str
+    config: str
+    counts: dict[str, int]
+    page: bool  # whether its page is here
 
 
 @dataclass
@@ -82,7 +95,7 @@ class Part:
         verdicts = [v for picture in self.pictures for v in picture.verdicts]
         own = [v.state for v in verdicts if self.title.endswith(f" {v.paper}")]
         states = own if self.title.startswith("Paper") else [v.state for v in verdicts]
-        return {state: states.count(state) for state in ("holds", "fails", "undecided")}
+        return counted(states)
 
     @property
     def strip(self) -> Picture | None:
@@ -121,9 +134,10 @@ def picture(
     """A figure, from its files and from the notebook that made it."""
     name, table = path.stem, tables.get(path.stem)
     title, anchor = origin(source, name)
+    seen = words.seen(name)
     return Picture(
         name,
-        title,
+        f"{title or name}: {seen}" if seen else title or name,
         f"{name}.png",
         caption(table, words),
         None if table is None else short(table, words),
@@ -131,7 +145,32 @@ def picture(
         json.loads(path.with_suffix(".json").read_text()),
         anchor,
         verdicts.get(name, []),
+        path.with_suffix(".svg").exists(),
     )
+
+
+def others(
+    parts: list[Part], elsewhere: dict[str, dict[tuple, dict]], here: set[str]
+) -> list[Card]:
+    """A card for each paper that has no part: from the configuration that has most of its claims.
+
+    ``elsewhere`` is that of `scorecard.others`, and ``here`` names configurations with a page.
+    """
+    found, titles = [], {part.title for part in parts}
+    for title, subtitle in PARTS.values():
+        own = {
+            name: [state(c["holds"]) for c in card.values() if title == f"Paper {c['paper']}"]
+            for name, card in elsewhere.items()
+        }
+        most = max(own, key=lambda name: len(own[name]), default="")
+        if title not in titles and own.get(most):
+            found.append(Card(title, subtitle, most, counted(own[most]), most in here))
+    return found
+
+
+def counted(states: list[str]) -> dict[str, int]:
+    """How many claims hold, fail and are undecided."""
+    return {state: states.count(state) for state in ("holds", "fails", "undecided")}
 
 
 def opening(source: nbformat.NotebookNode) -> tuple[str, Markup]:
@@ -144,17 +183,23 @@ def opening(source: nbformat.NotebookNode) -> tuple[str, Markup]:
 def origin(source: nbformat.NotebookNode, name: str) -> tuple[str, str]:
     """The heading above the cell that saves a figure, and the anchor of this cell.
 
-    A cell names the figure, or what its name begins with.
+    A cell names the figure, or what its name begins with. Or it takes the names of figures from
+    elsewhere: then slices are sought where slices are drawn.
     """
-    heading, best = "", ("", "", "")
+    heading, best = "", (0, "", "")
     for cell in source.cells:
         if cell.cell_type == "markdown":
             found = re.findall(r"^##+ (.+)$", cell.source, re.MULTILINE)
             heading = found[-1] if found else heading
-            continue
-        for saved in re.findall(r'"(\d\d_\w+)"', cell.source):
-            if name.startswith(saved) and len(saved) > len(best[0]):
-                best = saved, heading, f"#cell-id={cell.get('id', '')}"
+        elif calls := re.findall(r"\b(save|same_slices|browse)\(", cell.source):
+            named = re.findall(r'"(\d\d_[^"]*)"', cell.source)
+            patterns = [re.sub(r"\\{.*?\\}", ".+", re.escape(each)) for each in named]
+            fits = [len(p) for p in patterns if re.match(p, name)]
+            slices = re.search("_(slices|planes|pictures)_", name) is not None
+            drawn = slices == ("save" not in calls)
+            rank = 10 + max(fits) if fits else 0 if named else 1 + drawn
+            if rank > best[0]:
+                best = rank, heading, f"#cell-id={cell.get('id', '')}"
     return best[1], best[2]
 
 

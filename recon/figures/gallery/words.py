@@ -4,9 +4,9 @@ import re
 from dataclasses import dataclass
 
 from recon import methods
-from recon.figures.claims import as_text
-from recon.figures.scorecard import PAPERS, decides, key, state
-from recon.figures.style import style
+from recon.figures.claims import as_text, kernels_of
+from recon.figures.scorecard import PAPERS, decides, key, state, tally
+from recon.figures.style import SETTINGS, named, style
 from recon.study.config import Config
 
 
@@ -15,32 +15,68 @@ class Words:
 
     def __init__(self, config: Config):
         self.datasets = {name: section.label for name, section in config.datasets.items()}
+        self.networks = config.networks
+        self.priors = {name: _prior(config, name) for name in config.networks}
         self.methods = {name: methods.lookup(name).label for name in methods.names()}
-        longest = sorted(self.methods, key=len, reverse=True)
-        self.pattern = re.compile(rf"\b({'|'.join(longest)})\b")
 
     def dataset(self, name: str) -> str:
         """The label of a dataset."""
         return self.datasets.get(name, name)
 
     def entry(self, column: str, name: object) -> str:
-        """The label of a method or a prior; a setting and its value are called what they are."""
-        return as_text(name) if column in ("varied", "value") else style(name)["label"]
+        """The label of a method, a prior or a setting; a value is called what it is."""
+        if column == "prior":
+            return self.prior(str(name))
+        if column == "varied":
+            return SETTINGS.get(str(name), str(name))
+        return as_text(name) if column == "value" else style(name)["label"]
+
+    def prior(self, name: str) -> str:
+        """Which voxels a prior was trained on and what is done with its kernels, if that names it."""
+        named = self.priors.get(name, name)
+        section = self.networks.get(name)
+        alike = [
+            other
+            for other, label in self.priors.items()
+            if label == named and self.networks[other].dataset == section.dataset
+        ]
+        return named if len(alike) == 1 else name
+
+    def seen(self, figure: str) -> str:
+        """What slices a picture shows, from its name: the scan, the acceleration, the plane."""
+        names = "|".join(map(re.escape, sorted(self.datasets, key=len, reverse=True)))
+        found = re.search(rf"_({names})_R([\d.]+)(?:_(\w+))?$", figure)
+        if not found:
+            return ""
+        dataset, rate, plane = found.groups()
+        return f"{self.datasets[dataset]}, R = {rate}" + (f", {plane}" if plane else "")
 
     def sentences(self, text: str) -> str:
         """Findings in words: datasets and methods by their labels."""
         names = "|".join(map(re.escape, sorted(self.datasets, key=len, reverse=True)))
         where = re.compile(rf"(?:(?<=On )|(?<=- ))({names})(?=[ ,:])")
         text = where.sub(lambda m: self.datasets[m[1]], text)
-        return self.pattern.sub(lambda m: self.methods[m[0]], text)
+        return named(text)
 
     def statement(self, text: str) -> str:
         """A claim in words: its dataset first, then methods by their labels."""
         place, colon, said = text.partition(": ")
         if not colon:
-            return self.pattern.sub(lambda m: self.methods[m[0]], text)
+            return named(text)
         parts = [self.datasets.get(p, self.methods.get(p, p)) for p in place.split(", ")]
-        return ", ".join(parts) + ": " + self.pattern.sub(lambda m: self.methods[m[0]], said)
+        for name in sorted(self.datasets, key=len, reverse=True):
+            said = re.sub(rf"\bon {re.escape(name)}(?=[ ,]|$)", f"on {self.datasets[name]}", said)
+        return ", ".join(parts) + ": " + named(said)
+
+
+def _prior(config: Config, name: str) -> str:
+    """What a prior was trained on, and what is done with its kernels."""
+    section, kernels = config.networks[name], kernels_of(name)
+    factor = config.datasets[section.dataset].voxel_factor
+    sizes = f"{factor:g}" if isinstance(factor, float) else "×".join(f"{f:g}" for f in factor)
+    said = "diverse prior" if getattr(section, "factors", None) else f"prior of {sizes}× voxels"
+    said += ", some held out" if getattr(section, "held_out", None) else ""
+    return said if kernels == "as it is" else f"{said}, {kernels}"
 
 
 @dataclass(frozen=True)
@@ -53,7 +89,7 @@ class Verdict:
     statement: str
     state: str  # "holds", "fails" or "undecided", for the configuration with most volumes
     numbers: str
-    elsewhere: dict[str, str]  # the state in the other configurations
+    elsewhere: dict[str, str]  # what the other configurations say of the same question
 
 
 def verdict(
@@ -67,25 +103,47 @@ def verdict(
         n: card[key(claim)] for n, card in elsewhere.items() if key(claim) in card
     }
     decided_by = decides(lines)
-    decided, figure = lines.pop(decided_by), claim["figure"]
-    number = figure.split(",")[-1].strip()
-    where = f", Figure {figure}" if number[:1].isdigit() or number[:2] == "A." else ""
+    decided, here = lines[decided_by], {config: state(claim["holds"])}
+    beside = (here if decided_by != config else {}) | alike(claim, elsewhere)
     return Verdict(
         claim["id"],
         claim["paper"],
-        PAPERS.get(claim["paper"], claim["paper"]) + where,
+        source(claim["paper"], claim["figure"]),
         words.statement(claim["statement"]),
         state(decided["holds"]),
         ("" if decided_by == config else f"{decided_by}: ") + numbers(decided),
-        {name: state(line["holds"]) for name, line in lines.items()},
+        beside,
     )
+
+
+def alike(claim: dict, elsewhere: dict[str, dict[tuple, dict]]) -> dict[str, str]:
+    """What other configurations say of the same question: a tally of their verdicts for each."""
+    asked = claim["paper"], claim.get("question")
+    found = {
+        name: [state(c["holds"]) for c in card.values() if (c["paper"], c.get("question")) == asked]
+        for name, card in elsewhere.items()
+    }
+    return {name: tally(states) for name, states in found.items() if states}
+
+
+def source(paper: str, figure: str) -> str:
+    """Who claims it and where: a figure of paper A or B, or else a notebook of ours.
+
+    Of paper C we had no figures.
+    """
+    who, number = PAPERS.get(paper, paper), figure.split(",")[-1].strip()
+    if number.isdigit() and int(number) >= 20:
+        return f"{who}, notebook {number}"
+    known = number[:1].isdigit() or number[:2] == "A."
+    return f"{who}, Figure {figure}" if known else who
 
 
 def numbers(claim: dict) -> str:
     """The numbers that a verdict rests on."""
     if claim["measured"] is None:
         return "no data"
-    said = f"measured {claim['measured']:.3g}"
+    unit = claim.get("unit", "")
+    said = f"measured {claim['measured']:.3g}{unit}"
     if claim["low"] is not None:
         said += f" ({claim['low']:.3g} to {claim['high']:.3g})"
     said += f", threshold {claim['threshold']:g}; "

@@ -104,6 +104,10 @@ function scroll() {
   }
   draw();
 }
+// What is folded is printed as well; a browser hides what is closed.
+addEventListener("beforeprint", () => {
+  document.querySelectorAll("details").forEach((each) => (each.open = true));
+});
 if (seen) {
   slider();
   scroll();
