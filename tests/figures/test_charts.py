@@ -130,7 +130,7 @@ def test_sweeps_draw_the_mean_at_every_value_of_every_setting():
     bounds = varied("t_max", (100.0, 400.0, 1000.0))
     words = varied("schedule", ("uniform", "annealed"), seed=1)
     fig = figures.sweeps(pd.concat([bounds, words]))
-    assert [ax.get_xlabel() for ax in fig.axes] == ["t_max", "schedule"]
+    assert [ax.get_xlabel() for ax in fig.axes] == ["highest timestep T'", "timesteps"]
     assert [ax.get_ylabel() for ax in fig.axes] == [PSNR, ""]
     for ax, rows, names in zip(
         fig.axes, (bounds, words), (["100", "400", "1000"], ["uniform", "annealed"]), strict=True

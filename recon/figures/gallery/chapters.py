@@ -85,6 +85,11 @@ class Part:
     chapters: list[Chapter] = field(default_factory=list)
 
     @property
+    def anchor(self) -> str:
+        """Where the part begins."""
+        return "part-" + self.title.lower().replace(" ", "-")
+
+    @property
     def pictures(self) -> list[Picture]:
         """The figures of all chapters."""
         return [picture for chapter in self.chapters for picture in chapter.pictures]

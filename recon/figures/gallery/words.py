@@ -32,15 +32,14 @@ class Words:
         return as_text(name) if column == "value" else style(name)["label"]
 
     def prior(self, name: str) -> str:
-        """Which voxels a prior was trained on and what is done with its kernels, if that names it."""
-        named = self.priors.get(name, name)
-        section = self.networks.get(name)
+        """Its voxels and what is done with its kernels, if no other prior has the same."""
+        mine = self.priors.get(name, name)
         alike = [
             other
             for other, label in self.priors.items()
-            if label == named and self.networks[other].dataset == section.dataset
+            if label == mine and self.networks[other].dataset == self.networks[name].dataset
         ]
-        return named if len(alike) == 1 else name
+        return mine if len(alike) == 1 else name
 
     def seen(self, figure: str) -> str:
         """What slices a picture shows, from its name: the scan, the acceleration, the plane."""
