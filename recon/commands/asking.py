@@ -131,6 +131,7 @@ def given_method(options: argparse.Namespace, device: str) -> Choice:
     methods.settings_of(options.method, **settings)
     paths = chosen_networks(options)
     networks = {role: load_weights(path)[0].to(device) for role, path in paths.items()}
+    methods.check_networks(options.method, networks)
     return Choice(options.method, networks, paths, settings)
 
 

@@ -111,35 +111,44 @@ def warn_of_masks(path: Path, problem: Problem) -> None:
 def best_method(problem: Problem, scan: Scan, device: str, draws: bool = False) -> Choice:
     """ℓ1-wavelet, or a diffusion prior that predicts this scan clearly better; says which and why.
 
-    Where nothing can be kept back, it is ℓ1-wavelet. For ``draws`` it is the best of the priors.
+    Where nothing can be kept back, it is ℓ1-wavelet. For ``draws`` it is the best of the priors,
+    with a warning where ℓ1-wavelet predicts better: then the prior may not know this anatomy.
     """
     from recon.methods import prediction
     from recon.networks.weights import load_weights
     from recon.schema import ROOT
 
     cards, others = fitting(scan)
+    if scan.meta.get("voxel") == "unknown":
+        print("  The file gives no voxel size, so 1 mm is assumed, by which priors are judged.")
+        print("  --voxel X Y Z gives it.")
     if others:
         names = ", ".join(card.name for card in others)
         print(f"  Left out, as it was trained on other voxel sizes: {names}; --prior takes it.")
-    try:
-        pieces = prediction.held_out_parts(problem, WITH)
-    except ReconError as error:
-        print(f"  {WITHOUT} is taken: {str(error).split(';')[0]}.")
-        return Choice(WITHOUT)
-    choices = [] if draws and cards else [Choice(WITHOUT)]
+    choices = [Choice(WITHOUT)]
     for card in cards:
         path = ROOT / card.path
         networks = {"prior": load_weights(path)[0].to(device)}
         choices.append(Choice(WITH, networks, {"prior": path}))
+        print(f"  Prior {card.name}: trained on {card.anatomy}, {card.contrasts}.")
+    try:
+        pieces = prediction.held_out_parts(problem, WITH)
+    except ReconError as error:
+        taken = choices[1 if draws and cards else 0]
+        print(f"  {named(taken)} is taken unchecked: {str(error).split(';')[0]}.")
+        return taken
     errors = []
     for choice in choices:
         error = prediction.estimated_error(pieces, choice.method, choice.networks)
         errors.append(max(error, 0.0) ** 0.5)
         name = named(choice)
         print(f"  {name} predicts samples that were kept back to {100 * errors[-1]:.1f} %.")
-    best = min(range(len(choices)), key=errors.__getitem__)
-    if choices[0].method == WITHOUT and errors[best] >= CLEARLY * errors[0]:
+    best = min(range(1 if draws and cards else 0, len(choices)), key=errors.__getitem__)
+    if errors[best] >= CLEARLY * errors[0] and not draws:
         best = 0
+    if errors[best] > errors[0]:
+        print(f"  Warning: {WITHOUT} predicts better. The prior may not know this anatomy, and")
+        print("  draws from it may agree where they are wrong.")
     print(f"  So it is {named(choices[best])}.", flush=True)
     predicted = {named(c): round(e, 4) for c, e in zip(choices, errors, strict=True)}
     return replace(choices[best], found={"predicted_to": predicted})

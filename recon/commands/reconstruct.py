@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from recon.mri.problem import Problem
     from recon.mri.scan import Scan
 
-COPIES = 5  # of k-space, in bytes, that a reconstruction needs at least
+# Of k-space, in bytes, that a reconstruction needs at least: the samples and the maps, each twice,
+# and what the solvers hold. All but the samples as they were read are of the virtual coils.
+COPIES = 5
 SAMPLER = "annealed"  # draws from the posterior where the chosen method does not
 
 
@@ -35,10 +37,12 @@ def reconstruct(options: argparse.Namespace) -> None:
     from a calibration scan in the file, or from --maps.
     """
     from recon.io import check_output, frames_of, read_scan
+    from recon.io.scans import samples_file
 
     asked, selection = prepared(options), selected(options)
-    if options.input.is_file():
-        check_memory(options.input.stat().st_size, f"{options.input}: reconstructing it")
+    samples = samples_file(options.input)
+    if samples.is_file():  # all of it may be read, whatever part is reconstructed
+        check_memory(samples.stat().st_size, f"{options.input}: reading it")
     scan = read_scan(options.input, selection)
     frames = frames_of(scan, selection) if options.all else [selection]
     many = len(frames) > 1
@@ -104,7 +108,9 @@ def pose(scan: Scan, asked: Asked) -> Posed:
     from recon.mri.problem import pose_scan
 
     options = asked.options
-    check_memory(scan.kspace.nbytes, f"{scan.name}: reconstructing it")
+    used = min(options.coils or scan.coils, scan.coils) / scan.coils
+    needed = round((1 + (COPIES - 1) * used) * scan.kspace.nbytes)
+    check_memory(needed, f"{scan.name}: reconstructing it")
     scan = alive(given_voxel(scan, options.voxel))
     scan = scan if options.force else plausible(scan)
     if options.espirit and scan.coils == 1:
@@ -169,20 +175,18 @@ def draws(problem: Problem, choice: Choice, number: int) -> tuple[dict, dict]:
     return volumes, facts
 
 
-def check_memory(kspace: int, what: str) -> None:
-    """Refuses k-space of so many bytes where the memory is too small for all that is made of it.
+def check_memory(needed: int, what: str) -> None:
+    """Refuses what needs more bytes than the memory has free.
 
-    These are the samples and the maps, each twice, and what the solvers hold. Where the system does
-    not say what is free, nothing is refused.
+    Where the system does not say what is free, nothing is refused.
     """
     known = Path("/proc/meminfo")
     lines = known.read_text().splitlines() if known.is_file() else []
     free = [1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")]
-    needed = COPIES * kspace
     if free and needed > free[0]:
         raise ReconError(
             f"{what} needs about {needed / 1e9:.1f} GB of memory, and {free[0] / 1e9:.1f} GB are "
-            "free; compress the coils before, or read fewer frames"
+            "free; take one frame (--slice), fewer coils (--coils), or a larger machine"
         )
 
 
@@ -211,6 +215,7 @@ def record(scan: Scan, problem: Problem, asked: Asked, choice: Choice) -> dict:
     from recon.files import digest
     from recon.io.scans import samples_file
     from recon.mri import masks
+    from recon.mri.coils import calibration_region
     from recon.versions import versions
 
     options = asked.options
@@ -226,6 +231,7 @@ def record(scan: Scan, problem: Problem, asked: Asked, choice: Choice) -> dict:
         "choice": choice.found,
         "acceleration": masks.acceleration(problem.operator.mask),
         "noise": problem.noise / problem.scale,
+        "calibration": list(calibration_region(problem.operator.mask)),
         "maps": str(options.maps) if options.maps else vars(asked.espirit),
         "maps_sha256": digest(samples_file(options.maps))[:16] if options.maps else None,
         "seed": options.seed or 0,

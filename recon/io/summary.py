@@ -19,6 +19,7 @@ from recon.io.frames import COUNTERS
 from recon.io.matlab import is_complex
 from recon.io.mrd import open_table
 from recon.io.scans import is_bart
+from recon.mri.coils import calibration_region
 from recon.mri.masks import acceleration
 from recon.mri.problem import Problem
 from recon.mri.scan import Scan
@@ -41,7 +42,9 @@ def described(scan: Scan, problem: Problem) -> list[str]:
         f"{scan.name}: {scan.meta.get('format', 'k-space')}, {coils}, {size} ({what}), "
         f"voxels {voxel} mm{unknown}",
         f"  R = {acceleration(mask):.2f} ({', '.join(along)}), signal-to-noise about "
-        f"{1 / max(problem.noise, 1e-6):.0f}",
+        f"{1 / max(problem.noise, 1e-6):.0f} (noise of {problem.noise / problem.scale:.2g} in each "
+        "component)",
+        f"  fully sampled centre: {_times(calibration_region(mask))} phase encodes",
     ]
     return lines + [f"  {note}" for note in scan.notes]
 

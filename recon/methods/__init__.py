@@ -132,7 +132,14 @@ def reconstruct(
         raise ReconError(f"method {name} denoises slices, but {why}; choose another method")
     if not isinstance(networks, dict):
         networks = dict.fromkeys(list(method.needs)[:1], networks)
-    for role, kind in method.needs.items():
+    check_networks(name, networks)
+    chosen = {role: networks[role] for role in method.needs}
+    return method.run(problem, **chosen, settings=settings_of(name, **values), callback=callback)
+
+
+def check_networks(name: str, networks: dict[str, Any]) -> None:
+    """Refuses networks that are not what a method needs; ``networks`` are named by argument."""
+    for role, kind in lookup(name).needs.items():
         what = "a prior" if kind in PRIORS else f"a network of kind {kind}"
         if networks.get(role) is None:
             how = "pass the path of trained weights (shipped ones lie in data/priors)"
@@ -140,8 +147,6 @@ def reconstruct(
         if not _serves(networks[role], kind):
             found = getattr(networks[role], "kind", type(networks[role]).__name__)
             raise ReconError(f"method {name} needs {what}, and was given a network of kind {found}")
-    chosen = {role: networks[role] for role in method.needs}
-    return method.run(problem, **chosen, settings=settings_of(name, **values), callback=callback)
 
 
 def passed(

@@ -105,19 +105,20 @@ class Found:
     seconds: float
 
 
-def hold_out(problem: Problem, seed: int = 0) -> HeldOut:
+def hold_out(problem: Problem, seed: int = 0, parts: int = 1) -> HeldOut:
     """Keeps back a random `SHARE` of the phase encodes outside the calibration region, and adds
     noise to the others.
 
-    Raises `ReconError` where fewer than `FEWEST` would remain to be predicted.
+    Together the ``parts`` of a scan, of which this is one, keep back `FEWEST` phase encodes or
+    more. Raises `ReconError` where these would be more than a quarter.
     """
-    mask = problem.operator.mask.cpu()
+    mask, fewest = problem.operator.mask.cpu(), math.ceil(FEWEST / parts)
     among = candidates(mask)
-    number = max(FEWEST, round(SHARE * len(among)))
-    if len(among) < 4 * FEWEST:
+    number = max(fewest, round(SHARE * len(among)))
+    if len(among) < 4 * fewest:
         raise ReconError(
             f"nothing to hold out: {len(among)} phase encodes lie outside the calibration "
-            f"region, and settings are chosen with {4 * FEWEST} or more; use --no-tune"
+            f"region, and settings are chosen with {4 * fewest} or more; use --no-tune"
         )
     generator = torch.Generator().manual_seed(seed)
     kept = drawn(among, number, mask, generator)
@@ -222,7 +223,12 @@ def depth_of(method: str) -> int:
 
 def held_out_parts(problem: Problem, method: str, seed: int = 0) -> list[HeldOut]:
     """What is held out of the parts on which a method is tried."""
-    return [hold_out(part, seed) for part in parts(problem, depth_of(method))]
+    return held_out(parts(problem, depth_of(method)), seed)
+
+
+def held_out(pieces: list[Problem], seed: int = 0) -> list[HeldOut]:
+    """What is held out of the parts of a scan."""
+    return [hold_out(piece, seed, len(pieces)) for piece in pieces]
 
 
 def twin_of(problem: Problem, volume: Complex[Tensor, "x y z"], seed: int = 0) -> Twin:
@@ -275,7 +281,7 @@ def choose(
     """
     fixed, begun = fixed or {}, time.perf_counter()
     small = parts(problem, depth_of(method))
-    held = [hold_out(part, seed) for part in small]
+    held = held_out(small, seed)
     twins, started = [], time.perf_counter()
     for part in small:
         first = methods.reconstruct(part, method, networks, **oriented(method, part, fixed))

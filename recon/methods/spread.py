@@ -89,7 +89,7 @@ def calibration(
         first = methods.reconstruct(part, method, networks, **values)
         twins.append(prediction.twin_of(part, first))
     try:
-        held = [prediction.hold_out(part) for part in small]
+        held = prediction.held_out(small)
     except ReconError:
         held = []  # too few samples lie outside the calibration region
     ratios = []

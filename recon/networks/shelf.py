@@ -88,7 +88,7 @@ def _read(path: Path, root: Path, header: dict, settings: dict, made: dict) -> C
         pixels=pixels(data, settings),
         matrix=tuple(transfer["size"]) if transfer else matrix,
         stack=settings.get("stack", 1),
-        measured=bool(transfer),
+        measured=bool(transfer) or (not phantom and "kind" in data),
         masks=_masks(settings),
         licence=printable(str(about.get("licence", "MIT" if phantom else "unknown"))),
         attribution=printable(

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -356,8 +357,30 @@ def test_without_options_the_scan_chooses_method_prior_and_settings(scan_file, t
 def test_samples_are_drawn_with_a_prior_whatever_predicts_best(scan_file, tmp_path, capsys):
     few = ["--acceleration", "3", "--calibration", "8", "8", "--no-tune", "--samples", "2"]
     assert main(["reconstruct", str(scan_file), str(tmp_path / "out.nii.gz"), *few]) == 0
-    assert "So it is annealed with the prior head" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "So it is annealed with the prior head" in said and "Prior head: trained on" in said
+    errors = dict(re.findall(r"(l1_wavelet|annealed).* predicts .* to ([\d.]+) %", said))
+    worse = float(errors["annealed"]) > float(errors["l1_wavelet"])
+    assert worse == ("Warning: l1_wavelet predicts better" in said)
     assert (tmp_path / "out_std.nii.gz").is_file()
+
+
+def test_samples_are_drawn_unchecked_where_nothing_can_be_held_out(
+    scan_file, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr("recon.methods.prediction.FEWEST", 10**6)
+    few = ["--acceleration", "3", "--calibration", "8", "8", "--no-tune", "--samples", "2"]
+    assert main(["reconstruct", str(scan_file), str(tmp_path / "out.nii.gz"), *few]) == 0
+    assert "annealed with the prior head is taken unchecked" in capsys.readouterr().out
+    assert (tmp_path / "out_std.nii.gz").is_file()
+
+
+def test_weights_of_another_kind_are_refused_before_the_scan_is_read(tmp_path, capsys):
+    prior = str(ROOT / "data" / "priors" / "demo_brain_4x.safetensors")
+    scan = tmp_path / "missing.h5"
+    arguments = ["--method", "modl", "--prior", prior]
+    assert main(["reconstruct", str(scan), str(tmp_path / "out.nii.gz"), *arguments]) == 2
+    assert "needs a network of kind modl" in capsys.readouterr().err
 
 
 def test_a_scan_larger_than_the_memory_says_how_much_it_needs(

@@ -19,14 +19,30 @@ def test_samples_kept_back_are_measured_and_outside_the_calibration_region(calib
     mask, used = calibrated.operator.mask, held.problem.operator.mask
     kept = mask & ~used
     assert int(kept.sum()) >= prediction.FEWEST and not (used & ~mask).any()
-    centre = torch.ones(calibration_region(mask), dtype=torch.bool)
-    assert not (kept & fourier.pad(centre, mask.shape, (0, 1))).any()
+    assert not (kept & _centre(mask)).any()
     assert not held.problem.kspace[:, :, ~used].any()
     assert torch.equal(held.samples[:, :, kept], calibrated.kspace[:, :, kept])
     again = prediction.hold_out(calibrated)
     assert torch.equal(held.samples, again.samples)
     other = prediction.hold_out(calibrated, seed=1)
     assert not torch.equal(other.problem.operator.mask, used)
+
+
+def test_the_slices_of_a_stack_keep_back_lines_together(calibrated):
+    """Three slices with 30 lines each outside the centre, of which one alone has too few."""
+    mask = calibrated.operator.mask
+    outside = (mask.flatten() & ~_centre(mask).flatten()).nonzero().flatten()
+    few = _centre(mask).flatten()
+    few[outside[:30]] = True
+    problem = replace(calibrated, operator=calibrated.operator.masked(few.view(mask.shape)))
+    with pytest.raises(ReconError, match="nothing to hold out: 30 phase encodes"):
+        prediction.hold_out(problem)
+    for held in prediction.held_out([problem] * 3):
+        assert int((problem.operator.mask & ~held.problem.operator.mask).sum()) == 6
+
+
+def _centre(mask):
+    return fourier.pad(torch.ones(calibration_region(mask), dtype=torch.bool), mask.shape, (0, 1))
 
 
 def test_samples_kept_back_stand_for_those_that_were_not_measured(calibrated):
