@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import h5py
-import pandas as pd
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -128,17 +127,3 @@ def read_magnitude(path: Path) -> Float[Tensor, "x y z"]:
     """What `write_magnitude` kept."""
     with h5py.File(path) as file:
         return torch.from_numpy(file["magnitude"][()])
-
-
-def how_long(name: str, earlier: Path) -> str:
-    """What a user should know before the cases of comparison ``name`` are computed.
-
-    ``earlier`` is where its table would lie if the configuration's figures were made before. It
-    says the time that each case took.
-    """
-    said = f"{name}: cases that are not in results/ are computed now"
-    if not earlier.exists() or "seconds" not in (table := pd.read_csv(earlier)):
-        return f"{said}; no earlier run says how long that takes"
-    minutes = max(1, round(table["seconds"].sum() / 60))
-    took = f"{minutes} minute{'s' if minutes > 1 else ''}"
-    return f"{said}; all {len(table)} of them took {took} when {earlier.name} was made"

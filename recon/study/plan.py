@@ -51,8 +51,9 @@ class Plan:
     config: str
     device: str
     kinds: dict[str, Kind] = field(default_factory=lambda: {name: Kind() for name in jobs.KINDS})
-    disk: float = 0.0  # bytes, of what is left to prepare
+    disk: float = 0.0  # bytes, of what is left to prepare and to reconstruct
     memory: float = 0.0  # bytes, of the largest case
+    arrays: float = 0.0  # those of them that hold its data
     largest: str = ""  # its dataset
     downloads: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)  # what there is no measurement of
@@ -93,6 +94,7 @@ class Planner:
     def __init__(self, study: Planned, costs: Costs):
         self.study, self.config, self.costs = study, study.config, costs
         self.unknown: dict[str, int] = defaultdict(int)
+        self.kept = 0.0  # bytes of the volumes of cases
         self.counted: set[str] = set()  # Cases that several comparisons share are computed once.
 
     def seconds(self, job: jobs.Job) -> float:
@@ -149,7 +151,9 @@ class Planner:
         rates = {(case.subject, case.acceleration) for case in run}
         if self.config.comparisons[comparison].settings == "scan":
             self.unknown["settings that are chosen on the scan itself"] += len(listed)
-        return sum(map(self.case, filter(self.first, run))) + len(rates) * self.posed(dataset)
+        new = list(filter(self.first, run))
+        self.kept += 4 * math.prod(size(self.config, dataset)[0]) * len(new)
+        return sum(map(self.case, new)) + len(rates) * self.posed(dataset)
 
     def first(self, case: Case) -> bool:
         """Whether a case was not counted before."""
@@ -180,8 +184,10 @@ class Planner:
 
     def notebook(self, name: str) -> float:
         """Runs a kernel; what it computes of its own grows with the volumes."""
-        known = sorted(self.costs.notebooks.values())
-        measured = self.costs.notebooks.get(number(name), known[len(known) // 2])
+        if number(name) not in self.costs.notebooks:
+            self.unknown[f"notebook {name}"] += 1
+            return 0.0
+        measured = self.costs.notebooks[number(name)]
         first = next(iter(self.config.datasets))
         return measured * math.prod(size(self.config, first)[0]) / self.costs.notebook_voxels
 
@@ -212,9 +218,11 @@ def plan(study: Planned, costs: Costs) -> Plan:
         kind.longest = max(kind.longest, seconds)
         if job.kind == "prepare":
             out.disk += planner.stored(*job.names)
+    out.disk += planner.kept
     for dataset in {name for c in study.config.comparisons for name, _ in study.config.compared(c)}:
         needed = costs.memory(*size(study.config, dataset))
         out.memory, out.largest = max((out.memory, out.largest), (needed, dataset))
+    out.arrays = max(0.0, out.memory - costs.process)
     out.downloads = downloads(study)
     out.unknown = [f"{what} ({n} times)" for what, n in sorted(planner.unknown.items())]
     return out
@@ -250,11 +258,12 @@ def said(found: Plan, machine: Machine, cores: int, speed: float) -> Iterator[st
     total = lasting(found.hours(cores, speed))
     yield f"in all    {total} on {cores} cores, each {speed:g} times as fast as that measured:"
     yield f"          {machine.processor}, {machine.device}, networks in {machine.precision}"
-    yield f"disk      {human(found.disk)} for prepared volumes"
+    yield f"disk      {human(found.disk)} for prepared volumes and reconstructions"
     yield f"memory    {human(found.memory)} for a case of {found.largest}, on the CPU"
     if found.device != "cpu":
         yield f"device    {found.device}: no measurement of it, so times are those of CPU cores;"
-        yield "          the same arrays lie in its memory"
+        yield f"          {human(found.arrays)} of its memory for the arrays of such a case, and"
+        yield "          what a batch of slices takes in the network"
     yield from (f"download  {line}" for line in found.downloads)
     yield from (f"unknown   no measurement of {what}" for what in found.unknown)
 

@@ -28,11 +28,11 @@ from recon.mri.problem import Problem
 from recon.networks.precision import multiplies_bf16
 from recon.progress import note
 from recon.study import provenance
+from recon.study.before import check_trained, how_long, minutes, untuned
 from recon.study.cases import (
     Case,
     Counted,
     Stopwatch,
-    how_long,
     magnitude_of,
     psnr_of,
     read_magnitude,
@@ -310,6 +310,13 @@ class Study(Inputs):
         tried = [change | self.typed(dataset, method, point) for point in points]
         return max(tried, key=score) if len(tried) > 1 else tried[0]
 
+    def announce(self, name: str) -> None:
+        """Says what a user should know before the cases of a comparison are computed."""
+        note(how_long(name, self.figures / f"{name}.csv", lambda: minutes(self, name)))
+        if alone := untuned(self, name):
+            which = ", ".join(alone)
+            note(f"{name}: nobody has tuned {which}; so defaults are taken, as its table says")
+
     def comparison(self, name: str, pairs: list[tuple[str, str]] | None = None) -> pd.DataFrame:
         """The table of a comparison, for all of its (dataset, subject) pairs or those given.
 
@@ -318,10 +325,12 @@ class Study(Inputs):
         take. Its ``attrs`` have the labels of the datasets, for titles.
         """
         rows, grid, told = [], self.config.comparisons[name].choose, False
+        if pairs is None:  # not one job of a run, whose networks were made for it
+            check_trained(self, name)
         for dataset, subject in pairs or self.config.compared(name):
             for case, change in self.cases(name, dataset, subject):
                 if not told and not self.computed(case):
-                    note(how_long(name, self.figures / f"{name}.csv"))
+                    self.announce(name)
                     told = True
                 varied, value = next(iter(change.items()), ("", float("nan")))
                 chosen = ", ".join(said(key, case.settings[key], grid[key]) for key in grid)
