@@ -36,6 +36,10 @@ test-slurm: $(INSTALLED)
 	    { echo "SLURM and munge are needed; as root on Debian they are installed"; exit 1; }
 	SLURM_CONFIG=$(SLURM_CONFIG) .venv/bin/python -m pytest -q -rs -m slurm tests/workflow
 
+# As recon does itself (recon/__init__.py); notebooks load torch before it.
+ifndef OMP_WAIT_POLICY
+lab: export GOMP_SPINCOUNT ?= 3000
+endif
 lab: $(INSTALLED)
 	.venv/bin/jupyter lab notebooks/00_start_here.ipynb
 

@@ -29,7 +29,7 @@ def priors(options: argparse.Namespace) -> None:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         print("  ".join(f"{cell:{w}}" for cell, w in zip(row, widths, strict=True)).rstrip())
-    print("\nScans of one's own are reconstructed with the priors of real anatomy among them.")
+    print("\nFor a scan of one's own, those of real slices are tried; the best one may be taken.")
 
 
 COMMAND = Command("list the priors that are here", options, priors)

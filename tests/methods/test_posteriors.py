@@ -158,12 +158,16 @@ def modes(generator):
     return problem, TwoModes(seen + hidden, spread), hidden.flatten(), spread
 
 
+def test_no_sampler_is_left_out():
+    assert set(SAMPLERS) == {name for name in methods.names() if methods.lookup(name).samples}
+
+
 @pytest.mark.parametrize("method", SAMPLERS)
 def test_draws_lie_in_the_modes_of_a_mixture(method, modes):
     """Each draw is near one of the modes, not between them, with the spread of a mode.
 
-    The second mode is the likelier one, and is found more often. It is not found often enough: it
-    should be in 83 % of the draws, and is in about 60 %. While the noise is high, the samplers put
+    The second mode is the likelier one, and is found more often. An exact sampler has it in 83 % of
+    the draws. Ours have it in about 60 %. While the noise is high, the samplers put
     data without noise at the measured frequencies but go on as if they were noisy, so the data
     count for less than they should.
     """
@@ -174,4 +178,4 @@ def test_draws_lie_in_the_modes_of_a_mixture(method, modes):
     around = float((place - place.sign()).std() * hidden.norm() / spread)
     assert around == pytest.approx(1, abs=0.15)
     second = float((place < 0).float().mean())
-    assert 0.5 < second < 0.83
+    assert 0.5 < second < 0.93
