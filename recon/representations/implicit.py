@@ -31,7 +31,7 @@ class ImplicitSettings(Strict):
     The bandwidth is the standard deviation of the frequencies, in periods along half of the axis
     with the most voxels. Paper A's code has a scale of 8 without the 2π, which is a bandwidth of
     1.3. It also gives the frequencies a mean of ⅓, where a standard deviation is meant; this is not
-    copied. With a large bandwidth the network fits noise as easily as anatomy (notebook 06).
+    copied. With a large bandwidth the network fits noise as easily as anatomy (notebook 04).
     """
 
     width: Count = 128

@@ -228,7 +228,7 @@ def test_another_version_of_a_library_stales_what_calls_it(source, monkeypatch):
 
 def test_a_notebook_that_computes_is_stale_with_what_it_names(source):
     """Those that show tables alone follow from the tables."""
-    config, names = load("smoke"), ("06_fields", "10_methods_without_shift")
+    config, names = load("smoke"), ("04_fields", "10_methods_without_shift")
     before = [provenance.notebook_code(name, config) for name in names]
     source("representations/gaussians.py", "self.grown = 0", "self.grown = 0 + 0")
     after = [provenance.notebook_code(name, config) for name in names]

@@ -416,11 +416,11 @@ def test_a_comparison_is_every_method_prior_variation_and_acceleration():
 def test_only_what_is_shown_as_tuned_is_tuned():
     """A comparison of defaults, or of settings chosen on the scan, waits for no tuning."""
     config = load("smoke")
-    defaults = config.comparisons["04_defaults"]
-    alone = config.model_copy(update={"comparisons": {"04_defaults": defaults}, "tuning": Tuning()})
+    defaults = config.comparisons["44_defaults"]
+    alone = config.model_copy(update={"comparisons": {"44_defaults": defaults}, "tuning": Tuning()})
     assert alone.methods_on("knee_2x") == ["l1_wavelet", "annealed"]
     assert alone.tuned_on("knee_2x") == [] and alone.tuned_at("knee_2x", "annealed") == []
-    both = {"04_defaults": defaults, "42_samplers": config.comparisons["42_samplers"]}
+    both = {"44_defaults": defaults, "42_samplers": config.comparisons["42_samplers"]}
     tuned = alone.model_copy(update={"comparisons": both})
     assert "annealed" in tuned.tuned_on("knee_2x") and "l1_wavelet" not in tuned.tuned_on("knee_2x")
 

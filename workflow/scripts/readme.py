@@ -123,8 +123,8 @@ def r3dm(config: str, places: dict[str, str]) -> Rows:
 def real_slices() -> Rows:
     """ℓ1-wavelet with the best of its weights for each slice, and annealed with its defaults."""
     weights, defaults = (
-        read("real_multicoil/04_weights_l1_wavelet"),
-        read("real_multicoil/04_defaults"),
+        read("real_multicoil/44_weights_l1_wavelet"),
+        read("real_multicoil/44_defaults"),
     )
     labels = {
         "heads": "of heads in three contrasts (semi-synthetic)",
