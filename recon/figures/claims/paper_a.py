@@ -28,6 +28,7 @@ ORDER = [
     ("variational", "dds", 1, "ours"),
     ("dds", "l1_wavelet", 1, "ours"),
     ("annealed", "variational", 1, "ours"),
+    ("annealed", "l1_wavelet", 1, "ours"),
 ]
 
 
