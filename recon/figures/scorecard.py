@@ -26,7 +26,8 @@ def card(config: Config, tables: Mapping[str, pd.DataFrame]) -> list[dict]:
     mean phantoms in one configuration and people in another.
     """
     lines = []
-    for name in (name for name in config.comparisons if name in tables):
+    others = [name for name in claims.about_tables() if name not in config.comparisons]
+    for name in (name for name in (*config.comparisons, *others) if name in tables):
         table = tables[name]
         known = {name: section.label for name, section in config.datasets.items()}
         labels = {name: known.get(name, name) for name in table["dataset"].unique()}
@@ -76,8 +77,12 @@ def board(study: Study) -> pd.DataFrame:
     Claims of this configuration come from its tables, those of others from their scorecards. The
     ``verdict`` and its numbers are those of the configuration that has most volumes.
     """
-    mine, names = study.config.name, study.config.comparisons
-    made = card(study.config, {name: study.comparison(name) for name in names})
+    mine = study.config.name
+    tables = {name: study.comparison(name) for name in study.config.comparisons}
+    # Tables of other kinds are as their notebooks left them.
+    paths = {name: study.figures / f"{name}.csv" for name in claims.about_tables()}
+    tables |= {n: pd.read_csv(p) for n, p in paths.items() if n not in tables and p.exists()}
+    made = card(study.config, tables)
     cards = {mine: {key(line): line for line in made}} | others(study)
     rows = []
     for name in dict.fromkeys(name for lines in cards.values() for name in lines):

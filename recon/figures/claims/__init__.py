@@ -26,14 +26,23 @@ from recon.figures.claims.rules import (
 )
 
 
+def about_tables() -> list[str]:
+    """The names of all tables that something is claimed of."""
+    return list(dict.fromkeys(name for record in _records() for name in record))
+
+
+def _records() -> list[dict]:
+    """What the files of this room end in."""
+    files = rooms.members("figures/claims", "CLAIMS")
+    return [rooms.member("figures/claims", "CLAIMS", f, "file of claims") for f in files]
+
+
 def scorecard(name: str, table: pd.DataFrame) -> list[dict]:
     """The claims that the table of the comparison ``name`` decides, in every file of this room.
 
     They are one family, whichever files they come from.
     """
-    files = rooms.members("figures/claims", "CLAIMS")
-    records = [rooms.member("figures/claims", "CLAIMS", f, "file of claims") for f in files]
-    found = [claim for record in records if name in record for claim in record[name](table)]
+    found = [claim for record in _records() if name in record for claim in record[name](table)]
     return judged(found)
 
 
@@ -52,6 +61,7 @@ def summary(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
 __all__ = [
     "Claim",
     "about",
+    "about_tables",
     "as_text",
     "counted",
     "entries",

@@ -289,6 +289,32 @@ def in_distribution(table: pd.DataFrame) -> list[Claim]:
     return out
 
 
+def capacity(table: pd.DataFrame) -> list[Claim]:
+    """Paper A, Figure A.7: an implicit network must be wide to hold a volume.
+
+    A claim of ours is that Gaussians need fewer numbers than the widest network to fit as well.
+    """
+    out, table = [], table.assign(R=1.0)
+    networks, rest = (table[table["representation"] == k] for k in ("implicit", "gaussians"))
+    for dataset, rows in networks.groupby("dataset", sort=False):
+        ends = {rows["width"].min(): "narrowest", rows["width"].max(): "widest"}
+        best = rows.assign(way=rows["width"].map(ends)).dropna(subset="way")
+        keys = ["dataset", "volume", "R", "way"]
+        best = best.loc[best.groupby(keys)["psnr"].idxmax()]
+        gains = paired_gain(best, "widest", "narrowest", "psnr", "way")
+        said = f"{dataset}: the widest network fits the volume 10 dB better than the narrowest"
+        out.append(smallest_gain(gains, about("A.7", f"{dataset}.width", said), 10.0))
+        fewer = rest[rest["parameters"] < best.loc[best["way"] == "widest", "parameters"].min()]
+        most = fewer.loc[fewer.groupby(["dataset", "volume"])["psnr"].idxmax()]
+        both = pd.concat([best, most.assign(way="Gaussians")])
+        gains = paired_gain(both, "Gaussians", "widest", "psnr", "way")
+        said = (
+            f"{dataset}: Gaussians of fewer numbers fit the volume better than the widest network"
+        )
+        out.append(smallest_gain(gains, about("A.7", f"{dataset}.gaussians", said, "ours")))
+    return out
+
+
 CLAIMS = {
     "10_methods_without_shift": without_shift,
     "11_hyperparameters": hyperparameters,
@@ -302,6 +328,7 @@ CLAIMS = {
     "16_smallest_voxels": partial(
         other_voxels, pairs=SMALLEST_KERNELS, figure="6, A.9", by="prior"
     ),
+    "17_capacity": capacity,
     "17_in_distribution": in_distribution,
     "43_noise_levels": noise_levels,
     "43_bounds": partial(bounds, way="as in the paper's text"),

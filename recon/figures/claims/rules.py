@@ -42,7 +42,8 @@ class Claim:
     def unit(self) -> str:
         """That of the difference, as its statement tells: PSNR where it names no other metric."""
         others = {"SSIM": " in SSIM", "NRMSE": " % of NRMSE", "memory": " MB", "time": " s"}
-        return next((unit for name, unit in others.items() if f" {name}" in self.statement), " dB")
+        words = re.findall(r"\w+", self.statement)
+        return next((unit for name, unit in others.items() if name in words), " dB")
 
     @property
     def decidable(self) -> bool:
