@@ -12,7 +12,7 @@ SLURM_CONFIG ?= smoke
 export CONFIG PROFILE
 INSTALLED := .venv/.installed
 
-.PHONY: setup figures plan test test-slurm lab bench gpu fuzz kills rehearsal docs clean
+.PHONY: setup figures plan test test-slurm lab bench gpu fuzz kills rehearsal load docs clean
 
 setup: $(INSTALLED)
 
@@ -42,6 +42,10 @@ lab: export GOMP_SPINCOUNT ?= 3000
 endif
 lab: $(INSTALLED)
 	.venv/bin/jupyter lab notebooks/00_start_here.ipynb
+
+# A thousand small cases, of which `make test` runs two hundred.
+load: $(INSTALLED)
+	LOAD_CASES=1000 .venv/bin/python -m pytest -q tests/study/test_load.py
 
 docs: $(INSTALLED)
 	.venv/bin/mkdocs build --quiet --clean

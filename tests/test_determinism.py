@@ -3,23 +3,29 @@
 The CPU is compared with a GPU in tests/test_gpu.py.
 """
 
+import os
 import random
+import subprocess
+import sys
 
 import h5py
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from recon import methods, phantoms
 from recon.files import digest
 from recon.mri import masks
+from recon.mri.metrics import psnr
 from recon.mri.prepared import Prepared
 from recon.mri.problem import Problem
 from recon.mri.sense import Sense
 from recon.networks.unet import UNetConfig
 from recon.networks.weights import save_weights
 from recon.priors.ddpm import DDPMTraining
+from recon.schema import ROOT
 from recon.study.config import Comparison, Tuning, load
 from recon.study.study import Study
 from recon.study.tuning import tune
@@ -71,6 +77,22 @@ def test_a_method_gives_the_same_bits_again_and_nearly_the_same_on_two_threads(m
     shared = reconstructed(problem, method, threads=2)
     apart = float((shared - first).norm() / first.norm())
     assert apart < CLOSE.get(method, THREADS)
+
+
+# What a processor without AVX and without bf16 would do.
+OLD = {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41"}
+
+
+def test_an_older_processor_gives_nearly_the_same(tmp_path):
+    """Within 0.01 dB; docs/cluster.md states it."""
+    found = []
+    for name, environment in (("new", {}), ("old", OLD)):
+        command = [sys.executable, "-m", "tests.processor", str(tmp_path / name)]
+        subprocess.run(command, cwd=ROOT, env=os.environ | environment, check=True)
+        found.append(load_file(tmp_path / name))
+    for method in ("cg_sense", "annealed"):
+        one, other = (psnr(made[method], made["truth"]) for made in found)
+        assert abs(one - other) < 0.01, f"{method}: {one:.4f} and {other:.4f} dB"
 
 
 def test_another_seed_gives_another_result(problem):
