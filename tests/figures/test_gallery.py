@@ -193,7 +193,9 @@ def test_captions_and_short_tables():
     assert "(2 scans of 1 subject)" in caption(slices, words)
     found = short(table, words)
     assert found.columns == ["Knee phantom, R = 8"]
-    assert found.rows[0] == ("Annealed (ours)", ["36.1 ± 1.3"])
+    assert found.rows[0] == ("Annealed (ours)", ["36.1"])
+    third = table[table["volume"] == "b"].assign(volume="c")
+    assert short(pd.concat([table, third]), words).rows[0][1][0].startswith("36.1 ± 0.")
     varied = table[table["method"] == "annealed"].assign(varied="steps", value=8)
     varied = pd.concat([varied, varied.assign(value=16), varied.assign(varied="churn", value=0)])
     assert [label for label, _ in short(varied, words).rows] == [

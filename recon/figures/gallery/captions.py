@@ -29,7 +29,7 @@ def differing(table: pd.DataFrame) -> list[str]:
 
 
 def short(table: pd.DataFrame, words: Words) -> Short | None:
-    """The mean PSNR of each entry, with the interval of its mean where there are two volumes."""
+    """The mean PSNR of each entry, with the interval of its mean where there are three volumes."""
     if "psnr" not in table or not {"dataset", "volume", "R"} <= set(table):
         return None
     by = differing(table)
@@ -49,10 +49,10 @@ def short(table: pd.DataFrame, words: Words) -> Short | None:
 
 
 def _mean(rows: pd.DataFrame) -> str:
-    """The mean over the subjects, and half of its interval."""
+    """The mean over the subjects, and half of its interval; that of two subjects says nothing."""
     gains = rows.assign(gain=rows["psnr"])[["dataset", "volume", "R", "gain"]]
     values = by_subject(gains)["gain"]
-    if len(values) < 2:
+    if len(values) < 3:
         return f"{values.mean():.1f}"
     low, high = interval(values, 1 - LEVEL)
     return f"{values.mean():.1f} ± {(high - low) / 2:.1f}"
