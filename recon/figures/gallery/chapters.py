@@ -29,6 +29,7 @@ PARTS = {
     "9": ("Scorecard", "every claim in one place"),
 }
 OTHER = ("More", "added by users")
+SLICES = re.compile("_(slices|planes|pictures)_")  # in the name of a picture of slices
 # That of nbconvert lets tags and links to code through.
 MARKDOWN = mistune.create_markdown(escape=True, plugins=["table", "math"])
 for place, display in (("inline_math", "inline"), ("block_math", "block")):
@@ -74,6 +75,7 @@ class Card:
     config: str
     counts: dict[str, int]
     page: bool  # whether its page is here
+    strip: str  # a picture beside that page; empty where there is none
 
 
 @dataclass
@@ -105,7 +107,7 @@ class Part:
     @property
     def strip(self) -> Picture | None:
         """The picture that stands for the part: the first of slices, or else the first of all."""
-        slices = (p for p in self.pictures if re.search("_(slices|planes|pictures)_", p.name))
+        slices = (p for p in self.pictures if SLICES.search(p.name))
         return next(slices, next(iter(self.pictures), None))
 
 
@@ -155,21 +157,25 @@ def picture(
 
 
 def others(
-    parts: list[Part], elsewhere: dict[str, dict[tuple, dict]], here: set[str]
+    parts: list[Part], elsewhere: dict[str, dict[tuple, dict]], here: set[str], figures: Path
 ) -> list[Card]:
     """A card for each paper that has no part: from the configuration that has most of its claims.
 
-    ``elsewhere`` is that of `scorecard.others`, and ``here`` names configurations with a page.
+    ``elsewhere`` is that of `scorecard.others`, ``here`` names configurations with a page, and
+    ``figures`` is the folder of all of them.
     """
     found, titles = [], {part.title for part in parts}
-    for title, subtitle in PARTS.values():
+    for first, (title, subtitle) in PARTS.items():
         own = {
             name: [state(c["holds"]) for c in card.values() if title == f"Paper {c['paper']}"]
             for name, card in elsewhere.items()
         }
         most = max(own, key=lambda name: len(own[name]), default="")
         if title not in titles and own.get(most):
-            found.append(Card(title, subtitle, most, counted(own[most]), most in here))
+            page = most in here
+            shown = [p.name for p in figures.glob(f"{most}/{first}*.png") if SLICES.search(p.name)]
+            strip = min(shown, default="") if page else ""
+            found.append(Card(title, subtitle, most, counted(own[most]), page, strip))
     return found
 
 
@@ -200,7 +206,7 @@ def origin(source: nbformat.NotebookNode, name: str) -> tuple[str, str]:
             named = re.findall(r'"(\d\d_[^"]*)"', cell.source)
             patterns = [re.sub(r"\\{.*?\\}", ".+", re.escape(each)) for each in named]
             fits = [len(p) for p in patterns if re.match(p, name)]
-            slices = re.search("_(slices|planes|pictures)_", name) is not None
+            slices = SLICES.search(name) is not None
             drawn = slices == ("save" not in calls)
             rank = 10 + max(fits) if fits else 0 if named else 1 + drawn
             if rank > best[0]:
