@@ -9,10 +9,10 @@ import shutil
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from recon.errors import ReconError
 
@@ -143,13 +143,19 @@ def lock(path: Path, timeout: float = -1) -> FileLock:
 
 
 @contextmanager
-def alone(path: Path) -> Iterator[None]:
-    """Holds the lock ``path``: a second process that wants it waits for the first."""
+def alone(path: Path, wait: bool = True) -> Iterator[bool]:
+    """Holds the lock ``path``: a second process that wants it waits for the first.
+
+    Without ``wait`` it goes on without the lock. The value says whether the lock is held.
+    """
     with refusals(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        held = lock(path).acquire()
-    with held:
-        yield
+        try:
+            held = lock(path, -1 if wait else 0).acquire()
+        except Timeout:
+            held = None
+    with held or nullcontext():
+        yield held is not None
 
 
 @contextmanager

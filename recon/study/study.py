@@ -11,8 +11,8 @@ import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import asdict
-from itertools import product
-from math import log
+from itertools import chain, product
+from math import log, nan
 from pathlib import Path
 from typing import Any
 
@@ -136,19 +136,22 @@ class Study(Inputs):
         path = self.case_path(self.key(case))
         return path.with_suffix(".json").exists() and path.with_suffix(".h5").exists()
 
-    def trial(self, case: Case) -> float:
-        """PSNR of a case that tuning tries, in dB; only this number of its result is kept."""
+    def trial(self, case: Case, wait: bool = True) -> float:
+        """PSNR of a case that tuning tries, in dB; only this number of its result is kept.
+
+        Without ``wait`` it is NaN where another process is at work on the case.
+        """
         key, scan = self.key(case), self.volume(case.dataset, case.subject)
         score = self._scores(key, scan, provenance.trial_code())
-        with self._alone(key):
-            if not score.exists():
+        with self._alone(key, wait) as mine:
+            if mine and not score.exists():
                 psnr = psnr_of(self._reconstruct(case)[0], scan)
                 write_text(score, json.dumps({"psnr": psnr}))
-        return json.loads(score.read_text())["psnr"]
+        return json.loads(score.read_text())["psnr"] if score.exists() else nan
 
-    def _alone(self, key: str) -> AbstractContextManager[None]:
+    def _alone(self, key: str, wait: bool = True) -> AbstractContextManager[bool]:
         """The lock of a case: another process may be at work on it."""
-        return alone(self.case_path(key).with_suffix(".lock"))
+        return alone(self.case_path(key).with_suffix(".lock"), wait)
 
     def _scores(self, key: str, scan: Prepared, code: str) -> Path:
         """Where the scores lie that some code computes of a case."""
@@ -302,13 +305,18 @@ class Study(Inputs):
         subjects, dataset = self.config.chosen_on(dataset), self.config.tuned_as(dataset)
         self.kept = max(self.kept, len(subjects) + 1)  # each trial poses the problems in turn
 
-        def score(values: dict) -> float:
-            cases = [self.case(dataset, s, acceleration, method, prior, **values) for s in subjects]
-            return sum(self.trial(case) for case in cases)
-
         points = [dict(zip(grid, point, strict=True)) for point in product(*grid.values())]
         tried = [change | self.typed(dataset, method, point) for point in points]
-        return max(tried, key=score) if len(tried) > 1 else tried[0]
+        if len(tried) == 1:
+            return tried[0]
+        asked = [
+            [self.case(dataset, s, acceleration, method, prior, **values) for s in subjects]
+            for values in tried
+        ]
+        for case in chain.from_iterable(asked):  # those first that no other process is at work on
+            self.trial(case, wait=False)
+        scores = [sum(map(self.trial, cases)) for cases in asked]
+        return tried[scores.index(max(scores))]
 
     def announce(self, name: str) -> None:
         """Says what a user should know before the cases of a comparison are computed."""

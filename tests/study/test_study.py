@@ -1,10 +1,12 @@
 import json
 import multiprocessing
 import threading
+import time
 from contextlib import nullcontext
 from math import log
 
 import pytest
+import torch
 import yaml
 
 from recon import ReconError, methods
@@ -352,7 +354,7 @@ def test_settings_are_chosen_on_validation_volumes_for_each_varied_value(study, 
     best = {2: 0.1, 20: 0.01}
     asked = []
 
-    def trial(self, case):
+    def trial(self, case, wait=True):
         asked.append(case.subject)
         return -abs(case.settings["weight"] - best[case.settings["iterations"]])
 
@@ -368,6 +370,28 @@ def test_settings_are_chosen_on_validation_volumes_for_each_varied_value(study, 
     found = [case.settings["weight"] for case, _ in changed.cases("11_x", "knee", "200")]
     validation = map(str, changed.config.datasets["knee"].validation)
     assert found == [0.1, 0.01] and set(asked) <= set(validation)
+
+
+def test_processes_that_choose_from_one_grid_share_its_trials(study, monkeypatch):
+    """While another is at work on the first point, the rest is computed; then it is waited for."""
+    done = []
+
+    def reconstruct(self, case):
+        done.append(case.settings["weight"])
+        return torch.ones(self.volume(case.dataset, case.subject).target.shape), {}
+
+    monkeypatch.setattr(Study, "_reconstruct", reconstruct)
+    grid = {"weight": [0.1, 0.01, 0.001]}
+    subject = study.config.chosen_on("knee")[0]
+    first = study.key(study.case("knee", subject, 4, "cg_sense", weight=0.1))
+    asked = ("knee", 4, "cg_sense", None), {}, grid
+    with alone(study.case_path(first).with_suffix(".lock")):
+        choosing = threading.Thread(target=study._chosen, args=asked)
+        choosing.start()
+        while len(done) < 2:
+            time.sleep(0.01)
+    choosing.join(timeout=60)
+    assert done == [0.01, 0.001, 0.1]
 
 
 def test_a_comparison_is_every_method_prior_variation_and_acceleration():
@@ -505,7 +529,7 @@ def test_two_processes_compute_a_case_once(study, monkeypatch):
 
 def test_two_nodes_without_locks_do_not_corrupt_a_case(study, tmp_path, monkeypatch):
     """Some disks of a network know no locks. Both compute it, and either result is whole."""
-    monkeypatch.setattr("recon.study.study.alone", lambda path: nullcontext())
+    monkeypatch.setattr("recon.study.study.alone", lambda path, wait: nullcontext(True))
     context = multiprocessing.get_context("fork")
     both, rows = context.Barrier(2), context.Queue()
 
