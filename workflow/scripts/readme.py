@@ -84,13 +84,15 @@ def fields() -> Rows:
 
 
 def infusion() -> Rows:
-    """Mean NRMSE in percent, and PSNR, of paper B's methods on slices."""
-    table = read("infusion/20_slices", "infusion/20_one_and_four_coils")
+    """Mean NRMSE in percent, and PSNR, of paper B's methods on slices and volumes."""
+    table = read(*(f"infusion/{n}" for n in ("20_slices", "20_one_and_four_coils", "21_volumes")))
     scans = {
         ("slices", 8): "4 to 20 coils, R = 8",
         ("slices", 9): "R = 9",
         ("slices_1_coil", 4): "1 coil, R = 4",
         ("slices_4_coils", 6): "4 coils, R = 6",
+        ("small", 2): "small volume, 1 coil, R = 2",
+        ("regular", 4): "volume, lines, R = 4",
     }
     rows = [["method", *scans.values()]]
     means = table.groupby(["method", "dataset", "R"])[["nrmse", "psnr"]].mean()
