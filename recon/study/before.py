@@ -41,7 +41,7 @@ def untuned(study: Study, name: str) -> list[str]:
     return list(found)
 
 
-def how_long(name: str, earlier: Path, expected: Callable[[], float]) -> str:
+def how_long(name: str, earlier: Path, expected: Callable[[], float | None]) -> str:
     """How long it takes to compute the cases of comparison ``name``.
 
     ``earlier`` is where its table would lie if the configuration's figures were made before. It
@@ -49,16 +49,24 @@ def how_long(name: str, earlier: Path, expected: Callable[[], float]) -> str:
     """
     said = f"{name}: cases that are not in results/ are computed now"
     if not earlier.exists() or "seconds" not in (table := pd.read_csv(earlier)):
-        return f"{said}; all of them take about {max(1, round(expected()))} minutes of one core"
+        minutes = expected()
+        if minutes is None:
+            return f"{said}; no earlier run says how long that takes"
+        return f"{said}; all of them take about {max(1, round(minutes))} minutes of one core"
     minutes = max(1, round(table["seconds"].sum() / 60))
     took = f"{minutes} minute{'s' if minutes > 1 else ''}"
     return f"{said}; all {len(table)} of them took {took} when {earlier.name} was made"
 
 
-def minutes(study: Study, name: str) -> float:
-    """How long all cases of a comparison take on one core of the machine that was measured."""
-    from recon.study.costs import load_costs
+def minutes(study: Study, name: str) -> float | None:
+    """How long all cases of a comparison take on one core of the machine that was measured.
+
+    None where no measured costs are here.
+    """
+    from recon.study.costs import FILE, load_costs
     from recon.study.plan import Planned, Planner
 
+    if not FILE.exists():
+        return None
     planner = Planner(Planned(study.config, study.root), load_costs())
     return sum(planner.cases(name, d, s) for d, s in study.config.compared(name)) / 60

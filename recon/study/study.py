@@ -337,7 +337,7 @@ class Study(Inputs):
             check_trained(self, name)
         for dataset, subject in pairs or self.config.compared(name):
             for case, change in self.cases(name, dataset, subject):
-                if not told and not self.computed(case):
+                if pairs is None and not told and not self.computed(case):
                     self.announce(name)
                     told = True
                 varied, value = next(iter(change.items()), ("", float("nan")))

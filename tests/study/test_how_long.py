@@ -27,6 +27,7 @@ def test_without_an_earlier_table_measured_costs_say_it(tmp_path):
     assert "about 12 minutes of one core" in how_long("10_methods", table, lambda: 12.3)
     pd.DataFrame({"psnr": [30.0]}).to_csv(table, index=False)
     assert "about 1 minutes of one core" in how_long("10_methods", table, lambda: 0.1)
+    assert "no earlier run says" in how_long("10_methods", table, lambda: None)
     found = minutes(Study(load("demo")), "42_samplers")
     assert 1 < found < 60
 
