@@ -1,5 +1,6 @@
 """Shared fixtures: a small multi-coil scan, and the real data where it lies beside the project."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,9 @@ from jaxtyping import config, install_import_hook
 
 import tests.typecheck  # noqa: F401
 
+if not torch.cuda.is_available():
+    # Before any test loads Triton: its kernels then run here, in its interpreter.
+    os.environ["TRITON_INTERPRET"] = "1"
 install_import_hook(
     "recon", "tests.typecheck.checked"
 )  # shapes and types of every call are checked from here on

@@ -1,7 +1,6 @@
 """Sums of Gaussians agree with the plain formula, and so do their gradients."""
 
 import math
-import os
 
 import pytest
 import torch
@@ -10,10 +9,6 @@ from recon.representations import boxes
 from recon.representations.boxes import CUT, Boxes
 from recon.representations.meshes import cells
 from recon.representations.splatting import splat
-
-if not torch.cuda.is_available():
-    os.environ["TRITON_INTERPRET"] = "1"  # before Triton is loaded: its kernels then run here
-
 from recon.representations.tiles import TX, TY, TZ, Tiles, tiled
 
 SHAPE = (9, 8, 10)
