@@ -11,6 +11,7 @@ from recon.study.config import Config
 from recon.study.study import Study
 
 TOO_SMALL = {"smoke"}  # configurations that say nothing of quality
+STATES = ("holds", "fails", "undecided")
 PAPERS = {"A": "Paper A", "B": "Paper B", "C": "Paper C", "ours": "Ours"}
 
 
@@ -111,14 +112,17 @@ def overview(table: pd.DataFrame) -> pd.DataFrame:
 
 def tally(states: Collection[str]) -> str:
     """Verdicts in words: "2 hold, 1 fails"."""
-    words = {"holds": ("holds", "hold"), "fails": ("fails", "fail")}
-    words["undecided"] = ("undecided", "undecided")
-    found = {state: list(states).count(state) for state in words}
-    return ", ".join(f"{n} {words[state][n > 1]}" for state, n in found.items() if n)
+    plural = {"holds": "hold", "fails": "fail"}
+    found = counted(states)
+    return ", ".join(f"{n} {plural.get(s, s) if n > 1 else s}" for s, n in found.items() if n)
+
+
+def counted(states: Collection[str]) -> dict[str, int]:
+    """How many claims hold, fail and are undecided."""
+    return {state: list(states).count(state) for state in STATES}
 
 
 def counts(table: pd.DataFrame) -> pd.DataFrame:
     """How many claims of each paper hold, fail and are undecided."""
     found = pd.crosstab(table["paper"], table["verdict"])
-    states = ["holds", "fails", "undecided"]
-    return found.reindex(columns=states, fill_value=0).reindex(PAPERS.values(), fill_value=0)
+    return found.reindex(columns=STATES, fill_value=0).reindex(PAPERS.values(), fill_value=0)

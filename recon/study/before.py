@@ -10,7 +10,6 @@ import pandas as pd
 
 from recon import methods
 from recon.errors import ReconError
-from recon.study.config import number
 
 if TYPE_CHECKING:
     from recon.study.study import Study
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 def check_trained(study: Study, name: str) -> None:
     """Refuses to begin where a network is not here that a table of the same notebook needs."""
     config = study.config
-    alike = [other for other in config.comparisons if number(other) == number(name)]
+    alike = config.shown_in(name)
     used = [n for c in alike for d in dict(config.compared(c)) for n in config.networks_in(c, d)]
     for network in dict.fromkeys(used):
         path = study.network_path(network)
@@ -49,12 +48,12 @@ def how_long(name: str, earlier: Path, expected: Callable[[], float | None]) -> 
     """
     said = f"{name}: cases that are not in results/ are computed now"
     if not earlier.exists() or "seconds" not in (table := pd.read_csv(earlier)):
-        minutes = expected()
-        if minutes is None:
+        about = expected()
+        if about is None:
             return f"{said}; no earlier run says how long that takes"
-        return f"{said}; all of them take about {max(1, round(minutes))} minutes of one core"
-    minutes = max(1, round(table["seconds"].sum() / 60))
-    took = f"{minutes} minute{'s' if minutes > 1 else ''}"
+        return f"{said}; all of them take about {max(1, round(about))} minutes of one core"
+    whole = max(1, round(table["seconds"].sum() / 60))
+    took = f"{whole} minute{'s' if whole > 1 else ''}"
     return f"{said}; all {len(table)} of them took {took} when {earlier.name} was made"
 
 

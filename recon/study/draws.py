@@ -54,12 +54,7 @@ def by_frequency(study: Study, name: str) -> dict[str, float]:
     cases = [case for case, _ in study.cases(name, dataset, subject)]
     problem = study.problem(dataset, subject, cases[0].acceleration)
     draws = [
-        methods.reconstruct(
-            problem,
-            case.method,
-            {role: study.network(found) for role, found in case.networks.items()},
-            **case.settings,
-        )
+        methods.reconstruct(problem, case.method, study.networks_of(case), **case.settings)
         for case in cases
     ]
     return deviations(problem, torch.stack(draws))

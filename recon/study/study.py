@@ -196,6 +196,10 @@ class Study(Inputs):
         (magnitude, cost), divisor = self._fitting(case, work)
         return magnitude, cost | ({"chunks_divided_by": divisor} if divisor > 1 else {})
 
+    def networks_of(self, case: Case) -> dict[str, Any]:
+        """The networks of a case, by the argument of its method."""
+        return {role: self.network(name) for role, name in case.networks.items()}
+
     def _fitting(self, case: Case, work: Callable[[Problem, dict, dict], Any]) -> tuple[Any, int]:
         """Work on the problem, networks and settings of a case, in chunks that fit into memory.
 
@@ -206,8 +210,7 @@ class Study(Inputs):
             if divisor > 1:
                 self.forget()
             problem = self.problem(case.dataset, case.subject, case.acceleration)
-            networks = {role: self.network(name) for role, name in case.networks.items()}
-            return work(*divided(problem, networks, case.settings, divisor))
+            return work(*divided(problem, self.networks_of(case), case.settings, divisor))
 
         name = f"{case.method} on {case.dataset}/{case.subject} at R = {case.acceleration:g}"
         return fitting(name, posed)

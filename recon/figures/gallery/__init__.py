@@ -66,7 +66,7 @@ def _page(study: Study, tables: dict[str, pd.DataFrame], lines: list[dict]) -> s
         parts=parts,
         verdicts=[verdict for family in verdicts.values() for verdict in family],
         configs=sorted(here - {study.config.name}),
-        others=chapters.others(parts, elsewhere, here, folder),
+        cards=chapters.cards(parts, elsewhere, here, folder),
         viewer=viewers.data(study, spoken),
     )
 

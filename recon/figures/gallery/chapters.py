@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from recon.figures.gallery.captions import Short, caption, short
 from recon.figures.gallery.words import Verdict, Words
-from recon.figures.scorecard import state
+from recon.figures.scorecard import counted, state
 from recon.study.config import notebook_file, number
 from recon.study.study import Study
 
@@ -68,14 +68,14 @@ class Chapter:
 
 @dataclass(frozen=True)
 class Card:
-    """What another configuration says of a paper that this one has no notebook of."""
+    """What the page begins with: a part, or what another configuration says of a paper."""
 
     title: str
     subtitle: str
-    config: str
     counts: dict[str, int]
-    page: bool  # whether its page is here
-    strip: str  # a picture beside that page; empty where there is none
+    page: str  # where it leads; empty where nothing is here
+    image: str  # empty where there is none
+    shown: str  # where the image leads
 
 
 @dataclass
@@ -156,32 +156,34 @@ def picture(
     )
 
 
-def others(
+def cards(
     parts: list[Part], elsewhere: dict[str, dict[tuple, dict]], here: set[str], figures: Path
 ) -> list[Card]:
-    """A card for each paper that has no part: from the configuration that has most of its claims.
+    """What the page begins with, in the order of `PARTS`.
 
+    For a paper without a part it is what the configuration says that has most of its claims.
     ``elsewhere`` is that of `scorecard.others`, ``here`` names configurations with a page, and
     ``figures`` is the folder of all of them.
     """
-    found, titles = [], {part.title for part in parts}
-    for first, (title, subtitle) in PARTS.items():
-        own = {
+    own, found = {part.title: part for part in parts}, []
+    for first, (title, subtitle) in (PARTS | {"": OTHER}).items():
+        if part := own.get(title):
+            image = part.strip.image if part.strip else ""
+            target = part.strip.name if part.strip else part.anchor
+            found.append(Card(title, subtitle, part.counts, f"#{part.anchor}", image, f"#{target}"))
+            continue
+        states = {
             name: [state(c["holds"]) for c in card.values() if title == f"Paper {c['paper']}"]
             for name, card in elsewhere.items()
         }
-        most = max(own, key=lambda name: len(own[name]), default="")
-        if title not in titles and own.get(most):
-            page = most in here
+        most = max(states, key=lambda name: len(states[name]), default="")
+        if states.get(most):
+            page = f"../{most}/index.html" if most in here else ""
             shown = [p.name for p in figures.glob(f"{most}/{first}*.png") if SLICES.search(p.name)]
-            strip = min(shown, default="") if page else ""
-            found.append(Card(title, subtitle, most, counted(own[most]), page, strip))
+            image = f"../{most}/{min(shown)}" if shown and page else ""
+            said = f"{subtitle}; from the configuration {most}"
+            found.append(Card(title, said, counted(states[most]), page, image, page))
     return found
-
-
-def counted(states: list[str]) -> dict[str, int]:
-    """How many claims hold, fail and are undecided."""
-    return {state: states.count(state) for state in ("holds", "fails", "undecided")}
 
 
 def opening(source: nbformat.NotebookNode) -> tuple[str, Markup]:
