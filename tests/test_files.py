@@ -1,5 +1,6 @@
 """Files are whole or not there, and what killed processes left is swept."""
 
+import json
 import os
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import time
 import pytest
 
 from recon import files
-from recon.files import alone, partial, recall, sweep, whole, write_text
+from recon.files import alone, partial, recall, sweep, whole, write_json, write_text
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path):
@@ -82,3 +83,11 @@ def test_files_from_the_future_are_dated_to_now_in_their_order(tmp_path):
     assert [path.name for path in found] == ["old", "first", "second", "third", "next"]
     assert (tmp_path / "old").stat().st_mtime_ns == now - day
     assert recall(tmp_path) == []
+
+
+@pytest.mark.parametrize("value", [{"a": [1, {"b": None}], "ö": "\n"}, [{"a": 1}, [2]], {}, []])
+def test_json_has_one_line_for_each_entry(tmp_path, value):
+    path = tmp_path / "a.json"
+    write_json(path, value)
+    assert json.loads(path.read_text()) == value
+    assert len(path.read_text().splitlines()) == 2 + max(len(value), 1)

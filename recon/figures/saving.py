@@ -1,6 +1,5 @@
 """A figure on disk: picture, table, sidecar."""
 
-import json
 import os
 from io import BytesIO
 
@@ -14,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from recon.figures.sidecar import sidecar
-from recon.files import whole, write_bytes, write_text
+from recon.files import whole, write_bytes, write_json, write_text
 from recon.study.study import Study
 
 
@@ -59,7 +58,7 @@ def save(
     if table is not None:
         text = table.drop(columns="key", errors="ignore").to_csv(index=False, float_format="%.6g")
         write_text(stem.with_suffix(".csv"), text)
-    write_text(stem.with_suffix(".json"), json.dumps(sidecar(study, name), indent=1))
+    write_json(stem.with_suffix(".json"), sidecar(study, name))
     plt.close(fig)
     if get_ipython():
         picture = Image(filename=f"{stem}.png", width=1000, metadata={"file": f"{name}.png"})

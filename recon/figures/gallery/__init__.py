@@ -6,7 +6,6 @@ beside it. Its layout is ``templates/gallery.html.j2``. Whatever is shown is esc
 forbids a browser to run any script but its own.
 """
 
-import json
 from base64 import b64encode
 from hashlib import sha256
 from pathlib import Path
@@ -18,7 +17,7 @@ from markupsafe import Markup
 from recon.figures import scorecard
 from recon.figures.current import not_kept
 from recon.figures.gallery import chapters, viewers, words
-from recon.files import write_text
+from recon.files import write_json, write_text
 from recon.study.config import number
 from recon.study.study import Study
 
@@ -30,7 +29,7 @@ def write(study: Study) -> None:
     """Writes ``scorecard.json`` and ``index.html`` beside the figures."""
     tables = {path.stem: pd.read_csv(path) for path in _shown(study, "csv")}
     lines = scorecard.card(study.config, tables)
-    write_text(study.figures / "scorecard.json", json.dumps(lines, indent=1))
+    write_json(study.figures / "scorecard.json", lines)
     write_text(study.figures / "index.html", _page(study, tables, lines))
 
 
