@@ -11,6 +11,7 @@ from matplotlib.ticker import LogLocator
 
 from recon.figures import claims
 from recon.figures.style import SETTINGS, legend, looks, psnr_label, scan, style
+from recon.study import draws
 
 ABREAST = 3  # panels in a row, where there may be many
 FEW = 4  # values, of which a box says less than dots
@@ -210,14 +211,16 @@ def sizes(table: pd.DataFrame) -> Figure:
 def coverage(table: pd.DataFrame) -> Figure:
     """How often errors lie within one and two standard deviations, for each dataset.
 
-    The table is that of `recon.study.draws.coverage`. Dashed lines are the shares of a Gaussian.
+    The table is that of `recon.study.draws.coverage`. Dashed lines are the shares that Gaussian
+    errors would have.
     """
     size = (9, 0.6 * len(table) + 1.5)
     fig, axes = plt.subplots(figsize=size, squeeze=False, layout="constrained")
     ax, places = axes[0, 0], range(len(table))
-    for number, (share, marker) in enumerate(((0.683, "o"), (0.954, "s")), start=1):
+    ideal = draws.ideal(int(table["draws"].iloc[0]))
+    for number, marker in ((1, "o"), (2, "s")):
         label = f"within {number} standard deviation{'s' * (number > 1)}"
-        ax.axvline(share, color=f"C{number}", ls="--", lw=0.8)
+        ax.axvline(ideal[f"within_{number}"], color=f"C{number}", ls="--", lw=0.8)
         ax.plot(table[f"within_{number}"], places, marker, color=f"C{number}", label=label)
         plain = table[f"plain_within_{number}"]
         ax.plot(plain, places, marker, mfc="none", color=f"C{number}", label=f"{label}, plain")

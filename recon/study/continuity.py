@@ -42,7 +42,8 @@ def differences(
     """The error of the differences between neighbours along each axis.
 
     It is ``‖D found − D target‖ / ‖D target‖`` with D the difference from voxel to voxel ``inside``
-    the object. A volume without flicker has about the same along all axes.
+    the object. It depends on anatomy and mask too, so compare it with that of a method that prefers
+    no axis.
     """
     out = {}
     for axis, name in enumerate("xyz"):

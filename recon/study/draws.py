@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 import torch
 from jaxtyping import Complex, Float
+from scipy import stats
 from torch import Tensor
 
 from recon import methods
@@ -85,7 +86,7 @@ def coverage(
     """How often the error of a mean of draws lies within one and two of its standard deviations.
 
     ``plain_`` is the same without the factor that was found on the scan (see
-    `recon.methods.spread`). Voxels inside the object count. A Gaussian has 68 and 95 %.
+    `recon.methods.spread`). Voxels inside the object count. `ideal` says what Gaussian errors have.
     """
     problem = study.problem(dataset, subject, acceleration)
     networks = {"prior": study.network(study.config.prior_of(dataset))}
@@ -93,7 +94,8 @@ def coverage(
     scan = study.volume(dataset, subject)
     shares = within(scan, found.mean, found.std)
     plain = within(scan, found.mean, found.std / found.factor)
-    about = {"dataset": dataset, "volume": str(subject), "R": acceleration, "factor": found.factor}
+    about = {"dataset": dataset, "volume": str(subject), "R": acceleration}
+    about |= {"draws": len(seeds), "factor": found.factor}
     return about | shares | {f"plain_{name}": share for name, share in plain.items()}
 
 
@@ -104,6 +106,14 @@ def within(
     error = (mean.cpu() - scan.target.abs())[scan.support].abs()
     expected = std.cpu()[scan.support]
     return {f"within_{k}": float((error < k * expected).float().mean()) for k in (1, 2)}
+
+
+def ideal(count: int) -> dict[str, float]:
+    """What `within` says of Gaussian errors and the standard deviation of ``count`` draws.
+
+    The deviation of few draws is uncertain itself. So errors over deviations follow Student's t.
+    """
+    return {f"within_{k}": float(1 - 2 * stats.t.sf(k, count - 1)) for k in (1, 2)}
 
 
 def split(draws: Float[Tensor, "draw n"], truth: Float[Tensor, "n"]) -> tuple[float, float]:

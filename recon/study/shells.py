@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import pandas as pd
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Num
 from torch import Tensor
 
 from recon.mri import fourier
@@ -57,7 +57,7 @@ def in_the_object(
         yield row, study.reconstruction(row) * inside, scan.target.abs() * inside, inside
 
 
-def energies(volume: Float[Tensor, "x y z"], shells: int) -> Float[Tensor, "shells"]:
+def energies(volume: Num[Tensor, "x y z"], shells: int) -> Float[Tensor, "shells"]:
     """The energy of a volume in shells of k-space, from its centre to the end of the axes."""
     spectrum = fourier.fft(volume.to(torch.complex64)).abs().square().double()
     axes = [(torch.arange(n) - n // 2).double() / max(1, n // 2) for n in volume.shape]

@@ -129,7 +129,7 @@ def real_slices() -> Rows:
         read("real_multicoil/44_defaults"),
     )
     labels = {
-        "heads": "of heads in three contrasts (semi-synthetic)",
+        "heads": "of one head in three contrasts (semi-synthetic)",
         "brains": "of T1w brains, 1 mm (semi-synthetic)",
         "coils_7": "of a brain, 7 coils (measured)",
         "coils_32": "of a brain, 32 coils (measured maps and image)",
