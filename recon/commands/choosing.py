@@ -6,6 +6,7 @@ Everything is chosen on the scan itself, by how well it predicts samples that ar
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -163,7 +164,8 @@ def named(choice: Choice) -> str:
 def tuned(problem: Problem, choice: Choice, trials: int, insist: bool) -> Choice:
     """The choice with those settings searched that nobody gave; says what was found.
 
-    Where nothing can be kept back they stay as they are; ``insist`` refuses that.
+    Where nothing can be kept back, or trials take too long, they stay as they are; ``insist``
+    refuses the one and waits for the other.
     """
     from recon import methods
     from recon.methods import prediction
@@ -173,9 +175,10 @@ def tuned(problem: Problem, choice: Choice, trials: int, insist: bool) -> Choice
         if insist:
             raise ReconError(f"method {choice.method} has nothing to tune; do not give --tune")
         return choice
+    longest = math.inf if insist else prediction.LONGEST
     try:
         found = prediction.choose(
-            problem, choice.method, choice.networks, trials, fixed=choice.settings
+            problem, choice.method, choice.networks, trials, fixed=choice.settings, longest=longest
         )
     except ReconError as error:
         if insist:

@@ -219,13 +219,15 @@ def record(scan: Scan, problem: Problem, asked: Asked, choice: Choice) -> dict:
     from recon.versions import versions
 
     options = asked.options
+    settings = asdict(methods.settings_of(choice.method, **choice.settings))
     return {
         "input": str(options.input),
         "input_sha256": digest(samples_file(options.input))[:16],
         "options": asked_for(options),
         "origin": scan.origin,
         "method": choice.method,
-        "settings": asdict(methods.settings_of(choice.method, **choice.settings)),
+        "settings": settings,
+        "files": {key: digest(path)[:16] for key, path in methods.files_of(settings).items()},
         "networks": {role: digest(path)[:16] for role, path in choice.paths.items()},
         "weights": {role: str(path) for role, path in choice.paths.items()},
         "choice": choice.found,

@@ -8,6 +8,7 @@ Files without a record hold what methods share.
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from inspect import cleandoc
+from pathlib import Path
 from typing import Any
 
 from jaxtyping import Complex
@@ -100,17 +101,25 @@ def explained(name: str) -> list[str]:
     return lines
 
 
-def varied(name: str, setting: str, value: float | str, configured: Any = None) -> Any:
+def varied(name: str, setting: str, value: float | str, given: dict[str, Any]) -> Any:
     """A value from a configuration, in the type of the setting; impossible values are refused.
 
-    Whole numbers stay whole, though a configuration reads them as real ones. A representation that
-    is named alone has the settings of the one that is ``configured``, such as its width.
+    Whole numbers stay whole, though a configuration reads them as real ones. ``given`` are the
+    settings that stay as they are. A representation that is named alone has the settings of the one
+    that is given, such as its width.
     """
+    configured = given.get(setting)
     if isinstance(configured, dict) and isinstance(value, str):
         value = configured | {"kind": value}
     integer = isinstance(getattr(lookup(name).settings(), setting), int)
     whole = isinstance(value, float) and value.is_integer() and integer
-    return getattr(settings_of(name, **{setting: int(value) if whole else value}), setting)
+    values = given | {setting: int(value) if whole else value}
+    return getattr(settings_of(name, **values), setting)
+
+
+def files_of(settings: dict[str, Any]) -> dict[str, Path]:
+    """The files that settings name, by setting; a result depends on what is in them."""
+    return {key: Path(settings[key]) for key in ("backbone",) if settings.get(key)}
 
 
 def reconstruct(

@@ -46,6 +46,7 @@ LEAST = 1e-7  # a squared error below this is rounding
 RINGS = 8  # around the centre of k-space, in which samples stand for each other
 SLICES = 3  # of a volume, spread over it, on which settings are tried
 PATIENT = 3  # minutes of trials before which a user is told
+LONGEST = 20  # minutes of trials that nobody has asked for
 SLAB = 16  # neighbouring slices, for a method that couples them
 
 
@@ -273,11 +274,12 @@ def choose(
     trials: int = 12,
     seed: int = 0,
     fixed: dict | None = None,
+    longest: float = math.inf,
 ) -> Found:
     """Searches the space of a method for the settings whose errors are smallest on the scan itself.
 
     ``fixed`` settings are kept as they are, and not searched. Raises `ReconError` where there is
-    nothing to hold out.
+    nothing to hold out, or where the trials would take more than ``longest`` minutes.
     """
     fixed, begun = fixed or {}, time.perf_counter()
     small = parts(problem, depth_of(method))
@@ -287,6 +289,9 @@ def choose(
         first = methods.reconstruct(part, method, networks, **oriented(method, part, fixed))
         twins.append(twin_of(part, first, seed))
     minutes = 2 * trials * (time.perf_counter() - started) / 60
+    if minutes > longest:
+        long = f"{trials} trials would take {minutes:.0f} minutes, which --tune waits for"
+        raise ReconError(f"{long}; or use --no-tune")
     if minutes > PATIENT:
         note(f"{method}: {trials} trials of settings take about {minutes:.0f} minutes")
     space = {k: v for k, v in methods.lookup(method).space.items() if k not in fixed}

@@ -79,14 +79,15 @@ def check_settings(config: Config) -> None:
                 if setting not in vars(methods.lookup(method).settings()):
                     lacking = f"comparison {name}: method {method} has no setting {setting!r}"
                     refuse(config, f"{lacking}; correct 'choose'")
-                methods.varied(method, setting, value)
+                for dataset in on:
+                    methods.varied(method, setting, value, config.given(dataset, method))
         for setting, values in comparison.vary.items():
             having = [m for m in compared if setting in vars(methods.lookup(m).settings())]
             if not having:
                 lacking = f"no method of the comparison has a setting {setting!r}"
                 refuse(config, f"{lacking}; correct 'vary'")
-            for method, value in product(having, values):
-                methods.varied(method, setting, value)
+            for dataset, method, value in product(on, having, values):
+                methods.varied(method, setting, value, config.given(dataset, method))
 
 
 def check_tuning(config: Config) -> None:

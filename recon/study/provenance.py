@@ -179,7 +179,8 @@ def _varied(settings: dict, method: str, vary: dict[str, list]) -> list[dict]:
         return [settings]
     names = vary["representation"]
     return [
-        settings | {"representation": methods.varied(method, "representation", n)} for n in names
+        settings | {"representation": methods.varied(method, "representation", n, settings)}
+        for n in names
     ]
 
 

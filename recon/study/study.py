@@ -112,6 +112,9 @@ class Study(Inputs):
             "machine": [self.config.device, self.config.threads, bf16],
             "networks": {role: self.network_hash(name) for role, name in case.networks.items()},
             "code": provenance.reconstruction_code(case.method, case.settings, networks),
+            **{
+                k: provenance.file_hash(path) for k, path in methods.files_of(case.settings).items()
+            },
         }
 
     def run(self, case: Case) -> dict:
@@ -264,7 +267,7 @@ class Study(Inputs):
     def typed(self, dataset: str, method: str, values: dict) -> dict:
         """Values of settings that a comparison varies, in the types that the method takes."""
         given = self.config.given(dataset, method)
-        return {key: methods.varied(method, key, v, given.get(key)) for key, v in values.items()}
+        return {key: methods.varied(method, key, v, given) for key, v in values.items()}
 
     def _origin(self, name: str, case: Case) -> str:
         """Where the settings of a case of a comparison come from.

@@ -185,6 +185,6 @@ def test_fit_never_stops_by_itself(problem):
 def test_a_representation_that_is_named_alone_keeps_what_is_configured():
     """So networks of one width are compared, and not one width with another's default."""
     configured = {"kind": "columns", "width": 32}
-    found = methods.varied("inr", "representation", "mlp", configured)
+    found = methods.varied("inr", "representation", "mlp", {"representation": configured})
     assert (found["kind"], found["width"], found["columns"]) == ("mlp", 32, False)
-    assert methods.varied("inr", "representation", "mlp")["width"] == 256
+    assert methods.varied("inr", "representation", "mlp", {})["width"] == 256

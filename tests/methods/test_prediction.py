@@ -130,6 +130,11 @@ def test_where_nothing_can_be_held_out_one_line_says_so(scene):
         prediction.choose(full, "l1_wavelet", {})
 
 
+def test_trials_that_nobody_asked_for_take_no_hours(calibrated):
+    with pytest.raises(ReconError, match="12 trials would take .* minutes, which --tune waits for"):
+        prediction.choose(calibrated, "l1_wavelet", {}, longest=0)
+
+
 def test_parts_keep_the_calibration_scan_of_their_slices(calibrated, scene, generator):
     """A slab is a scan of its own with a calibration scan of its own, and so is a slice."""
     image, maps = scene

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 
-from recon import ReconError
+from recon import ReconError, methods
 from recon.networks import backbones
 from recon.priors.distances import SMALLEST, lpips, of_features
 
@@ -128,6 +128,17 @@ LAYERS = {
         *(CONV, TAP, CONV, TAP, CONV, TAP),
     ],
 }
+
+
+def test_a_table_compares_distances_with_the_backbone_that_is_given(tmp_path, generator):
+    save_file(weights("alex", generator), tmp_path / "w.safetensors")
+    given = {"backbone": str(tmp_path / "w.safetensors"), "iterations": 10}
+    for distance in ("features", "mse", "alex"):
+        assert methods.varied("infusion", "distance", distance, given) == distance
+    with pytest.raises(ReconError, match="needs the weights of its backbone"):
+        methods.varied("infusion", "distance", "alex", {})
+    assert methods.files_of(given) == {"backbone": tmp_path / "w.safetensors"}
+    assert methods.files_of({"backbone": None}) == {}
 
 
 @pytest.mark.parametrize("name", ["vgg", "alex"])

@@ -84,7 +84,7 @@ def fields() -> Rows:
 
 
 def infusion() -> Rows:
-    """Mean NRMSE in percent, and PSNR, of paper B's methods on slices and volumes."""
+    """Mean NRMSE in percent, PSNR and SSIM of paper B's methods on slices and volumes."""
     table = read(*(f"infusion/{n}" for n in ("20_slices", "20_one_and_four_coils", "21_volumes")))
     scans = {
         ("slices", 8): "4 to 20 coils, R = 8",
@@ -92,14 +92,17 @@ def infusion() -> Rows:
         ("slices_1_coil", 4): "1 coil, R = 4",
         ("slices_4_coils", 6): "4 coils, R = 6",
         ("small", 2): "small volume, 1 coil, R = 2",
-        ("regular", 4): "volume, lines, R = 4",
+        ("regular", 4): "volume, lines, true R = 2.5",
     }
+
+    def cell(mean: pd.Series) -> str:
+        return f"{100 * mean.nrmse:.1f} ({mean.psnr:.1f}, {mean.ssim:.2f})"
+
     rows = [["method", *scans.values()]]
-    means = table.groupby(["method", "dataset", "R"])[["nrmse", "psnr"]].mean()
+    means = table.groupby(["method", "dataset", "R"])[["nrmse", "psnr", "ssim"]].mean()
     for name in table["method"].unique():
         found = [means.loc[(name, *s)] if (name, *s) in means.index else None for s in scans]
-        cells = ["–" if m is None else f"{100 * m.nrmse:.1f} ({m.psnr:.1f})" for m in found]
-        rows.append([style(name)["label"], *cells])
+        rows.append([style(name)["label"], *("–" if m is None else cell(m) for m in found)])
     return rows
 
 
