@@ -53,6 +53,7 @@ docs: $(INSTALLED)
 bench: $(INSTALLED)
 	.venv/bin/python -m tests.bench.run
 	.venv/bin/python -m tests.bench.neighbours
+	.venv/bin/python -m tests.bench.infusion
 	.venv/bin/python -m tests.bench.memory_of_methods
 	.venv/bin/python -m tests.bench.memory_of_methods --networks
 
