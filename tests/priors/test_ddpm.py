@@ -25,6 +25,21 @@ class Oracle(torch.nn.Module):
         return (1 - alpha_bar).sqrt().view(-1, 1, 1, 1) * x
 
 
+class TwoModes(torch.nn.Module):
+    """Predicts the noise exactly where slices lie around an image, or as often its negative."""
+
+    def __init__(self, image, spread):
+        super().__init__()
+        self.image, self.spread = torch.nn.Parameter(image), spread
+
+    def forward(self, x, t):
+        alpha_bar = ALPHA_BAR[t.round().long()].float().view(-1, 1, 1, 1)
+        x, power = x / alpha_bar.sqrt(), self.spread**2 + 1 / alpha_bar - 1
+        mode = ((x * self.image).sum((1, 2, 3), keepdim=True) / power).tanh() * self.image
+        clean = mode + self.spread**2 / power * (x - mode)
+        return (x - clean) / (1 / alpha_bar - 1).sqrt()
+
+
 def test_schedule_is_the_papers():
     """β linear from 1e-4 to 0.02 in 1000 steps; ᾱ_1 = 1 − 1e-4, ᾱ_1000 ≈ 4.0e-5."""
     alpha_bar = ALPHA_BAR
@@ -78,6 +93,18 @@ def test_sampler_draws_from_a_gaussian_prior(steps, eta, generator):
     samples = ddim(prior, (64, 2, 8, 8), generator, steps, eta)
     assert float(samples.mean()) == pytest.approx(0.7, abs=0.03)
     assert float(samples.std()) == pytest.approx(0.5, rel=0.06)
+
+
+@pytest.mark.parametrize("eta", [0.0, 1.0])
+def test_sampler_draws_from_a_mixture(eta, generator):
+    """Both modes are drawn alike often, each with its spread."""
+    image = torch.randn(2, 8, 8, generator=generator)
+    prior = DDPM(TwoModes(image, 0.5), bf16=False)
+    samples = ddim(prior, (400, 2, 8, 8), generator, 100, eta)
+    place = (samples * image).sum((1, 2, 3)) / image.square().sum()
+    assert float(place.abs().mean()) == pytest.approx(1, abs=0.03)
+    assert float((place > 0).float().mean()) == pytest.approx(0.5, abs=0.08)
+    assert float((place - place.sign()).std() * image.norm()) == pytest.approx(0.5, rel=0.15)
 
 
 @pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
