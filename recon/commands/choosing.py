@@ -48,6 +48,7 @@ def chosen(problem: Problem, scan: Scan, asked: Asked) -> Choice:
         if "seed" in vars(methods.lookup(choice.method).settings()):
             choice = replace(choice, settings={"seed": options.seed or 0})
     else:
+        methods.check_problem(choice.method, problem, choice.settings)
         for path in choice.paths.values():
             warn_of(path, scan)
             warn_of_masks(path, problem)

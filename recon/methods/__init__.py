@@ -38,6 +38,8 @@ class Method:
     space: dict[str, Range] = field(default_factory=dict)
     # whether runs with different seeds are draws from a posterior
     samples: bool = False
+    # (problem, settings) -> None: refuses, before any work, what the method cannot do
+    check: Callable | None = None
 
 
 # The needs of methods that take any diffusion prior. The latter prefer one that looks along stacks.
@@ -144,6 +146,13 @@ def reconstruct(
     check_networks(name, networks)
     chosen = {role: networks[role] for role in method.needs}
     return method.run(problem, **chosen, settings=settings_of(name, **values), callback=callback)
+
+
+def check_problem(name: str, problem: Problem, settings: dict[str, Any]) -> None:
+    """Refuses, before any work, a problem that a method cannot take with its settings."""
+    check = lookup(name).check
+    if check:
+        check(problem, settings_of(name, **settings))
 
 
 def check_networks(name: str, networks: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ from jaxtyping import Complex, Float, Int
 from pydantic import model_validator
 from torch import Tensor
 
+from recon.errors import ReconError
 from recon.methods import DENOISER, Method
 from recon.methods.common import (
     PIXEL,
@@ -31,7 +32,7 @@ from recon.methods.slicewise import InRuns, Slices, random_slabs
 from recon.mri.problem import Problem
 from recon.networks import backbones
 from recon.priors import Prior
-from recon.priors.distances import Kind, Towards, distance_of
+from recon.priors.distances import SMALLEST, Kind, Towards, distance_of
 from recon.priors.edm import SIGMA_MIN, levels, sample
 from recon.representations import Representation
 
@@ -132,6 +133,16 @@ def drawn_slices(
     return axis, index, clean, drawn
 
 
+def check_slices(problem: Problem, settings: INFusionSettings) -> None:
+    """Refuses a backbone for which slices of some orientation are too small."""
+    shape, smallest = problem.operator.shape, SMALLEST.get(settings.distance, 0)
+    for axis in problem.orientations(settings.planes):
+        height, width = (n for a, n in enumerate(shape) if a != axis)
+        if min(height, width) < smallest:
+            few = f"distance {settings.distance} needs slices of {smallest} pixels along an axis"
+            raise ReconError(f"{few}, and some have {height}×{width}; take the distance features")
+
+
 def over(form: str | dict, label: str, color: str, marker: str) -> Method:
     """The record of this method over another representation."""
 
@@ -140,7 +151,8 @@ def over(form: str | dict, label: str, color: str, marker: str) -> Method:
         representation: Form = says(form, "what the volume is made of")
 
     space = WEIGHT | {"learning_rate": SPACE["learning_rate"]}
-    return Method(infusion, FormSettings, label, color, marker, needs=DENOISER, space=space)
+    named = FormSettings, label, color, marker
+    return Method(infusion, *named, needs=DENOISER, space=space, check=check_slices)
 
 
 WEIGHT = {"weight": decades(0.03, 10.0)}
@@ -153,4 +165,5 @@ METHOD = Method(
     "H",
     needs=DENOISER,
     space=WEIGHT | SPACE,
+    check=check_slices,
 )

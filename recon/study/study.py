@@ -213,6 +213,7 @@ class Study(Inputs):
             if divisor > 1:
                 self.forget()
             problem = self.problem(case.dataset, case.subject, case.acceleration)
+            methods.check_problem(case.method, problem, case.settings)
             return work(*divided(problem, self.networks_of(case), case.settings, divisor))
 
         name = f"{case.method} on {case.dataset}/{case.subject} at R = {case.acceleration:g}"

@@ -11,6 +11,7 @@ from recon.methods.inr import INRSettings, inr, nothing
 from recon.methods.inr_wavelet import INRWaveletSettings, inr_wavelet
 from recon.methods.slicewise import Slices
 from recon.methods.stopping import KeptBack
+from recon.networks import backbones
 from recon.priors.edm import levels
 from recon.representations import fitting, make
 from tests.conftest import complex_normal
@@ -176,6 +177,15 @@ def test_a_missing_backbone_is_refused_before_any_work(tmp_path):
         with pytest.raises(ReconError, match=why) as refused:
             methods.settings_of("infusion", **given)
         assert "\n" not in str(refused.value) and "torchvision" in str(refused.value)
+
+
+def test_slices_too_small_for_a_backbone_are_refused_before_any_work(problem, monkeypatch):
+    """Else the orientation that is drawn would decide when."""
+    monkeypatch.setattr(backbones, "check", lambda *_: None)
+    with pytest.raises(ReconError, match="distance alex needs slices of 31 pixels"):
+        methods.check_problem("infusion", problem, {"distance": "alex", "backbone": "x"})
+    methods.check_problem("infusion", problem, {})
+    methods.check_problem("cg_sense", problem, {})
 
 
 def test_fit_never_stops_by_itself(problem):
