@@ -27,7 +27,8 @@ from recon.study import capacity
 
 THREADS, ITERATIONS, EVERY = 2, 8000, 10
 HYBRID = {"kind": "columns", "width": 3200, "layers": 3}
-SHAPE, CHUNKS = (256, 256, 80), (2**11, 2**13)
+# The last takes all points of 256×256 at once.
+SHAPE, CHUNKS = (256, 256, 80), (2**11, 2**13, 2**16)
 
 
 def problem_2d() -> tuple[Problem, Prior]:
