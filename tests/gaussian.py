@@ -34,6 +34,20 @@ class GaussianPrior(DDPM):
         return [x]
 
 
+class TwoModes(GaussianPrior):
+    """White Gaussians of one ``spread`` around an image and around its negative, in equal parts."""
+
+    def __init__(self, image: Tensor, spread: float):
+        super().__init__(spread=spread)
+        self.image = image
+
+    def denoise(self, x: Tensor, sigma: float | Tensor) -> Tensor:
+        sigma = torch.as_tensor(sigma).expand(len(x)).view(-1, 1, 1, 1)
+        power = self.spread**2 + sigma**2
+        mode = ((x * self.image).sum((1, 2, 3), keepdim=True) / power).tanh() * self.image
+        return mode + self.spread**2 / power * (x - mode)
+
+
 def network_for(method: str, **prior: float) -> torch.nn.Module | None:
     """What a method needs: a Gaussian prior, or its untrained network; None where it needs none."""
     for need in methods.lookup(method).needs.values():

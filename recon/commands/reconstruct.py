@@ -220,6 +220,7 @@ def record(scan: Scan, problem: Problem, asked: Asked, choice: Choice) -> dict:
 
     options = asked.options
     settings = asdict(methods.settings_of(choice.method, **choice.settings))
+    files = methods.files_of(choice.method, settings)
     return {
         "input": str(options.input),
         "input_sha256": digest(samples_file(options.input))[:16],
@@ -227,7 +228,7 @@ def record(scan: Scan, problem: Problem, asked: Asked, choice: Choice) -> dict:
         "origin": scan.origin,
         "method": choice.method,
         "settings": settings,
-        "files": {key: digest(path)[:16] for key, path in methods.files_of(settings).items()},
+        "files": {key: digest(path)[:16] for key, path in files.items()},
         "networks": {role: digest(path)[:16] for role, path in choice.paths.items()},
         "weights": {role: str(path) for role, path in choice.paths.items()},
         "choice": choice.found,

@@ -40,6 +40,8 @@ class Method:
     samples: bool = False
     # (problem, settings) -> None: refuses, before any work, what the method cannot do
     check: Callable | None = None
+    # settings that name files, whose content a result depends on
+    files: tuple[str, ...] = ()
 
 
 # The needs of methods that take any diffusion prior. The latter prefer one that looks along stacks.
@@ -119,9 +121,9 @@ def varied(name: str, setting: str, value: float | str, given: dict[str, Any]) -
     return getattr(settings_of(name, **values), setting)
 
 
-def files_of(settings: dict[str, Any]) -> dict[str, Path]:
-    """The files that settings name, by setting; a result depends on what is in them."""
-    return {key: Path(settings[key]) for key in ("backbone",) if settings.get(key)}
+def files_of(name: str, settings: dict[str, Any]) -> dict[str, Path]:
+    """The files that the settings of a method name, by setting."""
+    return {key: Path(settings[key]) for key in lookup(name).files if settings.get(key)}
 
 
 def reconstruct(

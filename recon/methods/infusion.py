@@ -151,10 +151,10 @@ def over(form: str | dict, label: str, color: str, marker: str) -> Method:
         representation: Form = says(form, "what the volume is made of")
 
     space = WEIGHT | {"learning_rate": SPACE["learning_rate"]}
-    named = FormSettings, label, color, marker
-    return Method(infusion, *named, needs=DENOISER, space=space, check=check_slices)
+    return Method(infusion, FormSettings, label, color, marker, space=space, **SHARED)
 
 
+SHARED = {"needs": DENOISER, "check": check_slices, "files": ("backbone",)}
 WEIGHT = {"weight": decades(0.03, 10.0)}
 
 METHOD = Method(
@@ -163,7 +163,6 @@ METHOD = Method(
     "INFusion (paper B)",
     "#d6616b",
     "H",
-    needs=DENOISER,
     space=WEIGHT | SPACE,
-    check=check_slices,
+    **SHARED,
 )

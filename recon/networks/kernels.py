@@ -36,7 +36,7 @@ def resized(
         weights = tap_weights(kernel.shape[axis], r, how).to(kernel)
         weights = weights / r if gain and how != "padding" else weights
         kernel = (kernel.movedim(axis, -1) @ weights).movedim(-1, axis)
-    if gain:
+    if gain and (how != "padding" or min(ratio) < 1):  # zeros around it leave a sum as it is
         missing = total - kernel.sum((-2, -1), keepdim=True)
         kernel = kernel + missing / kernel[0, 0].numel()
     return kernel

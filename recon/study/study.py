@@ -103,6 +103,7 @@ class Study(Inputs):
         form = case.settings.get("representation")
         rounds = networks or (form and representations.lookup(form["kind"]).bf16)
         bf16 = multiplies_bf16(self.config.device) if rounds else None
+        files = methods.files_of(case.method, case.settings)
         return {
             "method": case.method,
             "settings": case.settings,
@@ -112,9 +113,7 @@ class Study(Inputs):
             "machine": [self.config.device, self.config.threads, bf16],
             "networks": {role: self.network_hash(name) for role, name in case.networks.items()},
             "code": provenance.reconstruction_code(case.method, case.settings, networks),
-            **{
-                k: provenance.file_hash(path) for k, path in methods.files_of(case.settings).items()
-            },
+            **{key: provenance.file_hash(path) for key, path in files.items()},
         }
 
     def run(self, case: Case) -> dict:

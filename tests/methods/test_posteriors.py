@@ -12,6 +12,8 @@ from recon import methods
 from recon.mri import fourier
 from recon.mri.problem import Problem
 from recon.mri.sense import Sense
+from recon.mri.slices import as_slices
+from tests.gaussian import TwoModes
 
 N, SHAPE = 12, (12, 12, 1)
 SAMPLERS = {
@@ -40,21 +42,6 @@ class Uneven:
     def denoise(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         sigma = torch.as_tensor(sigma).expand(len(x)).view(-1, 1, 1, 1)
         return self.spread**2 / (self.spread**2 + sigma**2) * x
-
-
-class TwoModes:
-    """White Gaussians of one spread around an image and around its negative, in equal parts."""
-
-    sigma_max, neighbours, flips, pixels = 150.0, 0, False, None
-
-    def __init__(self, image: Tensor, spread: float):
-        self.image, self.spread = torch.view_as_real(image[..., 0]).movedim(-1, 0), spread
-
-    def denoise(self, x: Tensor, sigma: float | Tensor) -> Tensor:
-        sigma = torch.as_tensor(sigma).expand(len(x)).view(-1, 1, 1, 1)
-        power = self.spread**2 + sigma**2
-        mean = ((x * self.image).sum((1, 2, 3), keepdim=True) / power).tanh() * self.image
-        return mean + self.spread**2 / power * (x - mean)
 
 
 def scan(image: Tensor, generator: torch.Generator) -> Problem:
@@ -155,7 +142,7 @@ def modes(generator):
     along = torch.vdot(seen.flatten(), rest.flatten()).real / seen.norm() ** 2
     kspace = empty.operator.forward(rest - (along + spread / seen.norm()) * seen)
     problem = Problem(empty.operator, kspace, empty.operator.adjoint(kspace), 0.0, 1.0)
-    return problem, TwoModes(seen + hidden, spread), hidden.flatten(), spread
+    return problem, TwoModes(as_slices(seen + hidden, 2)[0], spread), hidden.flatten(), spread
 
 
 def test_no_sampler_is_left_out():

@@ -137,8 +137,9 @@ def test_a_table_compares_distances_with_the_backbone_that_is_given(tmp_path, ge
         assert methods.varied("infusion", "distance", distance, given) == distance
     with pytest.raises(ReconError, match="needs the weights of its backbone"):
         methods.varied("infusion", "distance", "alex", {})
-    assert methods.files_of(given) == {"backbone": tmp_path / "w.safetensors"}
-    assert methods.files_of({"backbone": None}) == {}
+    assert methods.files_of("infusion", given) == {"backbone": tmp_path / "w.safetensors"}
+    assert methods.files_of("infusion", {"backbone": None}) == {}
+    assert methods.files_of("cg_sense", given) == {}
 
 
 @pytest.mark.parametrize("name", ["vgg", "alex"])

@@ -9,7 +9,7 @@ from recon.priors.ddpm import DDPM, DDPMTraining, noised
 from recon.priors.sampling import ddim, ddim_step
 from recon.priors.schedule import ALPHA_BAR, ddpm_sigma, ddpm_timestep
 from tests.conftest import complex_normal
-from tests.gaussian import GaussianPrior
+from tests.gaussian import GaussianPrior, TwoModes
 
 SMALL = UNetConfig(channels=16, multipliers=(1, 2), attention=(1,))
 
@@ -25,19 +25,17 @@ class Oracle(torch.nn.Module):
         return (1 - alpha_bar).sqrt().view(-1, 1, 1, 1) * x
 
 
-class TwoModes(torch.nn.Module):
-    """Predicts the noise exactly where slices lie around an image, or as often its negative."""
+class NoiseOf(torch.nn.Module):
+    """Predicts the noise in x_t exactly, where the denoiser of the slices is known."""
 
-    def __init__(self, image, spread):
+    def __init__(self, known):
         super().__init__()
-        self.image, self.spread = torch.nn.Parameter(image), spread
+        self.known = known
 
     def forward(self, x, t):
         alpha_bar = ALPHA_BAR[t.round().long()].float().view(-1, 1, 1, 1)
-        x, power = x / alpha_bar.sqrt(), self.spread**2 + 1 / alpha_bar - 1
-        mode = ((x * self.image).sum((1, 2, 3), keepdim=True) / power).tanh() * self.image
-        clean = mode + self.spread**2 / power * (x - mode)
-        return (x - clean) / (1 / alpha_bar - 1).sqrt()
+        x, sigma = x / alpha_bar.sqrt(), (1 / alpha_bar - 1).sqrt()
+        return (x - self.known.denoise(x, sigma.flatten())) / sigma
 
 
 def test_schedule_is_the_papers():
@@ -99,7 +97,7 @@ def test_sampler_draws_from_a_gaussian_prior(steps, eta, generator):
 def test_sampler_draws_from_a_mixture(eta, generator):
     """Both modes are drawn alike often, each with its spread."""
     image = torch.randn(2, 8, 8, generator=generator)
-    prior = DDPM(TwoModes(image, 0.5), bf16=False)
+    prior = DDPM(NoiseOf(TwoModes(image, 0.5)), bf16=False)
     samples = ddim(prior, (400, 2, 8, 8), generator, 100, eta)
     place = (samples * image).sum((1, 2, 3)) / image.square().sum()
     assert float(place.abs().mean()) == pytest.approx(1, abs=0.03)
